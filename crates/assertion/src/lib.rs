@@ -1,0 +1,1 @@
+//! Record model, canonical bytes and content ids.

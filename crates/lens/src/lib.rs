@@ -1,0 +1,1 @@
+//! Lenses: pure functions from a set of records to an answer.

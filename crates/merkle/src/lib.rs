@@ -1,0 +1,1 @@
+//! Merkle trees over record ids and two-party reconciliation.

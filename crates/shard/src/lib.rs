@@ -1,0 +1,1 @@
+//! Members, shards, placement and the completeness rule.

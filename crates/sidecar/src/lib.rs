@@ -1,0 +1,1 @@
+//! Service kit: settings, telemetry, health, shutdown, gRPC assembly.

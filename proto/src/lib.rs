@@ -1,0 +1,30 @@
+//! The gRPC contract of StemeDB.
+//!
+//! [`v1`] is generated from `proto/stemedb/v1/*.proto`, where every message and field is explained. The other modules
+//! are the only place where wire types become domain types and back: services never parse a message themselves.
+
+/// Generated from `stemedb/v1/*.proto`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    reason = "generated code; the comments are in the proto files"
+)]
+pub mod v1 {
+    tonic::include_proto!("stemedb.v1");
+}
+
+/// Metadata key of the caller's cluster id, on every call to a peer's store.
+pub const CLUSTER_ID_HEADER: &str = "stemedb-cluster-id";
+
+/// Metadata key of the stable error code beside a gRPC status.
+pub const CODE_HEADER: &str = "stemedb-code";
+
+/// Largest gRPC message either side takes (protocol, section 8).
+pub const MESSAGE_MAX: usize = 4 * 1024 * 1024;
+
+/// Most records in one `AppendRequest`.
+pub const APPEND_RECORDS_MAX: usize = 1_000;
+
+/// Most record bytes in one `AppendRequest`: below [`MESSAGE_MAX`] with room for framing and traces.
+pub const APPEND_BYTES_MAX: usize = 3 * 1024 * 1024;

@@ -1,0 +1,1 @@
+//! Merkle repair between stores.

@@ -1,0 +1,1 @@
+//! The clients' door: HTTP API, routing by shard, fan-out.

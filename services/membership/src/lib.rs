@@ -1,0 +1,1 @@
+//! SWIM membership, cluster formation and the view.

@@ -1,0 +1,1 @@
+//! The data: SQLite, Merkle trees, lens queries.

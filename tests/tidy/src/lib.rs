@@ -1,0 +1,1 @@
+//! House rules held by tests: dependency walls, settings, ports.
