@@ -1,1 +1,28 @@
-//! Record model, canonical bytes and content ids.
+//! Records: what a source asserts, the one form it is kept in, and the id that form gives it.
+//!
+//! A record is immutable. Its canonical bytes are RFC 8785 (JCS) JSON, its [`RecordId`] is their BLAKE3-256 hash, and nothing
+//! local to a node is inside: two nodes that hold the same claim hold the same bytes under the same id. The rules are in
+//! `docs/canonical-form.md`, worked examples as JSON in `crates/assertion/vectors`.
+//!
+//! There are two doors. [`Record::from_client_json`] takes any JSON layout and fills in what may be absent;
+//! [`Record::from_canonical`] takes only bytes that are already canonical, and judges the same on every node and at any time.
+
+mod canonical;
+mod decimal;
+mod fields;
+mod id;
+mod invalid;
+pub mod limits;
+mod model;
+mod record;
+
+pub use canonical::{number as write_number, string as write_string};
+pub use id::{NotAnId, RecordId};
+pub use invalid::Invalid;
+pub use model::{Assertion, Kind, Lifecycle, Object, Source, SourceClass, UnknownName};
+pub use record::{Record, public_json};
+
+/// Writes `{"type":…,"value":…}` as canonical bytes have it.
+pub fn write_object(out: &mut Vec<u8>, object: &Object) {
+    canonical::object(out, object);
+}

@@ -1,0 +1,108 @@
+//! Numbers as JSON text: only those that an f64 holds as they are written.
+//!
+//! `0.1` is taken: its shortest f64 form is `0.1` again. `9007199254740993` is not: the nearest f64 is
+//! 9007199254740992, and a store that keeps claims may not change them.
+
+/// Reads a JSON number. `None`: too large for an f64, or its value would change.
+pub(crate) fn exact(text: &str) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    if !value.is_finite() {
+        return None;
+    }
+    if let Ok(short) = text.parse::<i32>() {
+        // The common case of small integers needs no comparison.
+        return Some(f64::from(short));
+    }
+    let mut buffer = ryu_js::Buffer::new();
+    let shortest = buffer.format_finite(value);
+    if text == shortest || Decimal::read(text)? == Decimal::read(shortest)? {
+        // -0 and 0 are one number.
+        return Some(if value == 0.0 { 0.0 } else { value });
+    }
+    None
+}
+
+/// A decimal without leading or trailing zeros: value = 0.digits × 10^exponent.
+#[derive(PartialEq, Eq)]
+struct Decimal {
+    negative: bool,
+    digits: Vec<u8>,
+    exponent: i64,
+}
+
+impl Decimal {
+    fn read(text: &str) -> Option<Decimal> {
+        let (negative, text) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
+        let leading = digits.iter().take_while(|&&d| d == b'0').count();
+        digits.drain(..leading);
+        while digits.last() == Some(&b'0') {
+            digits.pop();
+        }
+        if digits.is_empty() {
+            return Some(Decimal {
+                negative: false,
+                digits,
+                exponent: 0,
+            });
+        }
+        let point = i64::try_from(whole.len()).ok()? - i64::try_from(leading).ok()?;
+        Some(Decimal {
+            negative,
+            digits,
+            exponent: point.checked_add(exponent)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exact;
+
+    #[test]
+    fn numbers_that_an_f64_holds_are_taken_however_they_are_written() {
+        for (text, value) in [
+            ("0.1", 0.1_f64),
+            ("1.0", 1.0),
+            ("100e-2", 1.0),
+            ("1E2", 100.0),
+            ("0.00", 0.0),
+            ("-0", 0.0),
+            ("-0.0e5", 0.0),
+            ("373.124295848", 373.124295848),
+            ("-12.50", -12.5),
+            ("1e21", 1e21),
+            ("9007199254740992", 9_007_199_254_740_992.0),
+            ("5e-324", 5e-324),
+        ] {
+            assert_eq!(
+                exact(text).map(f64::to_bits),
+                Some(value.to_bits()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_that_would_change_are_refused() {
+        for text in [
+            "9007199254740993",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "0.1000000000000000055511151231257827",
+            "3.14159265358979323846",
+            "1e99999999999999999999",
+        ] {
+            assert_eq!(exact(text), None, "{text}");
+        }
+    }
+}

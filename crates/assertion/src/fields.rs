@@ -1,0 +1,240 @@
+//! One JSON object at a time, strictly: every field once, none unknown, each taken by name with its path in errors.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::decimal;
+use crate::invalid::Invalid;
+
+/// More fields than any record has; what comes after is not looked at.
+const FIELDS_MAX: usize = 32;
+
+/// The fields of one object that were not taken yet.
+pub(crate) struct Fields<'a> {
+    prefix: &'static str,
+    entries: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+/// One field: its path and its JSON text.
+pub(crate) struct Field<'a> {
+    pub(crate) path: String,
+    raw: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads an object. `prefix` is its path with a dot behind, or nothing for the record itself.
+    pub(crate) fn read(text: &'a str, prefix: &'static str) -> Result<Fields<'a>, Invalid> {
+        let Object(entries) = serde_json::from_str(text).map_err(|error| {
+            Invalid::new(
+                "malformed_json",
+                root(prefix),
+                format!("is not a JSON object: {error}"),
+                "send one JSON object per record",
+            )
+        })?;
+        if entries.len() > FIELDS_MAX {
+            return Err(Invalid::new(
+                "too_many_fields",
+                root(prefix),
+                "has more fields than any record",
+                "remove the fields that a record does not have",
+            )
+            .with_limit(FIELDS_MAX as u64));
+        }
+        for (position, (name, _)) in entries.iter().enumerate() {
+            if entries[..position]
+                .iter()
+                .any(|(earlier, _)| earlier == name)
+            {
+                return Err(Invalid::new(
+                    "duplicate_field",
+                    format!("{prefix}{name}"),
+                    "is given twice",
+                    "give each field once",
+                ));
+            }
+        }
+        Ok(Fields { prefix, entries })
+    }
+
+    /// Takes a field that may be absent.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Field<'a>> {
+        let position = self.entries.iter().position(|(key, _)| key == name)?;
+        let (_, raw) = self.entries.swap_remove(position);
+        Some(Field {
+            path: format!("{}{name}", self.prefix),
+            raw: raw.get(),
+        })
+    }
+
+    /// Takes a field that must be there.
+    pub(crate) fn require(&mut self, name: &str) -> Result<Field<'a>, Invalid> {
+        self.take(name)
+            .ok_or_else(|| Invalid::missing(format!("{}{name}", self.prefix)))
+    }
+
+    /// Refuses whatever was not taken.
+    pub(crate) fn finish(self) -> Result<(), Invalid> {
+        match self.entries.into_iter().map(|(name, _)| name).min() {
+            None => Ok(()),
+            Some(name) => Err(Invalid::new(
+                "unknown_field",
+                format!("{}{name}", self.prefix),
+                "is not a field of this record",
+                "remove it, or check its spelling",
+            )),
+        }
+    }
+}
+
+impl<'a> Field<'a> {
+    /// A string of `min..=max` bytes.
+    pub(crate) fn string(&self, min: usize, max: usize) -> Result<String, Invalid> {
+        if !self.raw.starts_with('"') {
+            return Err(Invalid::wrong_type(&self.path, "a string", self.kind()));
+        }
+        let text: String = serde_json::from_str(self.raw).map_err(|error| {
+            Invalid::new(
+                "malformed_string",
+                self.path.clone(),
+                format!("is not a string of Unicode scalar values: {error}"),
+                "send valid UTF-8 without lone surrogates",
+            )
+        })?;
+        if text.len() < min {
+            return Err(Invalid::new(
+                "empty",
+                self.path.clone(),
+                "is empty",
+                "give a value",
+            ));
+        }
+        if text.len() > max {
+            return Err(Invalid::new(
+                "too_long",
+                self.path.clone(),
+                format!("has {} bytes, the limit is {max}", text.len()),
+                format!("shorten it to {max} bytes of UTF-8"),
+            )
+            .with_limit(max as u64));
+        }
+        Ok(text)
+    }
+
+    /// A finite number that an f64 holds as written.
+    pub(crate) fn number(&self) -> Result<f64, Invalid> {
+        if !self
+            .raw
+            .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        {
+            return Err(Invalid::wrong_type(&self.path, "a number", self.kind()));
+        }
+        decimal::exact(self.raw).ok_or_else(|| {
+            Invalid::new(
+                "number_not_exact",
+                self.path.clone(),
+                "is a number that an IEEE 754 double cannot hold as it is written",
+                "round it to at most 17 significant digits that read back the same, or send it as text",
+            )
+        })
+    }
+
+    /// A whole number of `min..=max`.
+    pub(crate) fn integer(&self, min: i64, max: i64) -> Result<i64, Invalid> {
+        let value = self.number()?;
+        // Bounds are at most 2^53, so the casts are exact.
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "bounded by 2^53"
+        )]
+        let whole = (value.fract() == 0.0 && value >= min as f64 && value <= max as f64)
+            .then_some(value as i64);
+        whole.ok_or_else(|| {
+            Invalid::new(
+                "out_of_range",
+                self.path.clone(),
+                format!("is not a whole number of {min} to {max}"),
+                "give a whole number in that range",
+            )
+        })
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn boolean(&self) -> Result<bool, Invalid> {
+        match self.raw {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(Invalid::wrong_type(
+                &self.path,
+                "true or false",
+                self.kind(),
+            )),
+        }
+    }
+
+    /// An object of its own.
+    pub(crate) fn object(&self, prefix: &'static str) -> Result<Fields<'a>, Invalid> {
+        if !self.raw.starts_with('{') {
+            return Err(Invalid::wrong_type(&self.path, "an object", self.kind()));
+        }
+        Fields::read(self.raw, prefix)
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.raw.as_bytes().first() {
+            Some(b'"') => "a string",
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b't' | b'f') => "a boolean",
+            Some(b'n') => "null",
+            _ => "a number",
+        }
+    }
+}
+
+fn root(prefix: &str) -> String {
+    let path = prefix.trim_end_matches('.');
+    if path.is_empty() {
+        "$".to_owned()
+    } else {
+        path.to_owned()
+    }
+}
+
+/// Name and text of each field, in the order given, repeats included.
+struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A field name, borrowed when it has no escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<'de>, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut entries = Vec::with_capacity(12);
+                while let Some(Name(name)) = map.next_key()? {
+                    let raw: &RawValue = map.next_value()?;
+                    // One beyond the limit is kept so that the caller sees that there were more.
+                    if entries.len() <= FIELDS_MAX {
+                        entries.push((name, raw));
+                    }
+                }
+                Ok(Object(entries))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
