@@ -1,1 +1,17 @@
-//! Lenses: pure functions from a set of records to an answer.
+//! Lenses: from a set of contradictory claims to an answer.
+//!
+//! A lens is a pure function of (records, parameters): the same records give the same bytes on any node and CPU, in whatever
+//! order they come. Every answer carries a `set_digest`, the hash of the ids that were considered, so that two answers can be
+//! checked against each other. Definitions with formulas are in `docs/lenses.md`.
+
+mod answer;
+mod group;
+mod parameters;
+mod resolver;
+mod selection;
+mod strength;
+
+pub use answer::{Answer, GROUP_IDS_SHOWN, Verdict};
+pub use parameters::{InvalidParameters, Lens, Parameters};
+pub use resolver::{MAX_CLAIMS, MAX_DISTINCT_VALUES, MAX_VALUE_BYTES, Resolver, TooMuch, resolve};
+pub use selection::{Match, Selection};

@@ -1,0 +1,133 @@
+//! Values, and groups of values that count as one.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use assertion::{Object, Record, RecordId};
+
+use crate::strength::Strength;
+
+/// A value as a key: by type, then by value; numbers ascend.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ValueKey {
+    Boolean(bool),
+    Number(Number),
+    Reference(String),
+    Text(String),
+}
+
+/// A finite number with a total order (-0 does not occur).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Number(pub(crate) f64);
+
+impl Ord for Number {
+    fn cmp(&self, other: &Number) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Number) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Number) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Number {}
+
+impl ValueKey {
+    pub(crate) fn of(object: &Object) -> ValueKey {
+        match object {
+            Object::Boolean(value) => ValueKey::Boolean(*value),
+            Object::Number(value) => ValueKey::Number(Number(*value)),
+            Object::Reference(subject) => ValueKey::Reference(subject.clone()),
+            Object::Text(text) => ValueKey::Text(text.clone()),
+        }
+    }
+}
+
+/// The claims of one value, or of several that count as one.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) strongest: Record,
+    pub(crate) ids: Vec<RecordId>,
+    /// The strongest claim of each source uri: a source counts once, however often it repeats itself.
+    pub(crate) voices: BTreeMap<String, Strength>,
+}
+
+impl Group {
+    pub(crate) fn new(record: &Record) -> Group {
+        Group {
+            strongest: record.clone(),
+            ids: vec![record.id()],
+            voices: BTreeMap::from([(record.assertion().source.uri.clone(), Strength::of(record))]),
+        }
+    }
+
+    pub(crate) fn add(&mut self, record: &Record) {
+        let strength = Strength::of(record);
+        if strength.is_stronger_than(&Strength::of(&self.strongest)) {
+            self.strongest = record.clone();
+        }
+        self.ids.push(record.id());
+        hear(&mut self.voices, &record.assertion().source.uri, strength);
+    }
+
+    pub(crate) fn merge(&mut self, other: Group) {
+        if Strength::of(&other.strongest).is_stronger_than(&Strength::of(&self.strongest)) {
+            self.strongest = other.strongest;
+        }
+        self.ids.extend(other.ids);
+        for (uri, strength) in other.voices {
+            hear(&mut self.voices, &uri, strength);
+        }
+    }
+
+    /// Sum of the confidences of its voices, in id order so that every machine rounds alike.
+    pub(crate) fn weight(&self) -> f64 {
+        let mut voices: Vec<&Strength> = self.voices.values().collect();
+        voices.sort_unstable_by_key(|voice| voice.id);
+        voices.into_iter().map(|voice| voice.confidence).sum()
+    }
+}
+
+fn hear(voices: &mut BTreeMap<String, Strength>, uri: &str, strength: Strength) {
+    match voices.get_mut(uri) {
+        None => {
+            voices.insert(uri.to_owned(), strength);
+        }
+        Some(known) if strength.is_stronger_than(known) => *known = strength,
+        Some(_) => {}
+    }
+}
+
+/// Groups distinct values, given in key order. Numbers join the group whose first (smallest) value is within
+/// `tolerance` × the larger magnitude; all else groups by equality.
+pub(crate) fn group(values: BTreeMap<ValueKey, Group>, tolerance: f64) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut first_of_group: Option<f64> = None;
+    for (key, value) in values {
+        let ValueKey::Number(Number(number)) = key else {
+            first_of_group = None;
+            groups.push(value);
+            continue;
+        };
+        match (first_of_group, groups.last_mut()) {
+            (Some(first), Some(open))
+                if number - first <= tolerance * number.abs().max(first.abs()) =>
+            {
+                open.merge(value);
+            }
+            _ => {
+                first_of_group = Some(number);
+                groups.push(value);
+            }
+        }
+    }
+    groups
+}
