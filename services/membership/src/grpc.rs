@@ -1,0 +1,173 @@
+//! The `Membership` service on loopback, for the node's own sidecars and its operator.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use proto::v1;
+use proto::v1::membership_server::Membership;
+use tokio::sync::{mpsc, oneshot, watch};
+use tonic::{Request, Response, Status};
+
+use crate::node::Command;
+use crate::roster::CannotForget;
+use crate::seeds::Seed;
+
+/// A watcher gets the view again after this long without a change: silence means that this service is dead.
+const WATCH_REPEAT: Duration = Duration::from_secs(2);
+/// Hosts of one Join.
+const JOIN_HOSTS_MAX: usize = 64;
+
+/// The service.
+#[derive(Debug, Clone)]
+pub struct MembershipService {
+    view: watch::Receiver<Arc<v1::View>>,
+    commands: mpsc::Sender<Command>,
+    swim_port: u16,
+}
+
+impl MembershipService {
+    /// Answers from `view`, passes commands on. `swim_port` is taken for hosts named without one.
+    pub fn new(
+        view: watch::Receiver<Arc<v1::View>>,
+        commands: mpsc::Sender<Command>,
+        swim_port: u16,
+    ) -> MembershipService {
+        MembershipService {
+            view,
+            commands,
+            swim_port,
+        }
+    }
+
+    async fn command<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Status> {
+        let stopping = || Status::unavailable("membership is stopping");
+        let (reply, outcome) = oneshot::channel();
+        self.commands
+            .send(make(reply))
+            .await
+            .map_err(|_| stopping())?;
+        outcome.await.map_err(|_| stopping())
+    }
+}
+
+fn refusal(fault: &CannotForget) -> Status {
+    match fault {
+        CannotForget::Unknown(_) => Status::not_found(fault.to_string()),
+        CannotForget::Up(_) | CannotForget::Own(_) => {
+            Status::failed_precondition(fault.to_string())
+        }
+    }
+}
+
+/// The view now, then every new one, then the same again when nothing happens. Ends with the service.
+fn views(
+    receiver: watch::Receiver<Arc<v1::View>>,
+) -> impl Stream<Item = Result<v1::View, Status>> + Send {
+    futures::stream::unfold((receiver, true), |(mut receiver, first)| async move {
+        if !first {
+            match tokio::time::timeout(WATCH_REPEAT, receiver.changed()).await {
+                Ok(Err(_)) => return None,
+                Ok(Ok(())) | Err(_) => {}
+            }
+        }
+        let view = v1::View::clone(&receiver.borrow_and_update());
+        Some((Ok(view), (receiver, false)))
+    })
+}
+
+#[tonic::async_trait]
+impl Membership for MembershipService {
+    async fn get_view(
+        &self,
+        _: Request<v1::GetViewRequest>,
+    ) -> Result<Response<v1::View>, Status> {
+        Ok(Response::new(v1::View::clone(&self.view.borrow())))
+    }
+
+    type WatchViewStream = Pin<Box<dyn Stream<Item = Result<v1::View, Status>> + Send>>;
+
+    async fn watch_view(
+        &self,
+        _: Request<v1::WatchViewRequest>,
+    ) -> Result<Response<Self::WatchViewStream>, Status> {
+        Ok(Response::new(Box::pin(views(self.view.clone()))))
+    }
+
+    async fn join(
+        &self,
+        request: Request<v1::JoinRequest>,
+    ) -> Result<Response<v1::JoinReply>, Status> {
+        let hosts = request.into_inner().hosts;
+        if hosts.is_empty() || hosts.len() > JOIN_HOSTS_MAX {
+            return Err(Status::invalid_argument(format!(
+                "{} hosts; 1 to {JOIN_HOSTS_MAX} are taken",
+                hosts.len()
+            )));
+        }
+        let seeds = hosts
+            .iter()
+            .map(|host| Seed::parse(host, self.swim_port))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|fault| Status::invalid_argument(fault.to_string()))?;
+        let joined = self.command(|reply| Command::Join(seeds, reply)).await?;
+        Ok(Response::new(v1::JoinReply { joined }))
+    }
+
+    async fn forget(
+        &self,
+        request: Request<v1::ForgetRequest>,
+    ) -> Result<Response<v1::ForgetReply>, Status> {
+        let name = request.into_inner().name;
+        let outcome = self
+            .command(|reply| Command::Forget(name.clone(), reply))
+            .await?;
+        outcome.map_err(|fault| refusal(&fault))?;
+        let warning = format!(
+            "{name} is forgotten. Records whose only copies were there are lost with it unless its disk comes back: it \
+             joins again by being started. `stemedb verify` shows when every record has its copies again."
+        );
+        Ok(Response::new(v1::ForgetReply { warning }))
+    }
+
+    async fn drain(
+        &self,
+        _: Request<v1::DrainRequest>,
+    ) -> Result<Response<v1::DrainReply>, Status> {
+        self.command(Command::Drain).await?;
+        Ok(Response::new(v1::DrainReply {}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    fn numbered(version: u64) -> Arc<v1::View> {
+        Arc::new(v1::View {
+            version,
+            ..v1::View::default()
+        })
+    }
+
+    #[tokio::test]
+    async fn a_watcher_gets_the_view_every_change_and_a_sign_of_life() {
+        let (sender, receiver) = watch::channel(numbered(1));
+        let mut stream = Box::pin(views(receiver));
+        let mut next = async || stream.next().await.map(|view| view.unwrap().version);
+        assert_eq!(next().await, Some(1));
+        sender.send_replace(numbered(2));
+        assert_eq!(next().await, Some(2));
+        let quiet_since = tokio::time::Instant::now();
+        assert_eq!(next().await, Some(2));
+        assert!(quiet_since.elapsed() >= WATCH_REPEAT);
+        drop(sender);
+        assert_eq!(next().await, None);
+    }
+}

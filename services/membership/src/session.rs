@@ -1,0 +1,431 @@
+//! One incarnation: the loop that takes what SWIM, the store, our pings and people say, and settles what follows.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::book::Book;
+use crate::disk::Saved;
+use crate::formation::{self, Decision, Situation, StoreCluster};
+use crate::joining::{self, Report, Targets};
+use crate::metadata::{ClusterId, Metadata};
+use crate::metrics;
+use crate::node::{Command, Node, now};
+use crate::probing::{self, Outcome};
+use crate::roster::Roster;
+use crate::seeds::resolve_all;
+use crate::store::{CallFailed, LocalStore};
+use crate::swim::{Peer, Swim};
+use crate::view::view;
+
+/// How often the picture is looked at without news: times pass (rebalance_delay), and lost news are made up for.
+const TICK: Duration = Duration::from_millis(500);
+/// Between two tries to bind the store, or to write a file the disk refused.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long a stopping node waits for `draining` to be passed on before it says goodbye.
+const GOODBYE_NOTICE: Duration = Duration::from_millis(300);
+/// Ping outcomes that wait; the pinging waits when it is full.
+const OUTCOMES_MAX: usize = 64;
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// As asked.
+    Shutdown,
+    /// The cluster has this name on record as forgotten or higher: start again above this incarnation.
+    Again(u64),
+    /// A task ended that never should.
+    Broken(&'static str),
+}
+
+/// One incarnation's state.
+pub struct Session<'a, S, L> {
+    node: &'a mut Node,
+    swim: Arc<S>,
+    store: Arc<L>,
+    ask_store: Arc<Notify>,
+    roster: Roster,
+    metadata: Metadata,
+    announce: watch::Sender<Vec<u8>>,
+    targets: watch::Sender<Targets>,
+    probed: watch::Sender<Vec<Peer>>,
+    report: watch::Receiver<Report>,
+    outcomes: mpsc::Receiver<Outcome>,
+    tasks: JoinSet<&'static str>,
+    adopting: Option<oneshot::Receiver<Result<(), CallFailed>>>,
+    adopt_fault: Option<String>,
+    adopt_not_before: Instant,
+    save_not_before: Instant,
+    refused_at: BTreeSet<SocketAddr>,
+}
+
+impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
+    /// Over a SWIM process that was started with [`Node::metadata`] of the same incarnation.
+    pub fn new(
+        node: &'a mut Node,
+        swim: Arc<S>,
+        incarnation: u64,
+        store: Arc<L>,
+        ask_store: Arc<Notify>,
+    ) -> Session<'a, S, L> {
+        let roster = node.roster(incarnation, swim.address());
+        let metadata = node.metadata(incarnation, None);
+        let (announce, announced) = watch::channel(metadata.encode());
+        let (targets, targeted) = watch::channel(Targets::default());
+        let (probed, to_probe) = watch::channel(Vec::new());
+        let (reporting, report) = watch::channel(Report::default());
+        let (tell, outcomes) = mpsc::channel(OUTCOMES_MAX);
+        let mut tasks = JoinSet::new();
+        let seeds = node.config.seeds.clone();
+        let joiner = Arc::clone(&swim);
+        tasks.spawn(async move {
+            joining::keep_joining(joiner, seeds, targeted, reporting).await;
+            "joining"
+        });
+        let prober = Arc::clone(&swim);
+        tasks.spawn(async move {
+            probing::keep_probing(prober, to_probe, tell).await;
+            "probing"
+        });
+        let announcer = Arc::clone(&swim);
+        tasks.spawn(async move {
+            keep_announcing(announcer, announced).await;
+            "announcing"
+        });
+        Session {
+            node,
+            swim,
+            store,
+            ask_store,
+            roster,
+            metadata,
+            announce,
+            targets,
+            probed,
+            report,
+            outcomes,
+            tasks,
+            adopting: None,
+            adopt_fault: None,
+            adopt_not_before: Instant::now(),
+            save_not_before: Instant::now(),
+            refused_at: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until it is told to stop, or has to start again under a higher incarnation.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> End {
+        tokio::pin!(shutdown);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => {
+                    self.goodbye().await;
+                    return End::Shutdown;
+                }
+                _ = tick.tick() => self.look().await,
+                () = self.swim.changed() => self.look().await,
+                Ok(()) = self.node.health.changed() => {}
+                Ok(()) = self.report.changed() => {}
+                Some(outcome) = self.outcomes.recv() => self.hear_ping(&outcome),
+                outcome = adopted(&mut self.adopting) => self.hear_adoption(outcome),
+                Some(command) = self.node.commands.recv() => self.obey(command).await,
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok("") => {}
+                    Ok(name) => return End::Broken(name),
+                    Err(_) => return End::Broken("a panicked task"),
+                },
+            }
+            self.settle().await;
+            if let Some(above) = self.roster.must_exceed() {
+                tracing::warn!(above, "the cluster has this node's name on record as gone or newer: joining anew");
+                self.swim.leave().await;
+                return End::Again(above);
+            }
+        }
+    }
+
+    /// Takes SWIM's picture and the books that came with it.
+    async fn look(&mut self) {
+        let peers = self.swim.peers().await;
+        let now = now();
+        self.roster.observe(&peers, now);
+        self.refused_at = peers
+            .iter()
+            .filter(|peer| peer.kept_out)
+            .map(|peer| peer.address)
+            .collect();
+        for book in self.swim.books() {
+            match Book::from_json(&book) {
+                Ok(book) => self.roster.learn(&book, now),
+                Err(fault) => tracing::debug!(%fault, "a received book is not read"),
+            }
+        }
+    }
+
+    fn hear_ping(&mut self, outcome: &Outcome) {
+        self.roster.pinged(
+            &outcome.name,
+            outcome.incarnation,
+            outcome.answered,
+            now(),
+        );
+    }
+
+    /// Brings everything that follows from the roster and the store up to date.
+    async fn settle(&mut self) {
+        self.node.hear_store();
+        let situation = self.situation();
+        let agreed = formation::agreed(&self.roster, &situation);
+        let metadata = self.node.metadata(self.roster.incarnation(), agreed);
+        if metadata != self.metadata {
+            self.metadata = metadata;
+            self.roster.describe_own(self.metadata.clone(), now());
+            self.swim.require(self.roster.requirements());
+            self.announce.send_replace(self.metadata.encode());
+        }
+        let decision = formation::decide(&self.roster, &situation, self.metadata.agreed);
+        let waiting_for = self.follow(decision).await;
+        self.keep_book().await;
+        self.aim();
+        self.publish(&waiting_for);
+    }
+
+    fn situation(&self) -> Situation {
+        let store = match &self.node.store {
+            None => StoreCluster::Unknown,
+            Some(store) => store
+                .cluster_id
+                .map_or(StoreCluster::None, StoreCluster::Some),
+        };
+        Situation {
+            store,
+            chosen: self.node.chosen,
+            bootstrap_expect: self.node.config.bootstrap_expect,
+            seeds_tried: self.node.config.seeds.is_empty() || self.report.borrow().tried,
+        }
+    }
+
+    /// Acts on a decision; says what is waited for.
+    async fn follow(&mut self, decision: Decision) -> String {
+        match decision {
+            Decision::Formed(id) => {
+                if self.node.chosen != Some(id) {
+                    tracing::info!(cluster_id = %id, "this node belongs to the cluster");
+                    self.node.chosen = Some(id);
+                }
+                String::new()
+            }
+            Decision::Mint => {
+                let id = ClusterId::mint();
+                tracing::info!(cluster_id = %id, "making a new cluster");
+                self.adopt(id).await
+            }
+            Decision::Adopt(id) => self.adopt(id).await,
+            Decision::Wait(reason) => {
+                let mut text = self.node.store_trouble().unwrap_or(reason);
+                let report = self.report.borrow();
+                if !report.failures.is_empty() {
+                    text.push_str(&format!(" (last tries: {})", report.failures.join("; ")));
+                }
+                text
+            }
+        }
+    }
+
+    /// Binds the store to a cluster: the choice goes to disk first, so that it can never be made twice.
+    async fn adopt(&mut self, id: ClusterId) -> String {
+        // From here on this node publishes no agreement any more, whatever happens (see `formation`).
+        self.node.chosen = Some(id);
+        if self.adopting.is_none() && Instant::now() >= self.adopt_not_before {
+            self.adopt_not_before = Instant::now() + RETRY;
+            let saved = Saved {
+                cluster_id: Some(id),
+                ..self.node.saved.clone()
+            };
+            match self.node.save(saved).await {
+                Ok(()) => {
+                    let (tell, outcome) = oneshot::channel();
+                    let store = Arc::clone(&self.store);
+                    let num_shards = self.node.config.num_shards;
+                    self.tasks.spawn(async move {
+                        let _ = tell.send(store.adopt(id, num_shards).await);
+                        ""
+                    });
+                    self.adopting = Some(outcome);
+                }
+                Err(fault) => self.adopt_fault = Some(fault.to_string()),
+            }
+        }
+        let mut text = format!("this node's store to take cluster {id}");
+        if let Some(fault) = &self.adopt_fault {
+            text.push_str(&format!(" (last try: {fault})"));
+        }
+        text
+    }
+
+    fn hear_adoption(&mut self, outcome: Result<(), CallFailed>) {
+        self.adopting = None;
+        self.adopt_fault = outcome.err().map(|fault| fault.to_string());
+        if let Some(fault) = &self.adopt_fault {
+            tracing::warn!(%fault, "the store was not bound to the cluster; trying again");
+        }
+        self.ask_store.notify_one();
+    }
+
+    /// Gives SWIM and the disk what they should have.
+    async fn keep_book(&mut self) {
+        let book = self.roster.book(now());
+        self.swim.keep_book(book.to_json());
+        let saved = Saved {
+            incarnation: self.roster.incarnation(),
+            cluster_id: self.node.chosen,
+            book: lasting(book),
+        };
+        if saved != self.node.saved && Instant::now() >= self.save_not_before {
+            if let Err(fault) = self.node.save(saved).await {
+                tracing::error!(%fault, "the member list is not on disk; trying again");
+                metrics::save_failed();
+                self.save_not_before = Instant::now() + RETRY;
+            }
+        }
+    }
+
+    /// Tells the joining and the probing tasks whom to look after.
+    fn aim(&mut self) {
+        let mut skip = self.roster.answering();
+        skip.extend(&self.refused_at);
+        skip.insert(self.swim.address());
+        let absent: BTreeSet<SocketAddr> = self.roster.absent().into_values().collect();
+        let targets = Targets {
+            settled: absent.is_empty() && self.roster.cluster_id().is_some(),
+            absent,
+            skip,
+        };
+        replace(&self.targets, targets);
+        let alive = |(name, member): (&String, &crate::roster::Member)| Peer {
+            name: name.clone(),
+            incarnation: member.incarnation,
+            address: member.address,
+            metadata: Vec::new(),
+            alive: true,
+            kept_out: false,
+        };
+        let mut probed: Vec<Peer> = self
+            .roster
+            .known()
+            .filter(|(name, member)| member.alive() && *name != self.roster.name())
+            .map(alive)
+            .collect();
+        probed.extend(self.roster.rival().cloned());
+        replace(&self.probed, probed);
+    }
+
+    fn publish(&mut self, waiting_for: &str) {
+        let factor = self.node.config.replication_factor;
+        let formed = self.node.store.as_ref().and_then(|store| store.cluster_id);
+        let next = view(&self.roster, formed, factor, waiting_for, now());
+        if let Some(next) = self.node.numbering.next(next) {
+            metrics::report(&self.node.view.borrow(), &next);
+            self.node.view.send_replace(Arc::new(next));
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Join(seeds, reply) => {
+                let swim = Arc::clone(&self.swim);
+                self.tasks.spawn(async move {
+                    let (addresses, _) = resolve_all(&seeds).await;
+                    let addresses = addresses.into_iter().collect();
+                    let (joined, _) = joining::join_all(swim.as_ref(), addresses).await;
+                    let _ = reply.send(joined.iter().map(SocketAddr::to_string).collect());
+                    ""
+                });
+            }
+            Command::Forget(name, reply) => {
+                let outcome = self.roster.forget(&name, now());
+                if outcome.is_ok() {
+                    tracing::warn!(%name, "forgotten");
+                    self.settle().await;
+                    self.tell_all();
+                }
+                let _ = reply.send(outcome);
+            }
+            Command::Drain(reply) => {
+                tracing::info!("draining");
+                self.node.draining = true;
+                self.settle().await;
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    /// Sends the book to everybody at once; those it does not reach get it with an exchange of state.
+    fn tell_all(&mut self) {
+        for address in self.roster.answering() {
+            if address != self.swim.address() {
+                let swim = Arc::clone(&self.swim);
+                self.tasks.spawn(async move {
+                    swim.send_book(address).await;
+                    ""
+                });
+            }
+        }
+    }
+
+    /// Stops so that the others see it at once: draining, then goodbye. This is no LEFT: the description never said so.
+    async fn goodbye(&mut self) {
+        self.node.draining = true;
+        self.settle().await;
+        let announce = self.swim.announce(self.metadata.encode());
+        let _ = tokio::time::timeout(GOODBYE_NOTICE, announce).await;
+        self.swim.leave().await;
+    }
+}
+
+/// The book as the disk has it: how long somebody has been away is not known after a restart.
+fn lasting(mut book: Book) -> Book {
+    for entry in book.members.values_mut() {
+        entry.stopped_for_ms = None;
+    }
+    book
+}
+
+fn replace<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
+    sender.send_if_modified(|last| {
+        let news = *last != value;
+        if news {
+            *last = value;
+        }
+        news
+    });
+}
+
+async fn adopted(
+    pending: &mut Option<oneshot::Receiver<Result<(), CallFailed>>>,
+) -> Result<(), CallFailed> {
+    match pending {
+        None => std::future::pending().await,
+        Some(outcome) => outcome
+            .await
+            .unwrap_or_else(|_| Err(CallFailed("the call was dropped".into()))),
+    }
+}
+
+/// Tells everybody the newest description, one at a time.
+async fn keep_announcing<S: Swim>(swim: Arc<S>, mut metadata: watch::Receiver<Vec<u8>>) {
+    while metadata.changed().await.is_ok() {
+        let newest = metadata.borrow_and_update().clone();
+        swim.announce(newest).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
