@@ -1,0 +1,253 @@
+//! From the command line to a running service and back to an exit code. The four mains are one call of this.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::settings::Settings;
+use crate::shutdown::Shutdown;
+use crate::{grpc, health, telemetry};
+
+/// Exit code of a configuration that cannot be used (EX_USAGE of sysexits).
+pub const EXIT_CONFIGURATION: u8 = 64;
+
+/// Exit code of wrong arguments.
+const EXIT_ARGUMENTS: u8 = 2;
+
+/// How long `health` waits for an answer; an exec probe has its own limit above it.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Worker threads of a service: a node is four processes, and the work is small steps between disk and network.
+const WORKERS: usize = 2;
+
+/// Threads for blocking calls (name lookups, fsync of small files).
+const BLOCKING: usize = 8;
+
+/// How the service was called.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Arguments {
+    config: Option<PathBuf>,
+    health: bool,
+    help: bool,
+    version: bool,
+    die_with_parent: bool,
+}
+
+/// Runs a service by the process's arguments: `[--config FILE] [health]`.
+pub fn service_main<F, E>(
+    service: &'static str,
+    about: &str,
+    run: impl FnOnce(Settings, Shutdown) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::error::Error,
+{
+    service_main_from(service, about, std::env::args().skip(1), run)
+}
+
+/// The same with arguments of the caller: the multi-call command has taken its own word off.
+pub fn service_main_from<F, E>(
+    service: &'static str,
+    about: &str,
+    arguments: impl Iterator<Item = String>,
+    run: impl FnOnce(Settings, Shutdown) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::error::Error,
+{
+    let arguments = match parse(arguments) {
+        Ok(arguments) => arguments,
+        Err(unknown) => {
+            say(&format!(
+                "unknown argument `{unknown}`\n\n{}",
+                usage(service, about)
+            ));
+            return ExitCode::from(EXIT_ARGUMENTS);
+        }
+    };
+    if arguments.help {
+        return print(&usage(service, about));
+    }
+    if arguments.version {
+        return print(&format!(
+            "stemedb-{service} {}\n",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    let settings = match Settings::load(arguments.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            say(&format!(
+                "stemedb-{service}: {error}\nsee `stemedb config check`\n"
+            ));
+            return ExitCode::from(EXIT_CONFIGURATION);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING)
+        .thread_name(format!("stemedb-{service}"))
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) if arguments.health => runtime.block_on(ask_health(service, &settings)),
+        Ok(runtime) => {
+            let code = runtime.block_on(serve(service, settings, arguments.die_with_parent, run));
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            code
+        }
+        Err(error) => {
+            say(&format!(
+                "stemedb-{service}: cannot start threads: {error}\n"
+            ));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve<F, E>(
+    service: &'static str,
+    settings: Settings,
+    die_with_parent: bool,
+    run: impl FnOnce(Settings, Shutdown) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: std::error::Error,
+{
+    let guard = match telemetry::init(service, &settings) {
+        Ok(guard) => guard,
+        Err(error) => {
+            say(&format!("stemedb-{service}: {error}\n"));
+            return ExitCode::from(EXIT_CONFIGURATION);
+        }
+    };
+    let shutdown = match Shutdown::on_signals() {
+        Ok(shutdown) => shutdown,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for signals");
+            return ExitCode::FAILURE;
+        }
+    };
+    if die_with_parent && !follow_parent() {
+        tracing::warn!("the parent is gone already");
+        return ExitCode::FAILURE;
+    }
+    tracing::info!(
+        service,
+        node = settings.cluster.node_id,
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    let code = match run(settings, shutdown).await {
+        Ok(()) => {
+            tracing::info!(service, "stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(service, %error, "stopped by an error");
+            ExitCode::FAILURE
+        }
+    };
+    guard.flush().await;
+    code
+}
+
+/// Has the kernel kill this process when its parent dies. False: it is dead already.
+fn follow_parent() -> bool {
+    let parent = rustix::process::getppid();
+    let followed =
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .is_ok();
+    followed && parent.is_some() && rustix::process::getppid() == parent
+}
+
+async fn ask_health(service: &str, settings: &Settings) -> ExitCode {
+    let answer = async {
+        let addr = settings
+            .loopback()
+            .grpc_of(service)
+            .ok_or("no such service")?;
+        let channel = grpc::local_channel(addr).map_err(|error| error.to_string())?;
+        health::check(channel).await
+    };
+    let verdict = tokio::time::timeout(HEALTH_TIMEOUT, answer)
+        .await
+        .unwrap_or_else(|_| Err("does not answer in time".to_owned()));
+    match verdict {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            say(&format!("stemedb-{service} {reason}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let mut parsed = Arguments::default();
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--config" | "-c" => parsed.config = Some(arguments.next().ok_or(argument)?.into()),
+            "health" => parsed.health = true,
+            "--help" | "-h" | "help" => parsed.help = true,
+            "--version" | "-V" => parsed.version = true,
+            "--die-with-parent" => parsed.die_with_parent = true,
+            _ => return Err(argument),
+        }
+    }
+    Ok(parsed)
+}
+
+fn usage(service: &str, about: &str) -> String {
+    format!(
+        "{about}\n\n\
+         Usage: stemedb-{service} [--config FILE]         run until SIGTERM or SIGINT\n\
+         \x20      stemedb-{service} [--config FILE] health  exit 0 when the running service is ready, else 1\n\n\
+         Options:\n\
+         \x20 -c, --config FILE   configuration file; STEMEDB_* variables win over it\n\
+         \x20 -V, --version       print the version\n\
+         \x20 -h, --help          print this\n\n\
+         Settings are listed in docs/configuration.md; `stemedb config check` shows them merged.\n"
+    )
+}
+
+#[allow(clippy::print_stderr, reason = "before telemetry there is only stderr")]
+fn say(text: &str) {
+    eprint!("{text}");
+}
+
+#[allow(
+    clippy::print_stdout,
+    reason = "help and version are what was asked for"
+)]
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Arguments, String> {
+        parse(arguments.iter().map(|argument| (*argument).to_owned()))
+    }
+
+    #[test]
+    fn arguments_are_a_file_and_perhaps_health() {
+        let both = parsed(&["--config", "node.toml", "health"]).unwrap();
+        assert_eq!(both.config, Some(PathBuf::from("node.toml")));
+        assert!(both.health);
+        assert_eq!(parsed(&[]), Ok(Arguments::default()));
+    }
+
+    #[test]
+    fn an_unknown_argument_is_named() {
+        assert_eq!(parsed(&["--port"]), Err("--port".to_owned()));
+        assert_eq!(parsed(&["--config"]), Err("--config".to_owned()));
+    }
+}

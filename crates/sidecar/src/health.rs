@@ -1,0 +1,61 @@
+//! Readiness, as a latch that the gRPC health service shows.
+
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_check_response::ServingStatus as WireStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{
+    HealthCheckRequest,
+    health_server::{Health, HealthServer},
+};
+use tonic_health::server::HealthReporter;
+
+/// The name under which a process says that it runs at all; the empty name says that it is ready.
+pub const LIVE: &str = "live";
+
+/// Whether this process is ready. Starts as not ready.
+#[derive(Clone)]
+pub struct Readiness(HealthReporter);
+
+/// A latch and the gRPC service that shows it.
+pub async fn readiness() -> (Readiness, HealthServer<impl Health>) {
+    let (reporter, service) = tonic_health::server::health_reporter();
+    reporter
+        .set_service_status("", ServingStatus::NotServing)
+        .await;
+    reporter
+        .set_service_status(LIVE, ServingStatus::Serving)
+        .await;
+    (Readiness(reporter), service)
+}
+
+impl Readiness {
+    /// Says so.
+    pub async fn set(&self, ready: bool) {
+        let status = if ready {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        self.0.set_service_status("", status).await;
+    }
+}
+
+impl std::fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Readiness")
+    }
+}
+
+/// Asks a neighbour. `Err` says why it is not ready, for people.
+pub async fn check(channel: crate::grpc::Channel) -> Result<(), String> {
+    let reply = HealthClient::new(channel)
+        .check(HealthCheckRequest {
+            service: String::new(),
+        })
+        .await
+        .map_err(|status| format!("does not answer: {}", status.message()))?;
+    match reply.into_inner().status() {
+        WireStatus::Serving => Ok(()),
+        _ => Err("is not ready yet".to_owned()),
+    }
+}

@@ -1,0 +1,117 @@
+//! Prometheus metrics of one process, over HTTP on loopback. The gateway merges those of its node.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use metrics::{Unit, describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+
+use crate::shutdown::Shutdown;
+
+/// Seconds, from a fast fsync to a lost one.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// memberlist reports milliseconds.
+const MEMBERLIST_MILLISECONDS: &[f64] =
+    &[0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1_000.0];
+
+/// How often histograms are folded and the process is measured.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Content type of the text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Installs the recorder of this process.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets(SECONDS)?
+        .set_buckets_for_metric(
+            Matcher::Prefix("memberlist".into()),
+            MEMBERLIST_MILLISECONDS,
+        )?
+        .install_recorder()?;
+    describe_process();
+    Ok(handle)
+}
+
+/// A recorder of its own, for tests that run several services in one process.
+pub fn detached() -> PrometheusHandle {
+    PrometheusBuilder::new().build_recorder().handle()
+}
+
+/// Serves `GET /metrics` until the shutdown.
+pub async fn serve(
+    handle: PrometheusHandle,
+    listener: TcpListener,
+    shutdown: Shutdown,
+) -> std::io::Result<()> {
+    let upkeep = handle.clone();
+    let render = move || {
+        let handle = handle.clone();
+        async move {
+            measure_process();
+            ([(CONTENT_TYPE, TEXT_FORMAT)], handle.render())
+        }
+    };
+    let ended = shutdown.clone();
+    let server = axum::serve(listener, Router::new().route("/metrics", get(render)))
+        .with_graceful_shutdown(async move { ended.cancelled().await });
+    let upkeep = async {
+        let mut tick = tokio::time::interval(UPKEEP);
+        loop {
+            tick.tick().await;
+            upkeep.run_upkeep();
+        }
+    };
+    tokio::select! {
+        ended = server => ended,
+        () = upkeep => Ok(()),
+        () = shutdown.cancelled() => Ok(()),
+    }
+}
+
+fn describe_process() {
+    describe_gauge!(
+        "process_resident_memory_bytes",
+        Unit::Bytes,
+        "Resident memory of the process."
+    );
+    describe_gauge!(
+        "process_cpu_seconds",
+        Unit::Seconds,
+        "Processor time used by the process."
+    );
+    describe_gauge!(
+        "process_open_fds",
+        Unit::Count,
+        "Open file descriptors of the process."
+    );
+    describe_gauge!("process_threads", Unit::Count, "Threads of the process.");
+}
+
+/// Reads /proc; what cannot be read is left as it was.
+#[allow(clippy::cast_precision_loss, reason = "gauges are f64")]
+fn measure_process() {
+    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
+        gauge!("process_open_fds").set(open.count() as f64);
+    }
+    if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
+        let field = |name: &str| -> Option<f64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        if let Some(kibibytes) = field("VmRSS:") {
+            gauge!("process_resident_memory_bytes").set(kibibytes * 1024.0);
+        }
+        if let Some(threads) = field("Threads:") {
+            gauge!("process_threads").set(threads);
+        }
+    }
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    gauge!("process_cpu_seconds").set(used.tv_sec as f64 + used.tv_nsec as f64 / 1e9);
+}
