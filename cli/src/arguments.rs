@@ -1,0 +1,113 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{assert, config, members, node, query, status, sync, verify};
+use crate::import;
+use crate::local::{orders, up};
+
+/// StemeDB keeps claims, contradictions included, and answers through lenses.
+#[derive(Debug, Parser)]
+#[command(name = "stemedb", version, about, after_help = EXAMPLES, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Start here:
+  stemedb up                                                   three nodes on this machine
+  stemedb query constant:hubble h0_km_s_mpc --lens skeptic     how fast does the universe expand?
+  stemedb import claims.ndjson.gz                              many claims at once
+  stemedb local kill node2                                     lose a node and go on
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 64 bad configuration.";
+
+/// The commands, those for people first.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Starts a cluster on this machine and stays until Ctrl-C
+    Up(up::Arguments),
+    /// Kills, pauses and starts nodes of a running `up`
+    Local(orders::Arguments),
+    /// Stores one claim
+    Assert(assert::Arguments),
+    /// Lists claims, or asks a lens
+    Query(query::Arguments),
+    /// Stores a file of claims
+    Import(import::Arguments),
+    /// Shows the members of the cluster
+    Members(members::Arguments),
+    /// Shows every gateway's health
+    Status(status::Arguments),
+    /// Checks that every record is where it shall be
+    Verify(verify::Arguments),
+    /// Repairs now
+    Sync(sync::Arguments),
+    /// Does something with one member
+    Node(node::Arguments),
+    /// Checks settings
+    Config(config::Arguments),
+    /// Runs the gateway of a node
+    #[command(disable_help_flag = true)]
+    Gateway(Service),
+    /// Runs the store of a node
+    #[command(disable_help_flag = true)]
+    Store(Service),
+    /// Runs the membership of a node
+    #[command(disable_help_flag = true)]
+    Membership(Service),
+    /// Runs the antientropy of a node
+    #[command(disable_help_flag = true)]
+    Antientropy(Service),
+}
+
+/// What follows the name of a service is its own command line: `[--config FILE] [health]`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Service {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_service_keeps_its_own_arguments() {
+        let line = ["stemedb", "store", "--config", "node.toml", "health"];
+        match Arguments::try_parse_from(line).unwrap().command {
+            Command::Store(service) => {
+                assert_eq!(service.arguments, ["--config", "node.toml", "health"])
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_command_for_people_explains_itself_by_example() {
+        let command = Arguments::command();
+        for name in [
+            "up", "local", "assert", "query", "import", "members", "status", "verify", "sync",
+        ] {
+            let found = command.find_subcommand(name).unwrap();
+            let help = found
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains(&format!("stemedb {name}")),
+                "{name} has no example"
+            );
+            assert!(found.get_about().is_some(), "{name} says nothing");
+        }
+    }
+}

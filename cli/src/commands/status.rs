@@ -1,0 +1,154 @@
+//! `stemedb status`: every gateway, the services behind it, and how repair stands.
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::client::{Call, Client, GatewayUrl};
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::output;
+
+/// Arguments of `status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const EXAMPLES: &str = "\
+Asks every --url for its own health and its view of the members. Ends 0 only if every gateway is ready.
+
+Examples:
+  stemedb status
+  stemedb status --url http://node1:18181,http://node2:18181,http://node3:18181 --json";
+
+/// Runs the command.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let client = arguments.connection.client()?;
+    let gateways: Vec<Gateway> =
+        join_all(client.gateways().iter().map(|url| look(&client, url))).await;
+    if arguments.connection.json {
+        let all: Vec<Value> = gateways.iter().map(Gateway::to_json).collect();
+        output::json(&json!({ "gateways": all }));
+    } else {
+        show(&gateways);
+    }
+    let not_ready: Vec<String> = gateways
+        .iter()
+        .filter(|gateway| !gateway.ready)
+        .map(|gateway| gateway.url.to_string())
+        .collect();
+    if not_ready.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Outcome(format!(
+        "not ready: {}",
+        not_ready.join(", ")
+    )))
+}
+
+struct Gateway {
+    url: GatewayUrl,
+    ready: bool,
+    /// The body of its health, or why there is none.
+    health: Value,
+    /// Its members, or null.
+    members: Value,
+}
+
+impl Gateway {
+    fn to_json(&self) -> Value {
+        json!({ "url": self.url.to_string(), "ready": self.ready, "health": self.health, "members": self.members })
+    }
+}
+
+async fn look(client: &Client, url: &GatewayUrl) -> Gateway {
+    let (ready, health) = match client.ask_one(url, &Call::get("/v1/health")).await {
+        Ok((status, body)) => (
+            status == 200,
+            serde_json::from_slice(&body).unwrap_or_default(),
+        ),
+        Err(why) => (false, json!({ "detail": why })),
+    };
+    let members = match client.ask_one(url, &Call::get("/cluster/members")).await {
+        Ok((200, body)) => {
+            serde_json::from_slice::<Value>(&body).unwrap_or_default()["members"].take()
+        }
+        _ => Value::Null,
+    };
+    Gateway {
+        url: url.clone(),
+        ready,
+        health,
+        members,
+    }
+}
+
+fn show(gateways: &[Gateway]) {
+    let mut table = output::table(["GATEWAY", "NODE", "READY", "SEES", "WHY NOT"]);
+    for gateway in gateways {
+        table.add_row([
+            gateway.url.to_string(),
+            gateway.health["node"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            if gateway.ready { "yes" } else { "NO" }.to_owned(),
+            sees(&gateway.members),
+            reasons(gateway),
+        ]);
+    }
+    output::print(&table);
+}
+
+/// `3 UP`, `2 UP, 1 DOWN`.
+fn sees(members: &Value) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for status in members
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|member| member["status"].as_str())
+    {
+        match counts.iter_mut().find(|(known, _)| *known == status) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((status, 1)),
+        }
+    }
+    counts.sort_by(|a, b| b.0.cmp(a.0));
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(status, count)| format!("{count} {status}"))
+        .collect();
+    parts.join(", ")
+}
+
+fn reasons(gateway: &Gateway) -> String {
+    if gateway.ready {
+        return String::new();
+    }
+    let listed: Vec<&str> = gateway.health["reasons"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match (listed.is_empty(), gateway.health["detail"].as_str()) {
+        (false, _) => listed.join(", "),
+        (true, Some(detail)) => detail.to_owned(),
+        (true, None) => "not ready".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_counted_by_status() {
+        let members = json!([{ "status": "UP" }, { "status": "DOWN" }, { "status": "UP" }]);
+        assert_eq!(sees(&members), "2 UP, 1 DOWN");
+        assert_eq!(sees(&Value::Null), "");
+    }
+}

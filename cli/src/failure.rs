@@ -1,0 +1,198 @@
+//! What ends a command early, and with which exit code.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// Done.
+pub(crate) const EXIT_DONE: u8 = 0;
+/// Refused or failed.
+pub(crate) const EXIT_FAILED: u8 = 1;
+/// The command line does not make sense; clap uses the same number.
+pub(crate) const EXIT_USAGE: u8 = 2;
+/// Bad configuration (sysexits.h, EX_USAGE, as the services do).
+pub(crate) const EXIT_CONFIGURATION: u8 = 64;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The arguments contradict each other or cannot be read.
+    #[error("{0}")]
+    Usage(String),
+    /// Settings are wrong; every fault is in the text.
+    #[error("{0}")]
+    Configuration(String),
+    /// No URL took the call.
+    #[error(
+        "no gateway answered:\n{attempts}\n→ is the cluster running? `stemedb up` starts one here; --url or STEMEDB_URL names another"
+    )]
+    Unreachable {
+        /// One line for each try.
+        attempts: Attempts,
+    },
+    /// The cluster refused.
+    #[error("{0}")]
+    Refused(Problem),
+    /// The reply is not what this version understands.
+    #[error(
+        "{url} sent a reply that this version does not understand: {detail}\n→ compare the versions: stemedb --version, stemedb members"
+    )]
+    Reply {
+        /// Who sent it.
+        url: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A file could not be read or written.
+    #[error("{act} {}: {source}", path.display())]
+    File {
+        /// What was tried, as "cannot read".
+        act: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The command ran, and its outcome is not a success; it has been printed already.
+    #[error("{0}")]
+    Outcome(String),
+    /// The local cluster could not do what was asked.
+    #[error("{0}")]
+    Local(String),
+}
+
+impl Failure {
+    /// The exit code of the process.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Usage(_) => EXIT_USAGE,
+            Failure::Configuration(_) => EXIT_CONFIGURATION,
+            _ => EXIT_FAILED,
+        }
+    }
+
+    /// The same for programs: problem+json when the cluster sent one, else its look-alike.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Failure::Refused(problem) => problem.body.clone(),
+            other => serde_json::json!({ "title": "failed", "detail": other.to_string() }),
+        }
+    }
+
+    /// A closure for `map_err` on file operations.
+    pub(crate) fn file(
+        act: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Failure {
+        let path = path.into();
+        move |source| Failure::File { act, path, source }
+    }
+}
+
+/// Why each URL failed, in the order they were tried.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts(pub(crate) Vec<(String, String)>);
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (url, why)) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "  {url}: {why}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A refusal as RFC 9457 problem+json describes it, whatever the gateway sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// The object as received.
+    pub(crate) body: Value,
+}
+
+impl Problem {
+    /// Reads a reply's body; text that is no problem+json becomes the detail.
+    pub(crate) fn read(status: u16, body: &[u8]) -> Problem {
+        let body = match serde_json::from_slice::<Value>(body) {
+            Ok(value) if value.is_object() => value,
+            _ => {
+                let text: String = String::from_utf8_lossy(body)
+                    .chars()
+                    .take(DETAIL_CHARS_MAX)
+                    .collect();
+                serde_json::json!({ "status": status, "title": "refused", "detail": text.trim() })
+            }
+        };
+        Problem { status, body }
+    }
+
+    /// A member of the object, when it is text.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.body
+            .get(key)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    }
+}
+
+/// A page of HTML from some proxy is not shown whole.
+const DETAIL_CHARS_MAX: usize = 400;
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self
+            .text("detail")
+            .or_else(|| self.text("title"))
+            .unwrap_or("refused without a reason");
+        write!(f, "{what}")?;
+        match self.text("code") {
+            Some(code) => write!(f, " [{code}, HTTP {}]", self.status)?,
+            None => write!(f, " [HTTP {}]", self.status)?,
+        }
+        if let Some(path) = self.text("path") {
+            write!(f, "\n  at {path}")?;
+        }
+        if let Some(limit) = self.body.get("limit").filter(|limit| !limit.is_null()) {
+            write!(f, "\n  limit {limit}")?;
+        }
+        if let Some(next) = self.text("next_step") {
+            write!(f, "\n→ {next}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_what_where_and_what_next() {
+        let body = br#"{"status":400,"code":"number_not_exact","detail":"9007199254740993 is not exact","path":"$.object.value","limit":null,"next_step":"send it as text"}"#;
+        let shown = Problem::read(400, body).to_string();
+        assert_eq!(
+            shown,
+            "9007199254740993 is not exact [number_not_exact, HTTP 400]\n  at $.object.value\n→ send it as text"
+        );
+    }
+
+    #[test]
+    fn a_reply_from_a_stranger_is_shown_in_part() {
+        let page = format!("<html>{}</html>", "x".repeat(10_000));
+        let shown = Problem::read(502, page.as_bytes()).to_string();
+        assert!(shown.starts_with("<html>") && shown.len() < 500, "{shown}");
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_manual() {
+        assert_eq!(Failure::Usage(String::new()).exit_code(), 2);
+        assert_eq!(Failure::Configuration(String::new()).exit_code(), 64);
+        assert_eq!(Failure::Refused(Problem::read(409, b"{}")).exit_code(), 1);
+    }
+}

@@ -1,0 +1,324 @@
+//! The nodes of a running `up` and what can be done with them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::mpsc;
+
+use super::control::{Action, Answer, Order};
+use super::directory::{ClusterFile, Directory, NodeEntry, ProcessEntry};
+use super::plan::{NODES_MAX, NodePlan, Service};
+use super::process::{Death, Launch, Process, State};
+use super::{ports, ready};
+use crate::failure::Failure;
+
+/// A service that has not drained by then is killed; its own deadline is shorter.
+pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// `start` and `add` answer by then, one way or the other.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// One node and its four processes.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// Ports and settings.
+    pub(crate) plan: NodePlan,
+    /// In the order of `Service::ALL`.
+    pub(crate) processes: Vec<Arc<Process>>,
+}
+
+/// All nodes. Lives on the main thread, where children must be started.
+pub(crate) struct Cluster {
+    directory: Directory,
+    base_port: u16,
+    program: PathBuf,
+    deaths: mpsc::UnboundedSender<Death>,
+    inside: Mutex<Inside>,
+}
+
+struct Inside {
+    nodes: Vec<Node>,
+    demo_done: bool,
+}
+
+impl Cluster {
+    /// Plans a cluster of nodes 1 to `count`; starts nothing.
+    pub(crate) fn plan(
+        directory: Directory,
+        base_port: u16,
+        count: u16,
+        demo_done: bool,
+        deaths: mpsc::UnboundedSender<Death>,
+    ) -> Result<Cluster, Failure> {
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::Local(format!("cannot find the own executable: {error}")))?;
+        let plans: Vec<NodePlan> = (1..=count)
+            .map(|number| NodePlan::new(number, base_port, directory.path()))
+            .collect::<Result<_, _>>()
+            .map_err(Failure::Usage)?;
+        let cluster = Cluster {
+            directory,
+            base_port,
+            program,
+            deaths,
+            inside: Mutex::new(Inside {
+                nodes: Vec::new(),
+                demo_done,
+            }),
+        };
+        let seeds: Vec<String> = plans.iter().map(NodePlan::swim).collect();
+        cluster.inside().nodes = plans
+            .into_iter()
+            .map(|plan| cluster.node(plan, &seeds, usize::from(count)))
+            .collect();
+        Ok(cluster)
+    }
+
+    fn node(&self, plan: NodePlan, seeds: &[String], bootstrap_expect: usize) -> Node {
+        let settings = plan.settings(seeds, bootstrap_expect);
+        let processes = Service::ALL.map(|service| {
+            let launch = Launch {
+                program: self.program.clone(),
+                // A node must not outlive its `up`, whatever kills that.
+                arguments: vec![service.name().to_owned(), "--die-with-parent".to_owned()],
+                settings: settings.clone(),
+                log: plan.log(service),
+                health: plan.health(service),
+            };
+            Process::new(&plan.name, service, launch, self.deaths.clone())
+        });
+        Node {
+            plan,
+            processes: processes.into(),
+        }
+    }
+
+    /// The nodes as they are now.
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        self.inside().nodes.clone()
+    }
+
+    /// Where `up` takes orders.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.directory.control()
+    }
+
+    /// Remembers that the demo set has been loaded or declined.
+    pub(crate) fn set_demo_done(&self) -> Result<(), Failure> {
+        self.inside().demo_done = true;
+        self.save()
+    }
+
+    /// Starts every process of the nodes that does not run.
+    pub(crate) fn start_all(&self) -> Result<(), Failure> {
+        let nodes = self.nodes();
+        ports::check(nodes.iter().map(|node| &node.plan))?;
+        // First the file, then the data: a directory with data in it is always recognised.
+        self.save()?;
+        for node in &nodes {
+            start(node, &node.processes)?;
+        }
+        self.save()
+    }
+
+    /// Drains everything: gateways first, stores last. Returns what had to be killed.
+    pub(crate) async fn stop_all(&self) -> Vec<String> {
+        let processes: Vec<Arc<Process>> = self
+            .nodes()
+            .into_iter()
+            .flat_map(|node| node.processes)
+            .collect();
+        let killed = stop(&processes).await;
+        // Whoever reads the file afterwards learns that nothing runs; failing to say so changes nothing.
+        let _ = self.save();
+        killed
+    }
+
+    /// SIGKILL to everything.
+    pub(crate) async fn kill_all(&self) {
+        let processes: Vec<Arc<Process>> = self
+            .nodes()
+            .into_iter()
+            .flat_map(|node| node.processes)
+            .collect();
+        join_all(processes.iter().map(|process| process.kill())).await;
+    }
+
+    /// Writes `cluster.json`.
+    pub(crate) fn save(&self) -> Result<(), Failure> {
+        self.directory.write(&self.describe())
+    }
+
+    /// What `cluster.json` says.
+    pub(crate) fn describe(&self) -> ClusterFile {
+        let inside = self.inside();
+        let nodes = inside
+            .nodes
+            .iter()
+            .map(|node| (node.plan.name.clone(), describe(node)))
+            .collect();
+        ClusterFile {
+            parent: std::process::id(),
+            control: self.directory.control(),
+            base_port: self.base_port,
+            demo_done: inside.demo_done,
+            nodes,
+        }
+    }
+
+    /// Does what `stemedb local` asks.
+    pub(crate) async fn perform(&self, order: &Order) -> Answer {
+        let done = match order.action {
+            Action::List => Ok(String::new()),
+            Action::Add => self.add().await,
+            _ => self.perform_on(order).await,
+        };
+        let saved = self.save();
+        let cluster = self.describe();
+        match done.and_then(|said| saved.map(|()| said)) {
+            Ok(said) => Answer {
+                ok: true,
+                said,
+                cluster,
+            },
+            Err(failure) => Answer {
+                ok: false,
+                said: failure.to_string(),
+                cluster,
+            },
+        }
+    }
+
+    async fn perform_on(&self, order: &Order) -> Result<String, Failure> {
+        let nodes = self.nodes();
+        let Some(node) = nodes.iter().find(|node| node.plan.name == order.node) else {
+            let names: Vec<&str> = nodes.iter().map(|node| node.plan.name.as_str()).collect();
+            return Err(Failure::Local(format!(
+                "no node {:?}; there are {}",
+                order.node,
+                names.join(", ")
+            )));
+        };
+        let service = order
+            .service
+            .as_deref()
+            .map(str::parse::<Service>)
+            .transpose()
+            .map_err(Failure::Local)?;
+        let processes: Vec<Arc<Process>> = node
+            .processes
+            .iter()
+            .filter(|process| service.is_none_or(|service| process.service == service))
+            .map(Arc::clone)
+            .collect();
+        let what = service.map_or(node.plan.name.clone(), |service| {
+            format!("{}/{service}", node.plan.name)
+        });
+        match order.action {
+            Action::Start => return self.start_and_wait(node, &processes, &what).await,
+            Action::Stop => {
+                let killed = stop(&processes).await;
+                if !killed.is_empty() {
+                    return Ok(format!(
+                        "{what} stopped; killed after {} s: {}",
+                        STOP_DEADLINE.as_secs(),
+                        killed.join(", ")
+                    ));
+                }
+            }
+            Action::Kill => {
+                join_all(processes.iter().map(|process| process.kill())).await;
+            }
+            Action::Pause => processes.iter().for_each(|process| process.pause()),
+            Action::Resume => processes.iter().for_each(|process| process.resume()),
+            Action::List | Action::Add => {}
+        }
+        Ok(format!("{what}: {}", order.action.done()))
+    }
+
+    async fn start_and_wait(
+        &self,
+        node: &Node,
+        processes: &[Arc<Process>],
+        what: &str,
+    ) -> Result<String, Failure> {
+        for process in processes {
+            process.resume();
+        }
+        start(node, processes)?;
+        ready::wait(processes, START_DEADLINE)
+            .await
+            .map_err(Failure::Local)?;
+        Ok(format!("{what}: ready"))
+    }
+
+    async fn add(&self) -> Result<String, Failure> {
+        let nodes = self.nodes();
+        let count = u16::try_from(nodes.len()).unwrap_or(u16::MAX);
+        if count >= NODES_MAX {
+            return Err(Failure::Local(format!(
+                "a local cluster has at most {NODES_MAX} nodes"
+            )));
+        }
+        let plan = NodePlan::new(count + 1, self.base_port, self.directory.path())
+            .map_err(Failure::Local)?;
+        ports::check([&plan])?;
+        let seeds: Vec<String> = nodes.iter().map(|node| node.plan.swim()).collect();
+        let node = self.node(plan, &seeds, nodes.len());
+        self.inside().nodes.push(node.clone());
+        let what = node.plan.name.clone();
+        self.start_and_wait(&node, &node.processes, &what).await
+    }
+
+    /// Never held over an await.
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start(node: &Node, processes: &[Arc<Process>]) -> Result<(), Failure> {
+    let logs = node.plan.directory().join("log");
+    std::fs::create_dir_all(&logs).map_err(Failure::file("cannot create", &logs))?;
+    processes.iter().try_for_each(Process::start)
+}
+
+/// Stops processes in the order of a graceful end; returns those that had to be killed.
+async fn stop(processes: &[Arc<Process>]) -> Vec<String> {
+    let mut killed = Vec::new();
+    for services in Service::STOP_ORDER {
+        let stopping = processes
+            .iter()
+            .filter(|process| services.contains(&process.service))
+            .map(|process| async move {
+                let by_itself = process.stop(STOP_DEADLINE).await;
+                (!by_itself).then(|| format!("{}/{}", process.node, process.service))
+            });
+        killed.extend(join_all(stopping).await.into_iter().flatten());
+    }
+    killed
+}
+
+fn describe(node: &Node) -> NodeEntry {
+    let processes = node.processes.iter().map(|process| {
+        let state = process.state();
+        let entry = ProcessEntry {
+            pid: state.pid().map(|pid| pid.as_raw_nonzero().get()),
+            state: match state {
+                State::Ended(_) => "ended".to_owned(),
+                _ => state.describe(),
+            },
+            log: process.launch.log.clone(),
+            command: process.command(),
+        };
+        (process.service.name().to_owned(), entry)
+    });
+    NodeEntry {
+        api: node.plan.api(),
+        admin: node.plan.admin(),
+        rpc: node.plan.rpc(),
+        swim: node.plan.swim(),
+        processes: processes.collect(),
+    }
+}

@@ -1,0 +1,251 @@
+//! Waiting until processes are ready and a cluster has formed.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use indicatif::ProgressBar;
+use serde_json::Value;
+
+use super::cluster::Node;
+use super::process::Process;
+use crate::client::{Call, Client, GatewayUrl};
+use crate::failure::Failure;
+use crate::output;
+
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(100);
+
+/// How long one look may take.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A cluster that has not formed by then will not: SWIM needs a second or two.
+const FORMATION_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Off a terminal progress is a line, this often at most.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+
+/// Whether a process says that it is ready.
+async fn is_ready(process: &Process) -> Result<(), String> {
+    if process.state().pid().is_none() {
+        return Err(process.state().describe());
+    }
+    let channel =
+        sidecar::grpc::local_channel(process.launch.health).map_err(|error| error.to_string())?;
+    match tokio::time::timeout(LOOK, sidecar::health::check(channel)).await {
+        Ok(answer) => answer,
+        Err(_) => Err("does not answer".to_owned()),
+    }
+}
+
+/// Waits until all processes are ready. `Err` names those that are not, or that ended.
+pub(crate) async fn wait(processes: &[Arc<Process>], deadline: Duration) -> Result<(), String> {
+    let began = Instant::now();
+    loop {
+        let waiting = not_ready(processes).await;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let ended = processes
+            .iter()
+            .find(|process| process.state().pid().is_none());
+        if ended.is_some() || began.elapsed() > deadline {
+            let logs: Vec<String> = waiting
+                .iter()
+                .map(|(process, why)| {
+                    let Process {
+                        node,
+                        service,
+                        launch,
+                        ..
+                    } = &**process;
+                    format!(
+                        "  {node}/{service} {why}; its log: {}",
+                        launch.log.display()
+                    )
+                })
+                .collect();
+            return Err(format!(
+                "not ready after {} s:\n{}",
+                began.elapsed().as_secs(),
+                logs.join("\n")
+            ));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn not_ready(processes: &[Arc<Process>]) -> Vec<(Arc<Process>, String)> {
+    let looks = join_all(processes.iter().map(|process| is_ready(process))).await;
+    let pairs = processes.iter().zip(looks);
+    pairs
+        .filter_map(|(process, look)| look.err().map(|why| (Arc::clone(process), why)))
+        .collect()
+}
+
+/// Waits until every process that lives is ready and the cluster has formed; shows how far it is.
+///
+/// A process that ended is not waited for, as long as one node is whole.
+pub(crate) async fn cluster(nodes: &[Node]) -> Result<(), String> {
+    let shown = Shown::new();
+    let began = Instant::now();
+    let processes: Vec<Arc<Process>> = nodes
+        .iter()
+        .flat_map(|node| node.processes.iter().cloned())
+        .collect();
+    let mut shown = shown;
+    loop {
+        let whole: Vec<&Node> = nodes.iter().filter(|node| alive(node)).collect();
+        if whole.is_empty() {
+            return Err(
+                "no node has all its processes; see the logs above\n→ stemedb config check"
+                    .to_owned(),
+            );
+        }
+        let waiting = not_ready(&processes).await;
+        let alive_waiting = waiting
+            .iter()
+            .filter(|(process, _)| process.state().pid().is_some())
+            .count();
+        let stage = if alive_waiting > 0 {
+            Some(starting(&processes, &waiting))
+        } else {
+            formation(&whole).await
+        };
+        let Some(stage) = stage else { return Ok(()) };
+        if began.elapsed() > FORMATION_DEADLINE {
+            return Err(format!(
+                "after {} s still {stage}\n→ the logs are in <data-dir>/<node>/log",
+                began.elapsed().as_secs()
+            ));
+        }
+        shown.say(stage);
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn alive(node: &Node) -> bool {
+    node.processes
+        .iter()
+        .all(|process| process.state().pid().is_some())
+}
+
+fn starting(processes: &[Arc<Process>], waiting: &[(Arc<Process>, String)]) -> String {
+    /// More names than this are a list, not a line.
+    const NAMED_MAX: usize = 4;
+    let mut names: Vec<String> = waiting
+        .iter()
+        .map(|(process, _)| format!("{}/{}", process.node, process.service))
+        .collect();
+    if names.len() > NAMED_MAX {
+        names.truncate(NAMED_MAX);
+        names.push("…".to_owned());
+    }
+    let ready = processes.len() - waiting.len();
+    format!(
+        "{ready} of {} processes ready (waiting for {})",
+        processes.len(),
+        names.join(", ")
+    )
+}
+
+/// What is still missing in the eyes of the gateways; None when nothing is.
+async fn formation(whole: &[&Node]) -> Option<String> {
+    let names: BTreeSet<&str> = whole.iter().map(|node| node.plan.name.as_str()).collect();
+    for node in whole {
+        let Ok((client, url)) = client(node) else {
+            return Some("without a client".to_owned());
+        };
+        let waiting = |what: String| Some(format!("forming: {}: {what}", node.plan.name));
+        match client.ask_one(&url, &Call::get("/v1/health")).await {
+            Ok((200, _)) => {}
+            Ok((_, body)) => return waiting(reasons(&body)),
+            Err(why) => return waiting(why),
+        }
+        let members = match client.ask_one(&url, &Call::get("/cluster/members")).await {
+            Ok((200, body)) => serde_json::from_slice::<Value>(&body).unwrap_or_default(),
+            Ok((status, _)) => return waiting(format!("HTTP {status}")),
+            Err(why) => return waiting(why),
+        };
+        let up = up_members(&members);
+        let missing: Vec<&str> = names.difference(&up).copied().collect();
+        if !missing.is_empty() {
+            return waiting(format!("does not see {}", missing.join(", ")));
+        }
+    }
+    None
+}
+
+fn client(node: &Node) -> Result<(Client, GatewayUrl), Failure> {
+    let url: GatewayUrl = node.plan.admin().parse().map_err(Failure::Usage)?;
+    Ok((Client::new(vec![url.clone()], None, LOOK)?, url))
+}
+
+fn up_members(members: &Value) -> BTreeSet<&str> {
+    let all = members["members"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    all.iter()
+        .filter(|member| member["status"] == "UP")
+        .filter_map(|member| member["id"].as_str())
+        .collect()
+}
+
+/// What a gateway that is not ready says of itself.
+fn reasons(body: &[u8]) -> String {
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    let reasons: Vec<&str> = said["reasons"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match (reasons.is_empty(), said["detail"].as_str()) {
+        (false, _) => reasons.join(", "),
+        (true, Some(detail)) => detail.to_owned(),
+        (true, None) => "not ready".to_owned(),
+    }
+}
+
+/// Progress: one changing line at a terminal, a line now and then elsewhere.
+struct Shown {
+    spinner: Option<ProgressBar>,
+    last: Option<(Instant, String)>,
+}
+
+impl Shown {
+    fn new() -> Shown {
+        let spinner = io::stderr().is_terminal().then(ProgressBar::new_spinner);
+        Shown {
+            spinner,
+            last: None,
+        }
+    }
+
+    fn say(&mut self, text: String) {
+        if let Some(spinner) = &self.spinner {
+            spinner.set_message(text);
+            spinner.tick();
+            return;
+        }
+        let due = self
+            .last
+            .as_ref()
+            .is_none_or(|(at, said)| *said != text && at.elapsed() >= LINE_EVERY);
+        if due {
+            output::note(&text);
+            self.last = Some((Instant::now(), text));
+        }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if let Some(spinner) = &self.spinner {
+            spinner.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a fresh cluster is greeted with: a demo set of real measurements that contradict each other, and what to try.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::cluster::Node;
+use super::plan::NodePlan;
+use crate::client::{Client, GatewayUrl};
+use crate::failure::Failure;
+use crate::import;
+use crate::output;
+
+/// Published measurements of the Hubble constant and of the neutron's lifetime, chosen because they famously disagree.
+const DEMO: &str = include_str!("../../demo/claims.ndjson");
+
+/// A ready cluster takes a dozen claims in milliseconds.
+const DEMO_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Loads the demo set through all gateways.
+pub(crate) async fn load_demo(nodes: &[Node]) -> Result<(), Failure> {
+    let gateways: Vec<GatewayUrl> = nodes
+        .iter()
+        .map(|node| node.plan.api().parse().map_err(Failure::Usage))
+        .collect::<Result<_, _>>()?;
+    let client = Client::new(
+        gateways,
+        std::env::var("STEMEDB_API_KEY").ok().as_deref(),
+        DEMO_PATIENCE,
+    )?;
+    // The claims carry their dates of publication: nothing is stamped.
+    let loaded = import::load(client, DEMO, 0, DEMO_PATIENCE).await?;
+    output::note(format!(
+        "loaded {loaded} published measurements that disagree (stemedb up --no-demo leaves them out)"
+    ));
+    Ok(())
+}
+
+/// Says that the cluster is ready, where it is and what to try.
+pub(crate) fn print(nodes: &[Node], data_dir: &Path, took: Duration) {
+    let count = nodes.len();
+    let plural = if count == 1 { "node" } else { "nodes" };
+    output::line(format!(
+        "\nready: {count} {plural}, {} processes, {:.1} s\n",
+        count * 4,
+        took.as_secs_f64()
+    ));
+    let mut table = output::table(["NODE", "API", "CLUSTER AND ADMIN", "LOGS"]);
+    for node in nodes {
+        table.add_row([
+            node.plan.name.clone(),
+            format!("http://{}", node.plan.api()),
+            format!("http://{}", node.plan.admin()),
+            shown(&node.plan.directory().join("log")),
+        ]);
+    }
+    output::print(&table);
+    output::line("\ntry, in another terminal:");
+    let plans: Vec<&NodePlan> = nodes.iter().map(|node| &node.plan).collect();
+    for command in commands(&plans, data_dir) {
+        output::line(format!("  {command}"));
+    }
+    output::line("\nCtrl-C ends all of it; the data stays.");
+}
+
+/// Paths below the current directory are shown as a person would type them.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let relative = here
+        .as_deref()
+        .and_then(|here| path.strip_prefix(here).ok());
+    relative.unwrap_or(path).display().to_string()
+}
+
+/// Commands that work as printed, wherever the cluster listens and however this program was started.
+fn commands(nodes: &[&NodePlan], data_dir: &Path) -> Vec<String> {
+    let program = std::env::current_exe().map_or("stemedb".to_owned(), |path| shown(&path));
+    let urls: Vec<String> = nodes
+        .iter()
+        .map(|node| format!("http://{}", node.admin()))
+        .collect();
+    let standard = nodes
+        .first()
+        .is_some_and(|node| node.api() == "127.0.0.1:18180");
+    let url = if standard {
+        String::new()
+    } else {
+        format!(" --url {}", urls.join(","))
+    };
+    let directory = if data_dir == Path::new(super::DATA_DIR) {
+        String::new()
+    } else {
+        format!(" --data-dir {}", data_dir.display())
+    };
+    let victim = nodes.last().map_or("node1", |node| node.name.as_str());
+    vec![
+        format!("{program} query constant:hubble h0_km_s_mpc --lens authority{url}"),
+        format!("{program} query constant:hubble h0_km_s_mpc --lens skeptic --tolerance 0.02{url}"),
+        format!(
+            "{program} assert constant:hubble h0_km_s_mpc 70 --source https://example.org/my-telescope --class anecdotal{url}"
+        ),
+        format!("{program} local kill {victim}{directory}"),
+        format!("{program} import bench/data/chem-claims.ndjson.gz{url}"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_set_holds_records_that_disagree() {
+        let now = crate::dates::now_ms();
+        let mut values = std::collections::BTreeSet::new();
+        let mut ids = std::collections::BTreeSet::new();
+        for line in DEMO.lines() {
+            let record = assertion::Record::from_client_json(line.as_bytes(), now)
+                .unwrap_or_else(|fault| panic!("{line}: {fault}"));
+            assert!(
+                line.contains("\"asserted_at\"") && line.contains("\"note\""),
+                "{line}"
+            );
+            assert!(ids.insert(record.id()), "twice: {line}");
+            values.insert(format!(
+                "{} {:?}",
+                record.subject(),
+                record.assertion().object
+            ));
+        }
+        assert!(values.len() > 8, "{values:#?}");
+    }
+
+    #[test]
+    fn commands_say_where_the_cluster_is_when_it_is_somewhere_else() {
+        let node = NodePlan::new(1, 28_180, Path::new("five")).unwrap();
+        let commands = commands(&[&node], Path::new("five"));
+        assert_eq!(commands.len(), 5);
+        assert!(
+            commands[0].ends_with("--url http://127.0.0.1:28181"),
+            "{commands:?}"
+        );
+        assert!(
+            commands[3].ends_with("local kill node1 --data-dir five"),
+            "{commands:?}"
+        );
+    }
+}
