@@ -1,0 +1,274 @@
+//! The completeness rule.
+//!
+//! *Proof* (X, peer, shard): a finished session that compared the whole shard, after which every id the peer had is durable at X.
+//! *Complete*: X is complete for a shard when, for it and the global shard, it has fresh proofs from all other known members but
+//! at most rf − 1. An acknowledged record has min(rf, known) holders, so the absent ones cannot be all that hold it.
+//!
+//! A store that started empty, or was restored, may lack what it once acknowledged: it *counts as absent* until it has
+//! containment from all other known members, and what it has to offer proves nothing to others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A proof older than this is no proof.
+pub const MAX_AGE_MS: u64 = 10_000;
+
+/// One finished session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// With whom.
+    pub peer: String,
+    /// Which shards are contained.
+    pub shards: Vec<u32>,
+    /// Its date, in boot milliseconds: the session's start less the allowance for young ids.
+    pub proved_at: u64,
+    /// The peer counted as absent.
+    pub peer_absent: bool,
+}
+
+/// What repair knows, told to the store regularly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// This node.
+    pub node: String,
+    /// All known members, this node included.
+    pub known: BTreeSet<String>,
+    /// Copies every record shall have.
+    pub replication_factor: u32,
+    /// The shards this node owns, the global shard included.
+    pub owned: Vec<u32>,
+    /// New proofs.
+    pub proofs: Vec<Proof>,
+}
+
+/// The proofs of one store. Lives in memory: a restart loses them, as it must.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    absent: bool,
+    reported_at: Option<u64>,
+    others: BTreeSet<String>,
+    replication_factor: u32,
+    owned: Vec<u32>,
+    /// By peer and shard: when all the peer had was contained.
+    dates: BTreeMap<(String, u32), Date>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Date {
+    contained_at: u64,
+    /// The same, only from a peer that did not count as absent.
+    proved_at: Option<u64>,
+}
+
+impl Ledger {
+    /// No proofs yet. `absent`: the store started empty or restored.
+    pub fn new(absent: bool) -> Ledger {
+        Ledger {
+            absent,
+            reported_at: None,
+            others: BTreeSet::new(),
+            replication_factor: 0,
+            owned: Vec::new(),
+            dates: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a report made just now.
+    pub fn report(&mut self, now: u64, report: Report) {
+        let Report {
+            node,
+            known,
+            replication_factor,
+            owned,
+            proofs,
+        } = report;
+        self.reported_at = Some(now);
+        self.others = known.into_iter().filter(|name| *name != node).collect();
+        self.replication_factor = replication_factor;
+        self.owned = owned;
+        self.dates.retain(|(peer, _), date| {
+            self.others.contains(peer) && is_fresh(now, date.contained_at)
+        });
+        for proof in proofs {
+            // A date from the future is a fault of the reporter and no proof.
+            if self.others.contains(&proof.peer)
+                && proof.proved_at <= now
+                && is_fresh(now, proof.proved_at)
+            {
+                self.record(&proof);
+            }
+        }
+        if self.absent && self.is_contained_everywhere(now) {
+            self.absent = false;
+        }
+    }
+
+    fn record(&mut self, proof: &Proof) {
+        let proved_at = (!proof.peer_absent).then_some(proof.proved_at);
+        for shard in &proof.shards {
+            let date = self
+                .dates
+                .entry((proof.peer.clone(), *shard))
+                .or_insert(Date {
+                    contained_at: proof.proved_at,
+                    proved_at,
+                });
+            date.contained_at = date.contained_at.max(proof.proved_at);
+            date.proved_at = date.proved_at.max(proved_at);
+        }
+    }
+
+    /// All that the other known members had, absent ones included, is here.
+    fn is_contained_everywhere(&self, now: u64) -> bool {
+        !self.owned.is_empty()
+            && self.others.iter().all(|peer| {
+                self.owned.iter().all(|shard| {
+                    self.dates
+                        .get(&(peer.clone(), *shard))
+                        .is_some_and(|date| is_fresh(now, date.contained_at))
+                })
+            })
+    }
+
+    /// Whether this store counts as absent.
+    pub fn is_absent(&self) -> bool {
+        self.absent
+    }
+
+    /// From now on it does: a row was lost or quarantined.
+    pub fn set_absent(&mut self) {
+        self.absent = true;
+    }
+
+    /// When complete for the shard (and the global shard): the date through which it is proved, in boot milliseconds. Every
+    /// record acknowledged before it is here.
+    pub fn complete(&self, now: u64, shard: u32, global_shard: u32) -> Option<u64> {
+        if self.absent || !self.reported_at.is_some_and(|at| is_fresh(now, at)) {
+            return None;
+        }
+        let of_shard = self.proved(now, shard)?;
+        let of_global = self.proved(now, global_shard)?;
+        Some(of_shard.min(of_global))
+    }
+
+    /// The oldest of the freshest proofs that suffice.
+    fn proved(&self, now: u64, shard: u32) -> Option<u64> {
+        let may_miss = (self.replication_factor as usize).saturating_sub(1);
+        let needed = self.others.len().saturating_sub(may_miss);
+        let mut dates: Vec<u64> = self
+            .others
+            .iter()
+            .filter_map(|peer| self.dates.get(&(peer.clone(), shard))?.proved_at)
+            .filter(|at| is_fresh(now, *at))
+            .collect();
+        dates.sort_unstable_by(|a, b| b.cmp(a));
+        match needed {
+            // Alone, or no more others than may be absent: this store is one of the holders of whatever was acknowledged.
+            0 => Some(now),
+            _ => dates.get(needed - 1).copied(),
+        }
+    }
+}
+
+fn is_fresh(now: u64, at: u64) -> bool {
+    now.saturating_sub(at) <= MAX_AGE_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GLOBAL: u32 = 4;
+
+    fn report(proofs: Vec<Proof>) -> Report {
+        Report {
+            node: "node1".into(),
+            known: ["node1", "node2", "node3"].map(String::from).into(),
+            replication_factor: 2,
+            owned: vec![0, 1, GLOBAL],
+            proofs,
+        }
+    }
+
+    fn proof(peer: &str, proved_at: u64) -> Proof {
+        Proof {
+            peer: peer.into(),
+            shards: vec![0, 1, GLOBAL],
+            proved_at,
+            peer_absent: false,
+        }
+    }
+
+    #[test]
+    fn one_of_two_others_is_enough_for_two_copies_and_its_date_counts() {
+        let mut ledger = Ledger::new(false);
+        ledger.report(1_000, report(vec![]));
+        assert_eq!(ledger.complete(1_000, 0, GLOBAL), None);
+        ledger.report(1_100, report(vec![proof("node2", 600)]));
+        assert_eq!(ledger.complete(1_100, 0, GLOBAL), Some(600));
+        ledger.report(1_200, report(vec![proof("node3", 700)]));
+        assert_eq!(ledger.complete(1_200, 0, GLOBAL), Some(700));
+        assert_eq!(
+            ledger.complete(1_200, 3, GLOBAL),
+            None,
+            "a shard without proofs"
+        );
+    }
+
+    #[test]
+    fn proofs_and_reports_age() {
+        let mut ledger = Ledger::new(false);
+        ledger.report(1_000, report(vec![proof("node2", 900)]));
+        assert!(ledger.complete(900 + MAX_AGE_MS, 0, GLOBAL).is_some());
+        assert_eq!(ledger.complete(901 + MAX_AGE_MS, 0, GLOBAL), None);
+    }
+
+    #[test]
+    fn an_absent_store_needs_all_others_and_stays_present_then() {
+        let mut ledger = Ledger::new(true);
+        ledger.report(1_000, report(vec![proof("node2", 900)]));
+        assert_eq!(ledger.complete(1_000, 0, GLOBAL), None);
+        let from_absent = Proof {
+            peer_absent: true,
+            ..proof("node3", 950)
+        };
+        ledger.report(1_100, report(vec![from_absent]));
+        assert!(
+            !ledger.is_absent(),
+            "containment in an absent peer is containment"
+        );
+        assert_eq!(
+            ledger.complete(1_100, 0, GLOBAL),
+            Some(900),
+            "but it proves nothing"
+        );
+    }
+
+    #[test]
+    fn an_absent_peer_proves_nothing() {
+        let mut ledger = Ledger::new(false);
+        let from_absent = Proof {
+            peer_absent: true,
+            ..proof("node2", 900)
+        };
+        ledger.report(1_000, report(vec![from_absent]));
+        assert_eq!(ledger.complete(1_000, 0, GLOBAL), None);
+    }
+
+    #[test]
+    fn a_node_alone_is_complete_and_a_forgotten_one_does_not_count() {
+        let mut ledger = Ledger::new(true);
+        let alone = Report {
+            known: BTreeSet::from(["node1".into()]),
+            ..report(vec![])
+        };
+        ledger.report(5_000, alone);
+        assert_eq!(ledger.complete(5_000, 0, GLOBAL), Some(5_000));
+        let mut ledger = Ledger::new(false);
+        ledger.report(1_000, report(vec![proof("node9", 900)]));
+        assert_eq!(
+            ledger.complete(1_000, 0, GLOBAL),
+            None,
+            "node9 is not known"
+        );
+    }
+}
