@@ -1,24 +1,26 @@
 //! Prometheus metrics of one process, over HTTP on loopback. The gateway merges those of its node.
 
+mod adopted;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use metrics::{Unit, describe_gauge, gauge};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics::{SetRecorderError, Unit, describe_gauge, gauge};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
 use crate::shutdown::Shutdown;
+use adopted::Adopting;
+
+pub use adopted::Adopted;
 
 /// Seconds, from a fast fsync to a lost one.
 const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-
-/// memberlist reports milliseconds.
-const MEMBERLIST_MILLISECONDS: &[f64] =
-    &[0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 1_000.0];
 
 /// How often histograms are folded and the process is measured.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -28,13 +30,21 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Installs the recorder of this process.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new()
+    install_adopting("", &[])
+}
+
+/// The same for a process with a library that counts for itself: of its series, which all begin with `prefix`, those that
+/// are named here are shown under our names, and the rest is not.
+pub fn install_adopting(
+    prefix: &'static str,
+    adopted: &'static [Adopted],
+) -> Result<PrometheusHandle, BuildError> {
+    let recorder = PrometheusBuilder::new()
         .set_buckets(SECONDS)?
-        .set_buckets_for_metric(
-            Matcher::Prefix("memberlist".into()),
-            MEMBERLIST_MILLISECONDS,
-        )?
-        .install_recorder()?;
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(Adopting::new(recorder, prefix, adopted))
+        .map_err(|twice| SetRecorderError(twice.into_inner().into_inner()))?;
     describe_process();
     Ok(handle)
 }
@@ -50,12 +60,26 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
+    serve_with(handle, String::new, listener, shutdown).await
+}
+
+/// The same with more exposition text in each scrape, for series that end: the recorder keeps every series it has seen.
+pub async fn serve_with(
+    handle: PrometheusHandle,
+    extra: impl Fn() -> String + Send + Sync + 'static,
+    listener: TcpListener,
+    shutdown: Shutdown,
+) -> std::io::Result<()> {
     let upkeep = handle.clone();
+    let extra = Arc::new(extra);
     let render = move || {
         let handle = handle.clone();
+        let extra = Arc::clone(&extra);
         async move {
             measure_process();
-            ([(CONTENT_TYPE, TEXT_FORMAT)], handle.render())
+            let mut text = handle.render();
+            text.push_str(&extra());
+            ([(CONTENT_TYPE, TEXT_FORMAT)], text)
         }
     };
     let ended = shutdown.clone();

@@ -12,7 +12,9 @@ use thiserror::Error;
 
 pub use layers::{Fault, Origin};
 pub use page::markdown;
-pub use table::{COMMAND_VARIABLES, Entry, Kind, TABLE};
+pub use table::{
+    COMMAND_VARIABLES, Entry, Kind, PORT_ADMIN, PORT_API, PORT_LOOPBACK, PORT_RPC, PORT_SWIM, TABLE,
+};
 
 use layers::Layers;
 

@@ -1,5 +1,16 @@
 //! Every setting there is. Code, documentation, compose and Kubernetes manifests are held against this table by tests.
 
+/// Port of the public API.
+pub const PORT_API: u16 = 18180;
+/// Port of the gateway's public, cluster and admin API.
+pub const PORT_ADMIN: u16 = 18181;
+/// Port of the store for peers.
+pub const PORT_RPC: u16 = 18182;
+/// Port of SWIM, UDP and TCP.
+pub const PORT_SWIM: u16 = 18183;
+/// First of the eight ports on loopback.
+pub const PORT_LOOPBACK: u16 = 18191;
+
 /// What a value must look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -104,6 +104,22 @@ fn each_setting_has_one_key_and_one_variable() {
 }
 
 #[test]
+fn the_defaults_are_the_ports_that_have_names() {
+    let settings = from("", &[]).unwrap();
+    let cluster = &settings.cluster;
+    let listeners = [
+        (cluster.api_addr, PORT_API),
+        (cluster.bind_addr, PORT_ADMIN),
+        (cluster.rpc_addr, PORT_RPC),
+        (cluster.swim_addr, PORT_SWIM),
+        (settings.loopback().gateway, PORT_LOOPBACK),
+    ];
+    for (listener, port) in listeners {
+        assert_eq!(listener.port(), port);
+    }
+}
+
+#[test]
 fn the_page_of_settings_is_up_to_date() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
