@@ -3,6 +3,9 @@
 //! [`v1`] is generated from `proto/stemedb/v1/*.proto`, where every message and field is explained. The other modules
 //! are the only place where wire types become domain types and back: services never parse a message themselves.
 
+pub mod convert;
+pub mod view;
+
 /// Generated from `stemedb/v1/*.proto`.
 #[allow(
     missing_docs,
@@ -28,3 +31,9 @@ pub const APPEND_RECORDS_MAX: usize = 1_000;
 
 /// Most record bytes in one `AppendRequest`: below [`MESSAGE_MAX`] with room for framing and traces.
 pub const APPEND_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// Most nodes in one `DescendRequest`, `MissingRequest` or `FetchRequest`.
+pub const TREE_NODES_MAX: usize = 256;
+
+/// Most short ids in one `MissingRequest` or `FetchRequest`.
+pub const SHORT_IDS_MAX: usize = 16_384;

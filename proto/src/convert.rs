@@ -1,0 +1,289 @@
+//! Wire types to domain types and back. What comes from outside is checked here, once.
+
+use std::fmt;
+
+use assertion::RecordId;
+use bytes::Bytes;
+use lens::{Lens, Parameters, Selection};
+use merkle::{Below, BelowKind, Path, Salt, ShortId};
+use shard::proof::{Proof, Report};
+
+use crate::v1;
+
+/// A message that means nothing: what is wrong with which field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct WireError {
+    /// The field, as in the proto file.
+    pub field: &'static str,
+    /// What is wrong and what is accepted.
+    pub problem: String,
+}
+
+impl WireError {
+    /// A fault of a field.
+    pub fn new(field: &'static str, problem: impl fmt::Display) -> WireError {
+        WireError {
+            field,
+            problem: problem.to_string(),
+        }
+    }
+}
+
+impl From<WireError> for tonic::Status {
+    fn from(error: WireError) -> tonic::Status {
+        tonic::Status::invalid_argument(error.to_string())
+    }
+}
+
+/// A 32-byte id.
+pub fn record_id(bytes: &[u8]) -> Result<RecordId, WireError> {
+    fixed("id", bytes).map(RecordId::from_bytes)
+}
+
+/// The salt of a session.
+pub fn salt(bytes: &[u8]) -> Result<Salt, WireError> {
+    fixed("salt", bytes)
+}
+
+/// Short ids, concatenated.
+pub fn short_ids(bytes: &[u8]) -> Result<&[ShortId], WireError> {
+    match bytes.as_chunks() {
+        (ids, []) => Ok(ids),
+        _ => Err(WireError::new("short_ids", "are not a multiple of 8 bytes")),
+    }
+}
+
+fn fixed<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], WireError> {
+    <[u8; N]>::try_from(bytes)
+        .map_err(|_| WireError::new(field, format_args!("has {} bytes, not {N}", bytes.len())))
+}
+
+/// Ascending shards as runs.
+pub fn shard_ranges<'a>(shards: impl IntoIterator<Item = &'a u32>) -> Vec<v1::ShardRange> {
+    shard::compress(shards.into_iter().copied())
+        .into_iter()
+        .map(|run| v1::ShardRange {
+            first: run.first,
+            last: run.last,
+        })
+        .collect()
+}
+
+/// Runs as ascending shards. The global shard, number `num_shards`, is the last there is.
+pub fn shards(ranges: &[v1::ShardRange], num_shards: u32) -> Result<Vec<u32>, WireError> {
+    let runs = ranges.iter().map(|range| shard::ShardRange {
+        first: range.first,
+        last: range.last,
+    });
+    shard::expand(runs, num_shards).ok_or_else(|| {
+        let problem = format!("are not ascending runs of shards up to {num_shards}");
+        WireError::new("shards", problem)
+    })
+}
+
+/// The filters of a question, for a store.
+pub fn selection_to_wire(selection: &Selection) -> v1::Selection {
+    let names = |names: Vec<&'static str>| names.into_iter().map(str::to_owned).collect();
+    v1::Selection {
+        subject: selection.subject.clone(),
+        subject_prefix: selection.subject_prefix.clone(),
+        predicate: selection.predicate.clone(),
+        source: selection.source.clone(),
+        classes: names(selection.classes.iter().map(|class| class.name()).collect()),
+        lifecycles: names(
+            selection
+                .lifecycles
+                .iter()
+                .map(|state| state.name())
+                .collect(),
+        ),
+        min_confidence: selection.min_confidence,
+        as_of_ms: selection.as_of,
+    }
+}
+
+/// The filters of a question, from a gateway.
+pub fn selection(selection: v1::Selection) -> Result<Selection, WireError> {
+    Ok(Selection {
+        subject: selection.subject,
+        subject_prefix: selection.subject_prefix,
+        predicate: selection.predicate,
+        source: selection.source,
+        classes: parsed("classes", &selection.classes)?,
+        lifecycles: parsed("lifecycles", &selection.lifecycles)?,
+        min_confidence: selection.min_confidence,
+        as_of: selection.as_of_ms,
+    })
+}
+
+fn parsed<T: std::str::FromStr<Err: fmt::Display>>(
+    field: &'static str,
+    names: &[String],
+) -> Result<Vec<T>, WireError> {
+    let parse = |name: &String| name.parse().map_err(|error| WireError::new(field, error));
+    names.iter().map(parse).collect()
+}
+
+/// A lens and its parameters, for a store; the selection goes beside it.
+pub fn lens_call(parameters: &Parameters) -> v1::LensCall {
+    v1::LensCall {
+        name: parameters.lens.name().to_owned(),
+        tolerance: parameters.tolerance,
+    }
+}
+
+/// A lens with everything that decides its answer, from a gateway.
+pub fn parameters(call: &v1::LensCall, of: v1::Selection) -> Result<Parameters, WireError> {
+    let lens: Lens = call
+        .name
+        .parse()
+        .map_err(|error| WireError::new("lens", error))?;
+    Parameters::new(lens, call.tolerance, selection(of)?)
+        .map_err(|error| WireError::new("lens", error))
+}
+
+/// What repair knows, from the own antientropy.
+pub fn report(report: v1::ReportProofsRequest, num_shards: u32) -> Result<Report, WireError> {
+    let owned = shards(&report.owned, num_shards)?;
+    let proof = |proof: v1::PeerProof| {
+        Ok(Proof {
+            shards: shards(&proof.shards, num_shards)?,
+            peer: proof.peer,
+            proved_at: proof.proved_at_boot_ms,
+            peer_absent: proof.peer_counts_as_absent,
+        })
+    };
+    Ok(Report {
+        node: report.node,
+        known: report.known.into_iter().collect(),
+        replication_factor: report.replication_factor,
+        owned,
+        proofs: report
+            .proofs
+            .into_iter()
+            .map(proof)
+            .collect::<Result<_, WireError>>()?,
+    })
+}
+
+/// A place in a shard's tree.
+pub fn tree_node(shard: u32, path: &Path) -> v1::TreeNode {
+    v1::TreeNode {
+        shard,
+        depth: u32::from(path.depth()),
+        prefix: Bytes::copy_from_slice(path.packed()),
+    }
+}
+
+/// A place in a shard's tree, from outside. The shard is for the caller to check.
+pub fn path(node: &v1::TreeNode) -> Result<Path, WireError> {
+    Path::new(node.depth, &node.prefix).ok_or_else(|| {
+        let problem = "depth is not 0 to 64 with a prefix of as many hex digits";
+        WireError::new("node", problem)
+    })
+}
+
+/// What a tree shows below the asked node with this index.
+pub fn described(asked: u32, shard: u32, below: Below) -> v1::DescendedNode {
+    let node = Some(tree_node(shard, &below.path));
+    let bare = v1::DescendedNode {
+        asked,
+        node,
+        ..v1::DescendedNode::default()
+    };
+    match below.kind {
+        BelowKind::Inner { slots, digests } => v1::DescendedNode {
+            child_digests: Bytes::from(digests.concat()),
+            child_slots: u32::from(slots),
+            ..bare
+        },
+        BelowKind::Leaf { short_ids } => v1::DescendedNode {
+            short_ids: Bytes::from(short_ids.concat()),
+            leaf: true,
+            ..bare
+        },
+    }
+}
+
+/// The same from outside: index of the asked node, shard, and what is there.
+pub fn below(node: v1::DescendedNode) -> Result<(u32, u32, Below), WireError> {
+    let place = node
+        .node
+        .as_ref()
+        .ok_or_else(|| WireError::new("node", "is missing"))?;
+    let path = path(place)?;
+    let kind = if node.leaf {
+        BelowKind::Leaf {
+            short_ids: short_ids(&node.short_ids)?.to_vec(),
+        }
+    } else {
+        let slots = u16::try_from(node.child_slots)
+            .map_err(|_| WireError::new("child_slots", "has more than 16 bits"))?;
+        let (digests, rest) = node.child_digests.as_chunks();
+        if !rest.is_empty() || digests.len() != slots.count_ones() as usize {
+            return Err(WireError::new(
+                "child_digests",
+                "are not 8 bytes for each child slot",
+            ));
+        }
+        BelowKind::Inner {
+            slots,
+            digests: digests.to_vec(),
+        }
+    };
+    Ok((node.asked, place.shard, Below { path, kind }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_go_there_and_back_as_runs() {
+        let owned = [0, 1, 2, 7, 256];
+        let runs = shard_ranges(&owned);
+        assert_eq!(runs.len(), 3);
+        assert_eq!(shards(&runs, 256).unwrap(), owned);
+        assert!(shards(&runs, 255).is_err(), "a shard beyond the global one");
+    }
+
+    #[test]
+    fn questions_go_there_and_back() {
+        let asked = Selection {
+            subject: Some("cas:7732-18-5".into()),
+            classes: vec!["expert".parse().unwrap()],
+            lifecycles: vec!["approved".parse().unwrap()],
+            min_confidence: Some(0.5),
+            as_of: Some(-5),
+            ..Selection::default()
+        };
+        let parameters = Parameters::new(Lens::Skeptic, Some(0.001), asked).unwrap();
+        let call = lens_call(&parameters);
+        let back = super::parameters(&call, selection_to_wire(&parameters.selection)).unwrap();
+        assert_eq!(back, parameters);
+        let unknown = v1::LensCall {
+            name: "oracle".into(),
+            tolerance: None,
+        };
+        assert!(super::parameters(&unknown, v1::Selection::default()).is_err());
+    }
+
+    #[test]
+    fn what_a_tree_shows_goes_there_and_back() {
+        let tree: merkle::Tree = (0..2_000_u32)
+            .map(|number| *RecordId::of(&number.to_be_bytes()).as_bytes())
+            .collect();
+        for below in tree.describe(&Path::ROOT, &[3; 16], usize::MAX) {
+            let sent = described(4, 9, below.clone());
+            assert_eq!(super::below(sent).unwrap(), (4, 9, below));
+        }
+        let broken = v1::DescendedNode {
+            node: Some(tree_node(1, &Path::ROOT)),
+            child_slots: 3,
+            child_digests: Bytes::from_static(&[0; 8]),
+            ..v1::DescendedNode::default()
+        };
+        assert!(super::below(broken).is_err());
+    }
+}
