@@ -24,7 +24,9 @@ impl Path {
     /// The path of `depth` digits, packed two to a byte; `None` when they are more than an id has, or when bits behind the
     /// last digit are set.
     pub fn new(depth: u32, packed: &[u8]) -> Option<Path> {
-        let depth = u8::try_from(depth).ok().filter(|&depth| depth <= DEPTH_MAX)?;
+        let depth = u8::try_from(depth)
+            .ok()
+            .filter(|&depth| depth <= DEPTH_MAX)?;
         if packed.len() != usize::from(depth.div_ceil(2)) {
             return None;
         }
@@ -90,7 +92,11 @@ impl Path {
 /// The hex digit of an id at a depth.
 pub(crate) fn digit(id: &Id, depth: u8) -> usize {
     let byte = id[usize::from(depth / 2)];
-    usize::from(if depth % 2 == 0 { byte >> 4 } else { byte & 0xf })
+    usize::from(if depth % 2 == 0 {
+        byte >> 4
+    } else {
+        byte & 0xf
+    })
 }
 
 impl fmt::Debug for Path {
@@ -109,7 +115,13 @@ mod tests {
 
     #[test]
     fn children_are_below_their_parents_and_nowhere_else() {
-        let path = Path::ROOT.child(0xa).unwrap().child(0x3).unwrap().child(0xf).unwrap();
+        let path = Path::ROOT
+            .child(0xa)
+            .unwrap()
+            .child(0x3)
+            .unwrap()
+            .child(0xf)
+            .unwrap();
         assert_eq!(format!("{path:?}"), "/a3f");
         assert_eq!(path.packed(), [0xa3, 0xf0]);
         let mut id = [0; 32];
@@ -128,6 +140,9 @@ mod tests {
         assert_eq!(Path::new(1, &[0xab]), None);
         assert_eq!(Path::new(2, &[0xab, 0]), None);
         assert_eq!(Path::new(65, &[0; 33]), None);
-        assert_eq!(Path::new(64, &[7; 32]).map(|path| path.child(0)), Some(None));
+        assert_eq!(
+            Path::new(64, &[7; 32]).map(|path| path.child(0)),
+            Some(None)
+        );
     }
 }

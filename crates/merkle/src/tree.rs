@@ -125,7 +125,11 @@ impl Tree {
     /// Where the tree has no node of its own at that path, the ids below it are shown as a leaf.
     pub fn describe(&self, path: &Path, salt: &Salt, max_bytes: usize) -> Vec<Below> {
         let Some(node) = self.node_at(path) else {
-            let short_ids = self.ids_below(path).iter().map(|id| short_id(salt, id)).collect();
+            let short_ids = self
+                .ids_below(path)
+                .iter()
+                .map(|id| short_id(salt, id))
+                .collect();
             let kind = BelowKind::Leaf { short_ids };
             return vec![Below { path: *path, kind }];
         };
@@ -144,14 +148,20 @@ impl Tree {
 
     /// The ids behind short ids below a path, in the order asked; `None` for those that are not there.
     pub fn lookup(&self, path: &Path, salt: &Salt, short_ids: &[ShortId]) -> Vec<Option<Id>> {
-        let mut wanted: Vec<(ShortId, usize)> =
-            short_ids.iter().enumerate().map(|(place, short)| (*short, place)).collect();
+        let mut wanted: Vec<(ShortId, usize)> = short_ids
+            .iter()
+            .enumerate()
+            .map(|(place, short)| (*short, place))
+            .collect();
         wanted.sort_unstable();
         let mut found = vec![None; short_ids.len()];
         for id in self.ids_below(path) {
             let short = short_id(salt, &id);
             let from = wanted.partition_point(|(known, _)| *known < short);
-            for (_, place) in wanted[from..].iter().take_while(|(known, _)| *known == short) {
+            for (_, place) in wanted[from..]
+                .iter()
+                .take_while(|(known, _)| *known == short)
+            {
                 found[*place] = Some(id);
             }
         }
@@ -183,7 +193,9 @@ impl Tree {
         let mut node = &*self.root;
         for depth in 0..path.depth() {
             match &node.kind {
-                Kind::Leaf(ids) => return ids.iter().filter(|id| path.contains(id)).copied().collect(),
+                Kind::Leaf(ids) => {
+                    return ids.iter().filter(|id| path.contains(id)).copied().collect();
+                }
                 Kind::Inner { children, .. } => match &children[digit(path.first(), depth)] {
                     Some(child) => node = child,
                     None => return Vec::new(),
@@ -372,7 +384,11 @@ impl Node {
         own + match &self.kind {
             Kind::Leaf(ids) => ids.capacity() * size_of::<Id>(),
             Kind::Inner { children, .. } => {
-                let below: usize = children.iter().flatten().map(|child| child.memory_bytes()).sum();
+                let below: usize = children
+                    .iter()
+                    .flatten()
+                    .map(|child| child.memory_bytes())
+                    .sum();
                 size_of_val(&**children) + below
             }
         }
@@ -382,7 +398,12 @@ impl Node {
         match &self.kind {
             Kind::Leaf(_) => 1,
             Kind::Inner { children, .. } => {
-                1 + children.iter().flatten().map(|child| child.height()).max().unwrap_or(0)
+                1 + children
+                    .iter()
+                    .flatten()
+                    .map(|child| child.height())
+                    .max()
+                    .unwrap_or(0)
             }
         }
     }
@@ -468,7 +489,9 @@ mod tests {
         let path = Path::of(&wanted, 3);
         let asked = [short_id(&salt, &id(5_000)), short_id(&salt, &wanted)];
         assert_eq!(tree.lookup(&path, &salt, &asked), [None, Some(wanted)]);
-        let elsewhere = Path::ROOT.child(15 - u8::try_from(digit(&wanted, 0)).unwrap()).unwrap();
+        let elsewhere = Path::ROOT
+            .child(15 - u8::try_from(digit(&wanted, 0)).unwrap())
+            .unwrap();
         assert_eq!(tree.lookup(&elsewhere, &salt, &asked), [None, None]);
     }
 
