@@ -66,7 +66,11 @@ impl Path {
         }
         let mut digits = self.digits;
         let place = usize::from(self.depth / 2);
-        digits[place] |= if self.depth % 2 == 0 { slot << 4 } else { slot };
+        digits[place] |= if self.depth.is_multiple_of(2) {
+            slot << 4
+        } else {
+            slot
+        };
         Some(Path {
             digits,
             depth: self.depth + 1,
@@ -92,7 +96,7 @@ impl Path {
 /// The hex digit of an id at a depth.
 pub(crate) fn digit(id: &Id, depth: u8) -> usize {
     let byte = id[usize::from(depth / 2)];
-    usize::from(if depth % 2 == 0 {
+    usize::from(if depth.is_multiple_of(2) {
         byte >> 4
     } else {
         byte & 0xf
