@@ -1,0 +1,186 @@
+//! Several nodes, and what can be seen of them from outside.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::eventually;
+use crate::http::{Http, Reply};
+use crate::node::Node;
+use crate::ports;
+
+/// Twelve processes of a development build on two busy cores.
+pub const FORMATION: Duration = Duration::from_secs(60);
+
+/// Repair runs every second; a busy machine gets a few rounds.
+pub const REPAIR: Duration = Duration::from_secs(30);
+
+/// Lines of each log in the message of a failure.
+const TAIL_LINES: usize = 12;
+
+/// A cluster of real processes in a directory of its own; everything ends when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    /// By number.
+    pub nodes: Vec<Node>,
+    directory: TempDir,
+}
+
+impl Cluster {
+    /// Plans a cluster; starts nothing.
+    ///
+    /// # Panics
+    /// When there is no place for it.
+    pub fn plan(count: usize, settings: &[(&str, &str)]) -> Cluster {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let mut nodes: Vec<Node> = (1..=count)
+            .map(|number| Node::new(&format!("node{number}"), ports::block(), directory.path()))
+            .collect();
+        let seeds: Vec<String> = nodes.iter().map(Node::swim).collect();
+        for node in &mut nodes {
+            node.set("STEMEDB_SEED_NODES", &seeds.join(","));
+            node.set("STEMEDB_BOOTSTRAP_EXPECT", &count.to_string());
+            for (key, value) in settings {
+                node.set(key, value);
+            }
+        }
+        Cluster { nodes, directory }
+    }
+
+    /// Starts all nodes and waits until they form a cluster.
+    pub async fn start(count: usize, settings: &[(&str, &str)]) -> Cluster {
+        let cluster = Cluster::plan(count, settings);
+        cluster.nodes.iter().for_each(Node::start);
+        cluster.formed().await;
+        cluster
+    }
+
+    /// A node by its number, from 1.
+    pub fn node(&self, number: usize) -> &Node {
+        &self.nodes[number - 1]
+    }
+
+    /// The directory of the cluster, for files of the test.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// URLs of the public ports, as a comma list.
+    pub fn urls(&self) -> String {
+        let urls: Vec<String> = self.nodes.iter().map(|node| node.api("")).collect();
+        urls.join(",")
+    }
+
+    /// Waits until every node is ready and sees every node UP.
+    pub async fn formed(&self) {
+        let http = Http::new();
+        for node in &self.nodes {
+            self.ready(&http, node).await;
+            eventually(&format!("{} sees all UP", node.name), FORMATION, || async {
+                let statuses = statuses(&http, node).await?;
+                let up = statuses.iter().filter(|(_, status)| status == "UP").count();
+                (up == self.nodes.len())
+                    .then_some(())
+                    .ok_or_else(|| format!("{statuses:?}"))
+            })
+            .await;
+        }
+    }
+
+    /// Waits until a node is ready.
+    pub async fn ready(&self, http: &Http, node: &Node) {
+        eventually(&format!("{} is ready", node.name), FORMATION, || async {
+            let reply = http.get(&node.api("/v1/health")).await?;
+            (reply.status == 200)
+                .then_some(())
+                .ok_or_else(|| reply.text())
+        })
+        .await;
+    }
+
+    /// Waits until `verify` says equal and nothing is on fewer nodes than it shall be; returns what it said.
+    pub async fn equal(&self, http: &Http) -> Value {
+        eventually("all nodes are equal", REPAIR, || async {
+            let said = self.verify(http).await?;
+            let good = said["equal"] == true && said["under_replicated"] == 0;
+            good.then(|| said.clone()).ok_or_else(|| said.to_string())
+        })
+        .await
+    }
+
+    /// `/cluster/verify` of the first node.
+    ///
+    /// # Errors
+    /// When it is not answered.
+    pub async fn verify(&self, http: &Http) -> Result<Value, String> {
+        let reply = http.get(&self.node(1).admin("/cluster/verify")).await?;
+        if reply.status == 200 {
+            Ok(reply.json())
+        } else {
+            Err(reply.text())
+        }
+    }
+
+    /// Sends a record through one node after the other, from the given one on, until one takes it: what a client with several
+    /// URLs does. Returns the reply and how many tries failed.
+    ///
+    /// # Panics
+    /// When none of them takes it.
+    pub async fn assert_somewhere(
+        &self,
+        http: &Http,
+        first: usize,
+        record: &str,
+    ) -> (Reply, usize) {
+        let mut failures = Vec::new();
+        for step in 0..self.nodes.len() {
+            let node = &self.nodes[(first + step) % self.nodes.len()];
+            match http.post(&node.api("/v1/assert"), record.to_owned()).await {
+                Ok(reply) if reply.status < 500 => return (reply, failures.len()),
+                Ok(reply) => {
+                    failures.push(format!("{}: {} {}", node.name, reply.status, reply.text()))
+                }
+                Err(why) => failures.push(format!("{}: {why}", node.name)),
+            }
+        }
+        panic!("no gateway takes a record: {failures:#?}");
+    }
+}
+
+/// Names and statuses of the members as one node sees them.
+///
+/// # Errors
+/// When it does not say.
+pub async fn statuses(http: &Http, node: &Node) -> Result<Vec<(String, String)>, String> {
+    let reply = http.get(&node.admin("/cluster/members")).await?;
+    if reply.status != 200 {
+        return Err(reply.text());
+    }
+    let said = reply.json();
+    let members = said["members"].as_array().ok_or_else(|| reply.text())?;
+    let text = |member: &Value, key: &str| member[key].as_str().unwrap_or_default().to_owned();
+    Ok(members
+        .iter()
+        .map(|member| (text(member, "id"), text(member, "status")))
+        .collect())
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.explain();
+    }
+}
+
+impl Cluster {
+    /// Prints the ends of all logs when the test is failing.
+    #[allow(clippy::print_stderr, reason = "what a failing test says")]
+    pub fn explain(&self) {
+        if std::thread::panicking() {
+            for node in &self.nodes {
+                eprintln!("{}", node.tails(TAIL_LINES));
+            }
+        }
+    }
+}

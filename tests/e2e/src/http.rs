@@ -1,0 +1,155 @@
+//! A small HTTP client: one request, one whole reply.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Longer than any deadline of a gateway.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A reply, read to its end.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The body as JSON; null when it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The bytes of the member `result` exactly as they were sent.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn result_text(&self) -> String {
+        let body: std::collections::BTreeMap<String, Box<RawValue>> =
+            serde_json::from_slice(&self.body)
+                .unwrap_or_else(|error| panic!("{error}: {}", self.text()));
+        body.get("result")
+            .unwrap_or_else(|| panic!("no result: {}", self.text()))
+            .get()
+            .to_owned()
+    }
+}
+
+/// A client with its own connections.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http::new()
+    }
+}
+
+impl Http {
+    /// A client of this runtime.
+    pub fn new() -> Http {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(Duration::from_secs(2)));
+        Http {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        }
+    }
+
+    /// GET.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub async fn get(&self, url: &str) -> Result<Reply, String> {
+        self.send(Method::GET, url, &[], Bytes::new()).await
+    }
+
+    /// POST of JSON.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub async fn post(&self, url: &str, body: impl Into<Bytes>) -> Result<Reply, String> {
+        self.send(
+            Method::POST,
+            url,
+            &[("content-type", "application/json")],
+            body,
+        )
+        .await
+    }
+
+    /// Any request.
+    ///
+    /// # Errors
+    /// When there is no reply.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Reply, String> {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request
+            .body(Full::new(body.into()))
+            .map_err(|error| error.to_string())?;
+        let exchange = async {
+            let response = self
+                .client
+                .request(request)
+                .await
+                .map_err(|error| explain(&error))?;
+            let (parts, body) = response.into_parts();
+            let body = body
+                .collect()
+                .await
+                .map_err(|error| error.to_string())?
+                .to_bytes();
+            Ok(Reply {
+                status: parts.status.as_u16(),
+                headers: parts.headers,
+                body,
+            })
+        };
+        match tokio::time::timeout(TIMEOUT, exchange).await {
+            Ok(reply) => reply,
+            Err(_) => Err(format!("{url}: no reply within {} s", TIMEOUT.as_secs())),
+        }
+    }
+}
+
+fn explain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
