@@ -9,6 +9,7 @@
 
 mod path;
 mod tree;
+pub mod walk;
 
 pub use path::Path;
 pub use tree::{LEAF_MAX, Tree};
