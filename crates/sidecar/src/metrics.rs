@@ -9,13 +9,14 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use metrics::{SetRecorderError, Unit, describe_gauge, gauge};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
 
 use crate::shutdown::Shutdown;
 use adopted::Adopting;
 
 pub use adopted::Adopted;
+pub use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 
 /// Seconds, from a fast fsync to a lost one.
 const SECONDS: &[f64] = &[

@@ -68,6 +68,19 @@ pub fn link(span: &Span, other: Context) {
     span.add_link(other.span_context());
 }
 
+/// A span for what repeats for ever and interests nobody in a trace (polls, health checks). It and all that it calls, here
+/// and in other processes, are not recorded.
+pub fn unrecorded() -> Span {
+    let span = tracing::info_span!(parent: None, "unrecorded");
+    let parent = Context {
+        trace_id: rand::random(),
+        span_id: rand::random(),
+        sampled: false,
+    };
+    set_parent(&span, parent);
+    span
+}
+
 /// The layer that puts HTTP requests into traces: takes `traceparent`, or begins a trace.
 pub fn http_server_layer() -> HttpLayer {
     HttpLayer::server(Level::INFO)

@@ -37,7 +37,7 @@ pub fn admit(
              with an empty data directory"
         ));
     }
-    if metadata.incarnation != incarnation || metadata.node_id != crate::compat::node_id(name) {
+    if metadata.incarnation != incarnation || metadata.node_id != shard::node_id(name) {
         return Err(format!(
             "{name} describes itself under another name or incarnation"
         ));

@@ -147,10 +147,15 @@ impl Disk {
     /// # Errors
     /// When the disk refuses; the old file is then still there.
     pub fn save(&self, saved: &Saved) -> Result<(), DiskError> {
-        self.replace(saved).map_err(|source| DiskError::Write {
+        self.replace(saved).map_err(|source| self.unwritten(source))
+    }
+
+    /// The fault of a write that did not come to its end.
+    pub(crate) fn unwritten(&self, source: impl Into<io::Error>) -> DiskError {
+        DiskError::Write {
             path: self.path(),
-            source,
-        })
+            source: source.into(),
+        }
     }
 
     fn replace(&self, saved: &Saved) -> io::Result<()> {

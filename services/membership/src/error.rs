@@ -1,7 +1,5 @@
 //! Why the service ended.
 
-use std::net::SocketAddr;
-
 use crate::disk::DiskError;
 use crate::seeds::NotASeed;
 use crate::swim::gossip::GossipError;
@@ -16,22 +14,23 @@ pub enum Error {
     #[error(transparent)]
     Seed(#[from] NotASeed),
     /// A loopback listener did not open.
-    #[error("cannot listen on {address}: {source}; set STEMEDB_LOOPBACK_PORT to a free range")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error("{0}; set STEMEDB_LOOPBACK_PORT to a free range")]
+    Listen(#[from] sidecar::grpc::ServeError),
+    /// The address of the own store cannot be dialled.
+    #[error("cannot dial this node's store: {0}; see STEMEDB_LOOPBACK_PORT")]
+    Dial(String),
+    /// The metrics of the process.
+    #[error("cannot set up metrics: {0}")]
+    Metrics(String),
     /// The member list on disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// SWIM.
     #[error(transparent)]
     Gossip(#[from] GossipError),
-    /// The gRPC or metrics listener broke.
-    #[error("the {0} listener ended: {1}")]
-    Serve(&'static str, String),
+    /// A part of the service ended unasked.
+    #[error(transparent)]
+    Task(#[from] sidecar::tasks::TaskError),
     /// A task ended that never should.
     #[error("{0} ended unasked; start the service again and report this with its log")]
     Broken(&'static str),

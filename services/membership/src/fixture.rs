@@ -12,7 +12,7 @@ pub(crate) const REBALANCE_DELAY_MS: u64 = 60_000;
 
 pub(crate) fn metadata(name: &str, incarnation: u64) -> Metadata {
     Metadata {
-        node_id: crate::compat::node_id(name),
+        node_id: shard::node_id(name),
         cluster_id: None,
         num_shards: 256,
         incarnation,

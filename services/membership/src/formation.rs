@@ -127,8 +127,7 @@ fn existing(roster: &Roster) -> Option<Decision> {
 
 /// Why no cluster can be made of the known members now.
 fn obstacle(roster: &Roster, situation: &Situation) -> Option<String> {
-    let ready =
-        |member: &Member| member.alive() && member.metadata.store_id.is_some();
+    let ready = |member: &Member| member.alive() && member.metadata.store_id.is_some();
     let up = roster.known().filter(|(_, member)| ready(member)).count();
     if up < situation.bootstrap_expect {
         return Some(format!(
@@ -240,10 +239,7 @@ mod tests {
             ..member.clone()
         };
         let roster = seeing("node1", &[dead]);
-        assert!(waits(
-            &decide(&roster, &alone, None),
-            &CLUSTER.to_string()
-        ));
+        assert!(waits(&decide(&roster, &alone, None), &CLUSTER.to_string()));
 
         let stranger = peer_with("node3", 1, true, |metadata| {
             metadata.cluster_id = Some(OTHER_CLUSTER);

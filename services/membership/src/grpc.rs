@@ -70,9 +70,9 @@ fn views(
 ) -> impl Stream<Item = Result<v1::View, Status>> + Send {
     futures::stream::unfold((receiver, true), |(mut receiver, first)| async move {
         if !first {
-            match tokio::time::timeout(WATCH_REPEAT, receiver.changed()).await {
-                Ok(Err(_)) => return None,
-                Ok(Ok(())) | Err(_) => {}
+            let change = tokio::time::timeout(WATCH_REPEAT, receiver.changed()).await;
+            if matches!(change, Ok(Err(_))) {
+                return None;
             }
         }
         let view = v1::View::clone(&receiver.borrow_and_update());
@@ -82,10 +82,7 @@ fn views(
 
 #[tonic::async_trait]
 impl Membership for MembershipService {
-    async fn get_view(
-        &self,
-        _: Request<v1::GetViewRequest>,
-    ) -> Result<Response<v1::View>, Status> {
+    async fn get_view(&self, _: Request<v1::GetViewRequest>) -> Result<Response<v1::View>, Status> {
         Ok(Response::new(v1::View::clone(&self.view.borrow())))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use rand::seq::SliceRandom as _;
+use rand::seq::{IteratorRandom as _, SliceRandom as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -32,7 +32,9 @@ const FAILURES_SHOWN: usize = 3;
 pub struct Targets {
     /// Known members that do not answer.
     pub absent: BTreeSet<SocketAddr>,
-    /// Addresses that need no joining: they answer, were refused lately, or are our own.
+    /// Other members that answer.
+    pub answering: BTreeSet<SocketAddr>,
+    /// More addresses that need no joining: they were refused lately, or are our own.
     pub skip: BTreeSet<SocketAddr>,
     /// The cluster is formed and everybody answers.
     pub settled: bool,
@@ -87,9 +89,17 @@ async fn round<S: Swim>(
     let (mut addresses, mut failures) = resolve_all(seeds).await;
     let now = targets.borrow_and_update().clone();
     addresses.extend(&now.absent);
-    let mut addresses: Vec<SocketAddr> = addresses.difference(&now.skip).copied().collect();
+    let mut addresses: Vec<SocketAddr> = addresses
+        .difference(&now.skip)
+        .filter(|address| !now.answering.contains(address))
+        .copied()
+        .collect();
     addresses.shuffle(&mut rand::rng());
     addresses.truncate(TARGETS_MAX);
+    if !now.settled {
+        // Gossip can miss somebody; while things move, one more exchange of states a second makes up for it.
+        addresses.extend(now.answering.iter().choose(&mut rand::rng()));
+    }
     failures.extend(join_all(swim, addresses).await.1);
     failures.sort();
     failures.truncate(FAILURES_SHOWN);

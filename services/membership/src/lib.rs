@@ -29,24 +29,26 @@ pub mod view;
 
 #[cfg(test)]
 mod fixture;
-pub mod compat;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::v1;
+use proto::v1::membership_server::MembershipServer;
+use sidecar::Shutdown;
+use sidecar::health::Readiness;
+use sidecar::tasks::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
 
 pub use config::Config;
 pub use error::Error;
 
-use compat::Shutdown;
 use disk::Disk;
 use grpc::MembershipService;
 use node::{COMMANDS_MAX, Node, NodeConfig};
+use seeds::Seed;
 use session::{End, Session};
 use store::{GrpcStore, Health, keep_asking};
 use swim::gossip::{Gossip, GossipConfig, GossipError};
@@ -57,58 +59,82 @@ const RESOLVE_RETRY: Duration = Duration::from_secs(1);
 const RESTART_RETRY: Duration = Duration::from_millis(200);
 /// Tries of that; the port is free within milliseconds unless something else took it.
 const RESTART_TRIES: u32 = 25;
-
-/// The loopback listeners, open: what they are bound to is known before anything runs.
-#[derive(Debug)]
-pub struct Listeners {
-    /// gRPC.
-    pub grpc: TcpListener,
-    /// Metrics over HTTP.
-    pub metrics: TcpListener,
-}
-
-impl Listeners {
-    /// Opens both.
-    ///
-    /// # Errors
-    /// When an address is taken.
-    pub async fn bind(config: &Config) -> Result<Listeners, Error> {
-        let open = async |address: SocketAddr| {
-            TcpListener::bind(address)
-                .await
-                .map_err(|source| Error::Listen { address, source })
-        };
-        Ok(Listeners {
-            grpc: open(config.grpc).await?,
-            metrics: open(config.metrics).await?,
-        })
-    }
-}
+/// Saying goodbye takes up to 2.6 s (see [`session`] and [`swim::gossip`]); the watchers' streams end with it.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Runs the service until `shutdown`, then drains and says goodbye.
 ///
 /// # Errors
 /// When it cannot start, or something that should run for ever ends.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
-    let listeners = Listeners::bind(&config).await?;
-    serve(config, listeners, shutdown).await
+    let exporter = metrics::install().map_err(|error| Error::Metrics(error.to_string()))?;
+    let listener = sidecar::grpc::bind(config.grpc).await?;
+    let scrapes = sidecar::grpc::bind(config.metrics).await?;
+    let mut tasks = Tasks::new(shutdown.clone());
+    assemble(config, listener, &mut tasks, shutdown.clone()).await?;
+    tasks.spawn(
+        "metrics",
+        sidecar::metrics::serve(exporter, scrapes, shutdown),
+    );
+    tasks.join(GRACE).await?;
+    Ok(())
 }
 
-/// As [`run`], over listeners that are open already.
+/// Starts every part but the metrics listener, which a process has once.
 ///
 /// # Errors
-/// As [`run`].
-pub async fn serve(
+/// When a setting cannot be used.
+pub async fn assemble(
     config: Config,
-    listeners: Listeners,
+    listener: TcpListener,
+    tasks: &mut Tasks,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
     config.check()?;
     let seeds = config.parsed_seeds()?;
-    let Some(host) = own_host(&config, &shutdown).await else {
-        return Ok(());
-    };
-    let node_config = NodeConfig {
+    let dial = sidecar::grpc::local_channel(config.store);
+    let channel = dial.map_err(|error| Error::Dial(error.to_string()))?;
+    let store = Arc::new(GrpcStore::new(channel));
+    let ask_store = Arc::new(Notify::new());
+    let (view, viewed) = watch::channel(Arc::new(first_view(&config)));
+    let (commands, received) = mpsc::channel(COMMANDS_MAX);
+    let (health, heard) = watch::channel(Health::Silent("not asked yet".into()));
+    let (readiness, health_service) = sidecar::health::readiness().await;
+
+    let service = MembershipService::new(viewed, commands, config.swim.port());
+    let routes =
+        tonic::service::Routes::new(health_service).add_service(MembershipServer::new(service));
+    tasks.spawn(
+        "gRPC",
+        sidecar::grpc::serve(routes, listener, shutdown.clone()),
+    );
+    let asking = keep_asking(Arc::clone(&store), health, Arc::clone(&ask_store));
+    let stop = shutdown.clone();
+    tasks.spawn_infallible("asking the store", async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = asking => {}
+        }
+    });
+    tasks.spawn("members", async move {
+        let Some(host) = own_host(&config, &shutdown).await else {
+            return Ok(());
+        };
+        let disk = Disk::new(config.directory.clone(), config.name.clone());
+        let node = Node::load(
+            node_config(&config, seeds, host),
+            disk,
+            view,
+            received,
+            heard,
+        )?;
+        incarnations(&config, node, store, ask_store, readiness, &shutdown).await
+    });
+    Ok(())
+}
+
+fn node_config(config: &Config, seeds: Vec<Seed>, host: IpAddr) -> NodeConfig {
+    NodeConfig {
         name: config.name.clone(),
         num_shards: config.num_shards,
         replication_factor: config.replication_factor,
@@ -119,59 +145,27 @@ pub async fn serve(
         api_port: config.api_port,
         admin_port: config.admin_port,
         rpc_port: config.rpc_port,
-    };
-    let (view, viewed) = watch::channel(Arc::new(first_view(&config)));
-    let (commands, received) = mpsc::channel(COMMANDS_MAX);
-    let (health, heard) = watch::channel(Health::Silent("not asked yet".into()));
-    let disk = Disk::new(config.directory.clone(), config.name.clone());
-    let mut node = Node::load(node_config, disk, view, received, heard)?;
-    let store = Arc::new(GrpcStore::new(compat::channel(config.store)));
-    let ask_store = Arc::new(Notify::new());
-
-    let mut tasks = JoinSet::new();
-    let asked = (Arc::clone(&store), Arc::clone(&ask_store));
-    tasks.spawn(async move {
-        keep_asking(asked.0, health, asked.1).await;
-        Err(Error::Broken("asking the store"))
-    });
-    let service = MembershipService::new(viewed, commands, config.swim.port());
-    let stop = shutdown.clone();
-    tasks.spawn(async move {
-        compat::serve(service, listeners.grpc, stop)
-            .await
-            .map_err(|fault| Error::Serve("gRPC", fault.to_string()))
-    });
-    let members = incarnations(&config, host, &mut node, store, ask_store, &shutdown);
-    tokio::pin!(members);
-    loop {
-        tokio::select! {
-            ended = &mut members => return ended,
-            Some(ended) = tasks.join_next() => match ended {
-                Ok(Err(fault)) => return Err(fault),
-                // The listeners stop at once; saying goodbye takes a little longer.
-                Ok(Ok(())) if shutdown.is_cancelled() => {}
-                _ => return Err(Error::Broken("a task of membership")),
-            },
-        }
     }
 }
 
 /// Runs one incarnation after the other; a second one is the exception.
 async fn incarnations(
     config: &Config,
-    host: std::net::IpAddr,
-    node: &mut Node,
+    mut node: Node,
     store: Arc<GrpcStore>,
     ask_store: Arc<Notify>,
+    readiness: Readiness,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let mut above = 0;
     let mut tries = 1;
     loop {
         let incarnation = node.next_incarnation(above).await?;
-        let gossip = start(config, host, node, incarnation, tries).await?;
+        let gossip = start(config, &node, incarnation, tries).await?;
+        // Ready once it speaks SWIM: other nodes, a cluster or a store are nothing it has to wait for.
+        readiness.set(true).await;
         let session = Session::new(
-            node,
+            &mut node,
             Arc::new(gossip),
             incarnation,
             Arc::clone(&store),
@@ -188,11 +182,11 @@ async fn incarnations(
 
 async fn start(
     config: &Config,
-    host: std::net::IpAddr,
     node: &Node,
     incarnation: u64,
     tries: u32,
 ) -> Result<Gossip, GossipError> {
+    let host = node.host();
     let swim = SocketAddr::new(host, config.swim.port());
     let mut left = tries;
     loop {
@@ -218,7 +212,7 @@ async fn start(
 }
 
 /// The address this node is reached under. A name that does not resolve yet is tried until it does; `None`: stopped first.
-async fn own_host(config: &Config, shutdown: &Shutdown) -> Option<std::net::IpAddr> {
+async fn own_host(config: &Config, shutdown: &Shutdown) -> Option<IpAddr> {
     loop {
         match config::resolve_host(&config.advertise_host, config.swim.ip()).await {
             Ok(ip) => {

@@ -411,10 +411,7 @@ mod tests {
         }
         let mut twice = good.clone();
         twice.extend_from_slice(&[PHASE, 1, 1]);
-        assert_eq!(
-            Metadata::decode(&twice),
-            Err(InvalidMetadata::Field(PHASE))
-        );
+        assert_eq!(Metadata::decode(&twice), Err(InvalidMetadata::Field(PHASE)));
         let huge = [good, vec![0; METADATA_MAX]].concat();
         assert!(matches!(
             Metadata::decode(&huge),

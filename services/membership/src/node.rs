@@ -80,8 +80,8 @@ pub struct Node {
 /// The moment.
 pub(crate) fn now() -> Now {
     Now {
-        boot_ms: crate::compat::clock::boot_ms(),
-        unix_ms: crate::compat::clock::unix_ms(),
+        boot_ms: sidecar::clock::boot_ms(),
+        unix_ms: sidecar::clock::unix_ms(),
     }
 }
 
@@ -126,7 +126,7 @@ impl Node {
     /// When the disk refuses.
     pub async fn next_incarnation(&mut self, above: u64) -> Result<u64, DiskError> {
         let used = above.max(self.saved.incarnation);
-        let incarnation = incarnation_above(used, crate::compat::clock::unix_ms());
+        let incarnation = incarnation_above(used, sidecar::clock::unix_ms());
         let saved = Saved {
             incarnation,
             ..self.saved.clone()
@@ -141,15 +141,20 @@ impl Node {
         let content = saved.clone();
         tokio::task::spawn_blocking(move || disk.save(&content))
             .await
-            .expect("saving neither panics nor is aborted")?;
+            .map_err(|stopped| self.disk.unwritten(stopped))??;
         self.saved = saved;
         Ok(())
+    }
+
+    /// Where this node's ports are, as others are told.
+    pub(crate) fn host(&self) -> IpAddr {
+        self.config.host
     }
 
     /// This node's description.
     pub fn metadata(&self, incarnation: u64, agreed: Option<u64>) -> Metadata {
         Metadata {
-            node_id: crate::compat::node_id(&self.config.name),
+            node_id: shard::node_id(&self.config.name),
             cluster_id: self
                 .store
                 .as_ref()

@@ -155,13 +155,7 @@ pub struct Roster {
 
 impl Roster {
     /// Starts from what the disk has. Members that were known and are not seen yet count as just stopped.
-    pub fn new(
-        own: Own,
-        metadata: Metadata,
-        address: SocketAddr,
-        saved: Book,
-        now: Now,
-    ) -> Roster {
+    pub fn new(own: Own, metadata: Metadata, address: SocketAddr, saved: Book, now: Now) -> Roster {
         let incarnation = metadata.incarnation;
         let mut roster = Roster {
             incarnation,

@@ -6,13 +6,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use sidecar::settings::PORT_RPC;
 
 /// A name server that takes longer is asked again in the next round.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Names resolved at once.
 const RESOLVE_CONCURRENCY: usize = 8;
-/// The gRPC port: named in a seed, the host is what counts.
-const RPC_PORT: u16 = 18182;
 
 /// One seed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,7 +26,7 @@ pub struct Seed {
 pub struct NotASeed(String);
 
 impl Seed {
-    /// Reads `host`, `host:port`, `[v6]:port` or a bare v6 address. Without a port, or with 18182, the SWIM port is
+    /// Reads `host`, `host:port`, `[v6]:port` or a bare v6 address. Without a port, or with the port of gRPC, it is
     /// `swim_port`, our own; any other port is the seed's SWIM port.
     ///
     /// # Errors
@@ -35,7 +34,10 @@ impl Seed {
     pub fn parse(text: &str, swim_port: u16) -> Result<Seed, NotASeed> {
         let fault = || NotASeed(text.chars().take(100).collect());
         let text_only = text.trim();
-        if let Ok(ip) = text_only.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+        if let Ok(ip) = text_only
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+        {
             return Ok(Seed {
                 host: ip.to_string(),
                 port: swim_port,
@@ -52,7 +54,7 @@ impl Seed {
         }
         Ok(Seed {
             host: host.to_owned(),
-            port: if port == RPC_PORT { swim_port } else { port },
+            port: if port == PORT_RPC { swim_port } else { port },
         })
     }
 
@@ -112,7 +114,15 @@ mod tests {
             read("[2001:db8::2]:18283").as_deref(),
             Some("[2001:db8::2]:18283")
         );
-        for bad in ["", ":18183", "node2:", "node2:x", "node2:0", "http://node2", "a b"] {
+        for bad in [
+            "",
+            ":18183",
+            "node2:",
+            "node2:x",
+            "node2:0",
+            "http://node2",
+            "a b",
+        ] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
     }

@@ -27,7 +27,7 @@ use crate::view::view;
 const TICK: Duration = Duration::from_millis(500);
 /// Between two tries to bind the store, or to write a file the disk refused.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long a stopping node waits for `draining` to be passed on before it says goodbye.
+/// How long a stopping node waits for `draining` to be passed on, by gossip and then by hand, before it says goodbye.
 const GOODBYE_NOTICE: Duration = Duration::from_millis(300);
 /// Ping outcomes that wait; the pinging waits when it is full.
 const OUTCOMES_MAX: usize = 64;
@@ -55,6 +55,7 @@ pub struct Session<'a, S, L> {
     targets: watch::Sender<Targets>,
     probed: watch::Sender<Vec<Peer>>,
     report: watch::Receiver<Report>,
+    seeds_tried: bool,
     outcomes: mpsc::Receiver<Outcome>,
     tasks: JoinSet<&'static str>,
     adopting: Option<oneshot::Receiver<Result<(), CallFailed>>>,
@@ -82,6 +83,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         let (tell, outcomes) = mpsc::channel(OUTCOMES_MAX);
         let mut tasks = JoinSet::new();
         let seeds = node.config.seeds.clone();
+        let seeds_tried = seeds.is_empty();
         let joiner = Arc::clone(&swim);
         tasks.spawn(async move {
             joining::keep_joining(joiner, seeds, targeted, reporting).await;
@@ -108,6 +110,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             targets,
             probed,
             report,
+            seeds_tried,
             outcomes,
             tasks,
             adopting: None,
@@ -132,7 +135,12 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
                 _ = tick.tick() => self.look().await,
                 () = self.swim.changed() => self.look().await,
                 Ok(()) = self.node.health.changed() => {}
-                Ok(()) = self.report.changed() => {}
+                Ok(()) = self.report.changed() => {
+                    // Only after a look: whom a join has found is in SWIM's picture, and not in ours yet.
+                    let tried = self.report.borrow_and_update().tried;
+                    self.look().await;
+                    self.seeds_tried |= tried;
+                }
                 Some(outcome) = self.outcomes.recv() => self.hear_ping(&outcome),
                 outcome = adopted(&mut self.adopting) => self.hear_adoption(outcome),
                 Some(command) = self.node.commands.recv() => self.obey(command).await,
@@ -144,7 +152,10 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             }
             self.settle().await;
             if let Some(above) = self.roster.must_exceed() {
-                tracing::warn!(above, "the cluster has this node's name on record as gone or newer: joining anew");
+                tracing::warn!(
+                    above,
+                    "the cluster has this node's name on record as gone or newer: joining anew"
+                );
                 self.swim.leave().await;
                 return End::Again(above);
             }
@@ -170,12 +181,8 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
     }
 
     fn hear_ping(&mut self, outcome: &Outcome) {
-        self.roster.pinged(
-            &outcome.name,
-            outcome.incarnation,
-            outcome.answered,
-            now(),
-        );
+        self.roster
+            .pinged(&outcome.name, outcome.incarnation, outcome.answered, now());
     }
 
     /// Brings everything that follows from the roster and the store up to date.
@@ -208,7 +215,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             store,
             chosen: self.node.chosen,
             bootstrap_expect: self.node.config.bootstrap_expect,
-            seeds_tried: self.node.config.seeds.is_empty() || self.report.borrow().tried,
+            seeds_tried: self.seeds_tried,
         }
     }
 
@@ -288,24 +295,27 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             cluster_id: self.node.chosen,
             book: lasting(book),
         };
-        if saved != self.node.saved && Instant::now() >= self.save_not_before {
-            if let Err(fault) = self.node.save(saved).await {
-                tracing::error!(%fault, "the member list is not on disk; trying again");
-                metrics::save_failed();
-                self.save_not_before = Instant::now() + RETRY;
-            }
+        if saved == self.node.saved || Instant::now() < self.save_not_before {
+            return;
+        }
+        if let Err(fault) = self.node.save(saved).await {
+            tracing::error!(%fault, "the member list is not on disk; trying again");
+            metrics::save_failed();
+            self.save_not_before = Instant::now() + RETRY;
         }
     }
 
     /// Tells the joining and the probing tasks whom to look after.
     fn aim(&mut self) {
-        let mut skip = self.roster.answering();
-        skip.extend(&self.refused_at);
+        let mut skip = self.refused_at.clone();
         skip.insert(self.swim.address());
+        let mut answering = self.roster.answering();
+        answering.remove(&self.swim.address());
         let absent: BTreeSet<SocketAddr> = self.roster.absent().into_values().collect();
         let targets = Targets {
             settled: absent.is_empty() && self.roster.cluster_id().is_some(),
             absent,
+            answering,
             skip,
         };
         replace(&self.targets, targets);
@@ -386,6 +396,10 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         self.settle().await;
         let announce = self.swim.announce(self.metadata.encode());
         let _ = tokio::time::timeout(GOODBYE_NOTICE, announce).await;
+        // Gossip may come late, and the goodbye would overtake it; an exchange of states has arrived when it returns.
+        let others = self.targets.borrow().answering.iter().copied().collect();
+        let exchange = joining::join_all(self.swim.as_ref(), others);
+        let _ = tokio::time::timeout(GOODBYE_NOTICE, exchange).await;
         self.swim.leave().await;
     }
 }

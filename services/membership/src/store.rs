@@ -7,8 +7,9 @@ use std::time::Duration;
 use proto::v1;
 use proto::v1::store_client::StoreClient;
 use proto::v1::store_control_client::StoreControlClient;
-use crate::compat::grpc::Channel;
+use sidecar::grpc::Channel;
 use tokio::sync::{Notify, watch};
+use tracing::Instrument as _;
 
 use crate::metadata::ClusterId;
 
@@ -134,7 +135,8 @@ pub async fn keep_asking<L: LocalStore>(
 ) {
     let mut failures = 0;
     loop {
-        let silent = match store.describe().await {
+        let asked = store.describe().instrument(sidecar::trace::unrecorded());
+        let silent = match asked.await {
             Ok(described) => {
                 failures = 0;
                 let now = Health::Answers(described);

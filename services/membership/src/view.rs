@@ -35,7 +35,10 @@ fn message(name: &str, member: &Member) -> v1::Member {
         incarnation: member.incarnation,
         since_ms: member.since_unix_ms,
         version: about.software.clone(),
-        cluster_id: about.cluster_id.map(|id| id.to_string()).unwrap_or_default(),
+        cluster_id: about
+            .cluster_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         num_shards: about.num_shards,
         record_version: about.record_version,
         store_id: about

@@ -14,11 +14,7 @@ pub(super) struct Adopting<R> {
 
 impl<R> Adopting<R> {
     /// With an empty prefix and no names, every series stays as it is.
-    pub(super) fn new(
-        inner: R,
-        prefix: &'static str,
-        adopted: &'static [Adopted],
-    ) -> Adopting<R> {
+    pub(super) fn new(inner: R, prefix: &'static str, adopted: &'static [Adopted]) -> Adopting<R> {
         Adopting {
             inner,
             prefix,

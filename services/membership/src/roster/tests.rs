@@ -248,9 +248,7 @@ fn members_of_another_cluster_or_shard_count_are_shown_as_refused_and_do_not_cou
         cluster_id: Some(CLUSTER),
         ..metadata("node1", 1)
     };
-    let of = |name: &str, id| {
-        peer_with(name, 2, true, |metadata| metadata.cluster_id = Some(id))
-    };
+    let of = |name: &str, id| peer_with(name, 2, true, |metadata| metadata.cluster_id = Some(id));
     let shards = peer_with("node4", 4, true, |metadata| metadata.num_shards = 64);
     let peers = [
         of("node2", CLUSTER),

@@ -386,7 +386,5 @@ async fn two_processes_of_one_name_raise_the_alarm_in_the_older_one() {
     let network = FakeNetwork::default();
     let [mut first, _second, _third] = three(&network).await;
     let _newer = start(&network, plan("node1", 11, &[2]));
-    first
-        .sees("superseded", |view| view.superseded)
-        .await;
+    first.sees("superseded", |view| view.superseded).await;
 }

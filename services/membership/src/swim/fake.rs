@@ -82,7 +82,11 @@ impl FakeNetwork {
 
 impl Network {
     fn reaches(&self, from: SocketAddr, to: SocketAddr) -> bool {
-        let runs = |at| self.processes.get(&at).is_some_and(|process| process.running);
+        let runs = |at| {
+            self.processes
+                .get(&at)
+                .is_some_and(|process| process.running)
+        };
         runs(from) && runs(to) && !self.cut.contains(&(from, to))
     }
 

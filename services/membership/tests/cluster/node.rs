@@ -1,12 +1,14 @@
 //! One membership service in its own runtime, and what a test may do to it.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use proto::v1;
 use proto::v1::membership_client::MembershipClient;
-use stemedb_membership::compat::Shutdown;
-use stemedb_membership::{Config, Listeners};
+use sidecar::Shutdown;
+use sidecar::tasks::Tasks;
+use stemedb_membership::{Config, assemble};
 use tokio::runtime::Runtime;
 use tonic::transport::Channel;
 
@@ -42,13 +44,19 @@ impl Plan {
     }
 }
 
-/// A port that is free for UDP and TCP now.
+/// Below the range that the kernel takes ports of outgoing connections from: nobody gets one in between by accident.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A port that is free for UDP and TCP now, and that no other test of this process gets.
 pub(crate) fn free_port() -> u16 {
-    for _ in 0..50 {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        if UdpSocket::bind(address).is_ok() {
-            return address.port();
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    for _ in 0..PORTS.len() {
+        let start = std::process::id() as u16 % 100 * 100;
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + (start + step) % PORTS.len() as u16;
+        let address = ("127.0.0.1", port);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            return port;
         }
     }
     panic!("no port is free for both UDP and TCP");
@@ -122,13 +130,11 @@ impl TestNode {
                 ..config
             };
             tokio::spawn(store.serve(listener));
-            let listeners = Listeners::bind(&config).await.unwrap();
-            let grpc = listeners.grpc.local_addr().unwrap();
-            let service = tokio::spawn(async move {
-                stemedb_membership::serve(config, listeners, stop)
-                    .await
-                    .unwrap();
-            });
+            let listener = sidecar::grpc::bind(any).await.unwrap();
+            let grpc = listener.local_addr().unwrap();
+            let mut tasks = Tasks::new(stop.clone());
+            assemble(config, listener, &mut tasks, stop).await.unwrap();
+            let service = tokio::spawn(async move { tasks.join(DEADLINE).await.unwrap() });
             (grpc, service)
         });
         self.process = Some(Process {

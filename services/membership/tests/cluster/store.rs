@@ -97,6 +97,13 @@ impl Store for TestStore {
         not_here()
     }
 
+    async fn missing(
+        &self,
+        _: Request<v1::MissingRequest>,
+    ) -> Result<Response<v1::MissingReply>, Status> {
+        not_here()
+    }
+
     async fn list_ids(
         &self,
         _: Request<v1::ListIdsRequest>,

@@ -32,7 +32,7 @@ const KEPT_OUT_FOR: Duration = Duration::from_secs(10);
 /// Refused at the door; the reason is for people.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct KeptOut(String);
+pub(super) struct KeptOut(String);
 
 struct Refusal {
     peer: Peer,
@@ -183,7 +183,7 @@ pub(super) fn peer(state: &State, alive: bool) -> Option<Peer> {
 }
 
 /// The delegate handed to the library.
-pub struct Door {
+pub(super) struct Door {
     notes: Arc<Notes>,
 }
 
