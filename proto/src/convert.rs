@@ -82,6 +82,33 @@ pub fn shards(ranges: &[v1::ShardRange], num_shards: u32) -> Result<Vec<u32>, Wi
     })
 }
 
+/// Shards as the bits of a `CompareRequest`.
+pub fn shard_bits<'a>(shards: impl IntoIterator<Item = &'a u32>) -> Bytes {
+    let mut bits = Vec::new();
+    for shard in shards {
+        let byte = (shard / 8) as usize;
+        if bits.len() <= byte {
+            bits.resize(byte + 1, 0);
+        }
+        bits[byte] |= 1 << (shard % 8);
+    }
+    Bytes::from(bits)
+}
+
+/// The shards of a `CompareRequest`, ascending. The global shard, number `num_shards`, is the last there is.
+pub fn shards_of_bits(bits: &[u8], num_shards: u32) -> Result<Vec<u32>, WireError> {
+    let is_set = |shard: &u32| {
+        let byte = bits.get((shard / 8) as usize);
+        byte.is_some_and(|byte| byte & (1 << (shard % 8)) != 0)
+    };
+    let shards: Vec<u32> = (0..=num_shards).filter(is_set).collect();
+    if shard_bits(&shards) == bits {
+        return Ok(shards);
+    }
+    let problem = format!("are not bits of shards up to {num_shards}");
+    Err(WireError::new("shards", problem))
+}
+
 /// The filters of a question, for a store.
 pub fn selection_to_wire(selection: &Selection) -> v1::Selection {
     let names = |names: Vec<&'static str>| names.into_iter().map(str::to_owned).collect();
@@ -246,6 +273,20 @@ mod tests {
         assert_eq!(runs.len(), 3);
         assert_eq!(shards(&runs, 256).unwrap(), owned);
         assert!(shards(&runs, 255).is_err(), "a shard beyond the global one");
+    }
+
+    #[test]
+    fn shards_go_there_and_back_as_bits() {
+        let owned = [0, 1, 2, 7, 8, 255, 256];
+        let bits = shard_bits(&owned);
+        assert_eq!(bits.len(), 33);
+        assert_eq!(shards_of_bits(&bits, 256).unwrap(), owned);
+        assert!(shards_of_bits(&bits, 255).is_err(), "beyond the global one");
+        assert!(
+            shards_of_bits(&[1, 0], 256).is_err(),
+            "a zero byte too many"
+        );
+        assert!(shards_of_bits(&[], 256).unwrap().is_empty());
     }
 
     #[test]
