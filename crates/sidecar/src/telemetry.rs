@@ -1,18 +1,19 @@
 //! Logs and traces of one process.
 //!
-//! Logs go to stderr: text on a terminal, JSON lines otherwise, each with the trace id it belongs to. Traces follow the standard
-//! `OTEL_*` variables; without an endpoint nothing is exported and nothing is recorded, but ids are still made and passed on, so
-//! that replies and logs can be matched.
+//! Logs go to stderr: text on a terminal, otherwise JSON lines with the trace id they belong to. Traces follow the standard
+//! `OTEL_*` variables; without an endpoint nothing is exported and nothing is recorded, but ids are still made and passed on,
+//! so that replies and logs can be matched.
 
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
-use opentelemetry::{KeyValue, global};
+use opentelemetry::trace::{Span as _, TraceContextExt as _, TracerProvider as _};
+use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor};
 use thiserror::Error;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
@@ -122,7 +123,30 @@ fn provider(service: &str, node: &str) -> Result<SdkTracerProvider, TelemetryErr
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
         .build()?;
-    Ok(builder.with_batch_exporter(exporter).build())
+    Ok(builder
+        .with_span_processor(NodeOnSpans(node.to_owned()))
+        .with_batch_exporter(exporter)
+        .build())
+}
+
+/// Writes the node on every span: not every tool that shows traces shows what is written on the resource.
+#[derive(Debug)]
+struct NodeOnSpans(String);
+
+impl SpanProcessor for NodeOnSpans {
+    fn on_start(&self, span: &mut Span, _: &Context) {
+        span.set_attribute(KeyValue::new("stemedb.node", self.0.clone()));
+    }
+
+    fn on_end(&self, _: SpanData) {}
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
 }
 
 /// JSON lines with the trace id in front, where there is one.
@@ -140,12 +164,12 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let trace = context.lookup_current().and_then(|span| {
-            tracing::dispatcher::get_default(|dispatch| {
-                let context = tracing_opentelemetry::get_otel_context(&span.id(), dispatch)?;
-                let span_context = context.span().span_context().clone();
-                span_context.is_valid().then(|| span_context.trace_id())
-            })
+        // Not the span of this layer: its filter may leave out what is in a trace all the same.
+        let trace = tracing::dispatcher::get_default(|dispatch| {
+            let current = dispatch.current_span();
+            let context = tracing_opentelemetry::get_otel_context(current.id()?, dispatch)?;
+            let span_context = context.span().span_context().clone();
+            span_context.is_valid().then(|| span_context.trace_id())
         });
         let Some(trace) = trace else {
             return self.0.format_event(context, writer, event);
