@@ -90,10 +90,10 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// A finite number as ECMAScript prints it.
+/// A number as ECMAScript prints it. What is not finite comes out as `NaN` or `Infinity`, which no reader takes for JSON.
 pub fn number(out: &mut Vec<u8>, value: f64) {
     let mut buffer = ryu_js::Buffer::new();
-    out.extend_from_slice(buffer.format_finite(value).as_bytes());
+    out.extend_from_slice(buffer.format(value).as_bytes());
 }
 
 #[cfg(test)]

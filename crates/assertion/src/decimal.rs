@@ -36,10 +36,7 @@ impl Decimal {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
-            None => (text, 0),
-        };
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
         let leading = digits.iter().take_while(|&&d| d == b'0').count();
@@ -54,6 +51,8 @@ impl Decimal {
                 exponent: 0,
             });
         }
+        // Zero has been dealt with: an exponent beyond i64 is beyond an f64.
+        let exponent = exponent.parse::<i64>().ok()?;
         let point = i64::try_from(whole.len()).ok()? - i64::try_from(leading).ok()?;
         Some(Decimal {
             negative,
@@ -77,6 +76,8 @@ mod tests {
             ("0.00", 0.0),
             ("-0", 0.0),
             ("-0.0e5", 0.0),
+            ("0e99999999999999999999", 0.0),
+            ("1e+5", 100_000.0),
             ("373.124295848", 373.124295848),
             ("-12.50", -12.5),
             ("1e21", 1e21),

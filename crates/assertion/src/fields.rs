@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::decimal;
@@ -13,29 +14,27 @@ use crate::invalid::Invalid;
 /// More fields than any record has; what comes after is not looked at.
 const FIELDS_MAX: usize = 32;
 
+/// Characters of a field name that came from outside and is shown in an error.
+const NAME_SHOWN: usize = 64;
+
 /// The fields of one object that were not taken yet.
 pub(crate) struct Fields<'a> {
     prefix: &'static str,
     entries: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
-/// One field: its path and its JSON text.
+/// One field: where it is and its JSON text, which is well-formed.
 pub(crate) struct Field<'a> {
-    pub(crate) path: String,
+    prefix: &'static str,
+    name: &'static str,
     raw: &'a str,
 }
 
 impl<'a> Fields<'a> {
     /// Reads an object. `prefix` is its path with a dot behind, or nothing for the record itself.
     pub(crate) fn read(text: &'a str, prefix: &'static str) -> Result<Fields<'a>, Invalid> {
-        let Object(entries) = serde_json::from_str(text).map_err(|error| {
-            Invalid::new(
-                "malformed_json",
-                root(prefix),
-                format!("is not a JSON object: {error}"),
-                "send one JSON object per record",
-            )
-        })?;
+        let Object(entries) =
+            serde_json::from_str(text).map_err(|error| malformed(prefix, &error))?;
         if entries.len() > FIELDS_MAX {
             return Err(Invalid::new(
                 "too_many_fields",
@@ -52,7 +51,7 @@ impl<'a> Fields<'a> {
             {
                 return Err(Invalid::new(
                     "duplicate_field",
-                    format!("{prefix}{name}"),
+                    shown(prefix, name),
                     "is given twice",
                     "give each field once",
                 ));
@@ -62,17 +61,18 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes a field that may be absent.
-    pub(crate) fn take(&mut self, name: &str) -> Option<Field<'a>> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Option<Field<'a>> {
         let position = self.entries.iter().position(|(key, _)| key == name)?;
         let (_, raw) = self.entries.swap_remove(position);
         Some(Field {
-            path: format!("{}{name}", self.prefix),
+            prefix: self.prefix,
+            name,
             raw: raw.get(),
         })
     }
 
     /// Takes a field that must be there.
-    pub(crate) fn require(&mut self, name: &str) -> Result<Field<'a>, Invalid> {
+    pub(crate) fn require(&mut self, name: &'static str) -> Result<Field<'a>, Invalid> {
         self.take(name)
             .ok_or_else(|| Invalid::missing(format!("{}{name}", self.prefix)))
     }
@@ -83,7 +83,7 @@ impl<'a> Fields<'a> {
             None => Ok(()),
             Some(name) => Err(Invalid::new(
                 "unknown_field",
-                format!("{}{name}", self.prefix),
+                shown(self.prefix, &name),
                 "is not a field of this record",
                 "remove it, or check its spelling",
             )),
@@ -92,23 +92,18 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Field<'a> {
+    /// Its path, dotted.
+    pub(crate) fn path(&self) -> String {
+        format!("{}{}", self.prefix, self.name)
+    }
+
     /// A string of `min..=max` bytes.
-    pub(crate) fn string(&self, min: usize, max: usize) -> Result<String, Invalid> {
-        if !self.raw.starts_with('"') {
-            return Err(Invalid::wrong_type(&self.path, "a string", self.kind()));
-        }
-        let text: String = serde_json::from_str(self.raw).map_err(|error| {
-            Invalid::new(
-                "malformed_string",
-                self.path.clone(),
-                format!("is not a string of Unicode scalar values: {error}"),
-                "send valid UTF-8 without lone surrogates",
-            )
-        })?;
+    pub(crate) fn string(&self, min: usize, max: usize) -> Result<Cow<'a, str>, Invalid> {
+        let text = self.text()?;
         if text.len() < min {
             return Err(Invalid::new(
                 "empty",
-                self.path.clone(),
+                self.path(),
                 "is empty",
                 "give a value",
             ));
@@ -116,7 +111,7 @@ impl<'a> Field<'a> {
         if text.len() > max {
             return Err(Invalid::new(
                 "too_long",
-                self.path.clone(),
+                self.path(),
                 format!("has {} bytes, the limit is {max}", text.len()),
                 format!("shorten it to {max} bytes of UTF-8"),
             )
@@ -125,18 +120,41 @@ impl<'a> Field<'a> {
         Ok(text)
     }
 
+    fn text(&self) -> Result<Cow<'a, str>, Invalid> {
+        let quoted = self
+            .raw
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        let Some(inside) = quoted else {
+            return Err(self.wrong_type("a string"));
+        };
+        // Well-formed JSON without a backslash stands for itself, and most strings are so.
+        if !inside.as_bytes().contains(&b'\\') {
+            return Ok(Cow::Borrowed(inside));
+        }
+        let text = serde_json::from_str(self.raw).map_err(|_| {
+            Invalid::new(
+                "malformed_string",
+                self.path(),
+                "is not a string of Unicode scalar values",
+                "escape characters beyond U+FFFF as a pair of surrogates, or send them as UTF-8",
+            )
+        })?;
+        Ok(Cow::Owned(text))
+    }
+
     /// A finite number that an f64 holds as written.
     pub(crate) fn number(&self) -> Result<f64, Invalid> {
         if !self
             .raw
             .starts_with(|c: char| c == '-' || c.is_ascii_digit())
         {
-            return Err(Invalid::wrong_type(&self.path, "a number", self.kind()));
+            return Err(self.wrong_type("a number"));
         }
         decimal::exact(self.raw).ok_or_else(|| {
             Invalid::new(
                 "number_not_exact",
-                self.path.clone(),
+                self.path(),
                 "is a number that an IEEE 754 double cannot hold as it is written",
                 "round it to at most 17 significant digits that read back the same, or send it as text",
             )
@@ -157,7 +175,7 @@ impl<'a> Field<'a> {
         whole.ok_or_else(|| {
             Invalid::new(
                 "out_of_range",
-                self.path.clone(),
+                self.path(),
                 format!("is not a whole number of {min} to {max}"),
                 "give a whole number in that range",
             )
@@ -169,32 +187,69 @@ impl<'a> Field<'a> {
         match self.raw {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(Invalid::wrong_type(
-                &self.path,
-                "true or false",
-                self.kind(),
-            )),
+            _ => Err(self.wrong_type("true or false")),
         }
     }
 
     /// An object of its own.
     pub(crate) fn object(&self, prefix: &'static str) -> Result<Fields<'a>, Invalid> {
         if !self.raw.starts_with('{') {
-            return Err(Invalid::wrong_type(&self.path, "an object", self.kind()));
+            return Err(self.wrong_type("an object"));
         }
         Fields::read(self.raw, prefix)
     }
 
-    fn kind(&self) -> &'static str {
-        match self.raw.as_bytes().first() {
+    /// Whether it is an array without elements.
+    pub(crate) fn is_empty_list(&self) -> bool {
+        let inside = self
+            .raw
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+    }
+
+    fn wrong_type(&self, wanted: &str) -> Invalid {
+        let found = match self.raw.as_bytes().first() {
             Some(b'"') => "a string",
             Some(b'{') => "an object",
             Some(b'[') => "an array",
             Some(b't' | b'f') => "a boolean",
             Some(b'n') => "null",
             _ => "a number",
-        }
+        };
+        Invalid::new(
+            "wrong_type",
+            self.path(),
+            format!("is {found}, not {wanted}"),
+            format!("give {wanted}"),
+        )
     }
+}
+
+/// The path of a field whose name came from outside: as much of it as a person needs to find it.
+fn shown(prefix: &str, name: &str) -> String {
+    let mut path = prefix.to_owned();
+    path.extend(name.chars().take(NAME_SHOWN));
+    if name.chars().nth(NAME_SHOWN).is_some() {
+        path.push('…');
+    }
+    path
+}
+
+/// The parser's own words are used only where they cannot quote the input: that may be a mebibyte.
+fn malformed(prefix: &str, error: &serde_json::Error) -> Invalid {
+    let place = (error.line(), error.column());
+    let detail = match error.classify() {
+        Category::Data => "is JSON, but not an object".to_owned(),
+        Category::Eof => "ends in the middle".to_owned(),
+        _ => format!("is not JSON: line {}, column {}", place.0, place.1),
+    };
+    Invalid::new(
+        "malformed_json",
+        root(prefix),
+        detail,
+        "send one JSON object per record",
+    )
 }
 
 fn root(prefix: &str) -> String {

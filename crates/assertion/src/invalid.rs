@@ -42,13 +42,4 @@ impl Invalid {
     pub(crate) fn missing(path: String) -> Invalid {
         Invalid::new("missing_field", path, "is missing", "add it")
     }
-
-    pub(crate) fn wrong_type(path: &str, wanted: &str, found: &str) -> Invalid {
-        Invalid::new(
-            "wrong_type",
-            path,
-            format!("is {found}, not {wanted}"),
-            format!("give {wanted}"),
-        )
-    }
 }

@@ -10,7 +10,8 @@ pub const TEXT_MAX: usize = 64 * 1024;
 pub const NOTE_MAX: usize = 16 * 1024;
 /// Longest source uri, in bytes of UTF-8.
 pub const URI_MAX: usize = 2_048;
-/// Longest canonical form, in bytes: a text and a note whose every byte is escaped still have room.
+/// Longest canonical form, in bytes. The longest text and note fit even when every byte needs a two-byte escape; control
+/// characters, which need six, do not.
 pub const CANONICAL_MAX: usize = 256 * 1024;
 /// Longest JSON text of one record that is looked at. Whitespace and escapes may make it longer than its canonical form.
 pub const JSON_MAX: usize = 1024 * 1024;

@@ -1,5 +1,6 @@
 //! A record: a claim with the bytes and the id that it has everywhere.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::canonical;
@@ -26,16 +27,10 @@ impl Record {
     ///
     /// An `id` may be given when it is the right one, so that what the API returned can be sent again.
     pub fn from_client_json(json: &[u8], now_ms: i64) -> Result<Record, Invalid> {
+        // A clock beyond all times that a record can have must not stamp what no peer would read.
+        let now_ms = now_ms.clamp(-TIME_MAX_MS, TIME_MAX_MS);
         let mut fields = read(json, JSON_MAX)?;
         let given_id = fields.take("id").map(|field| hash(&field)).transpose()?;
-        if let Some(field) = fields.take("signatures") {
-            return Err(Invalid::new(
-                "signatures_not_supported",
-                field.path,
-                "signed records are not taken by this version",
-                "send the record without signatures",
-            ));
-        }
         let claim = assertion(fields, Some(now_ms))?;
         if claim.asserted_at > now_ms.saturating_add(AHEAD_MAX_MS) {
             return Err(Invalid::new(
@@ -165,9 +160,16 @@ fn read(bytes: &[u8], max: usize) -> Result<Fields<'_>, Invalid> {
 /// Reads the fields of a claim. With `stamp`, what may be absent is filled in; without, it must be there.
 fn assertion(mut fields: Fields<'_>, stamp: Option<i64>) -> Result<Assertion, Invalid> {
     form(&mut fields, stamp.is_some())?;
+    unsigned(&mut fields)?;
     let claim = Assertion {
-        subject: fields.require("subject")?.string(1, SUBJECT_MAX)?,
-        predicate: fields.require("predicate")?.string(1, PREDICATE_MAX)?,
+        subject: fields
+            .require("subject")?
+            .string(1, SUBJECT_MAX)?
+            .into_owned(),
+        predicate: fields
+            .require("predicate")?
+            .string(1, PREDICATE_MAX)?
+            .into_owned(),
         object: object(&fields.require("object")?)?,
         source: source(&fields.require("source")?)?,
         confidence: match given(&mut fields, "confidence", stamp)? {
@@ -189,7 +191,7 @@ fn assertion(mut fields: Fields<'_>, stamp: Option<i64>) -> Result<Assertion, In
             .transpose()?,
         note: fields
             .take("note")
-            .map(|field| field.string(0, NOTE_MAX))
+            .map(|field| field.string(0, NOTE_MAX).map(Cow::into_owned))
             .transpose()?,
     };
     fields.finish()?;
@@ -204,7 +206,7 @@ fn form(fields: &mut Fields<'_>, may_be_absent: bool) -> Result<(), Invalid> {
         if kind != Kind::Assertion {
             return Err(Invalid::new(
                 "kind_not_supported",
-                field.path,
+                field.path(),
                 format!("is {kind}, which this version does not take"),
                 "send assertions",
             ));
@@ -215,7 +217,7 @@ fn form(fields: &mut Fields<'_>, may_be_absent: bool) -> Result<(), Invalid> {
     {
         return Err(Invalid::new(
             "version_not_supported",
-            field.path,
+            field.path(),
             "is not 1, the only version of this record",
             "send \"v\": 1 or leave it out",
         ));
@@ -223,9 +225,22 @@ fn form(fields: &mut Fields<'_>, may_be_absent: bool) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Signatures come with a later version. An empty list is no signature, and is left out of the canonical form.
+fn unsigned(fields: &mut Fields<'_>) -> Result<(), Invalid> {
+    match fields.take("signatures") {
+        Some(field) if !field.is_empty_list() => Err(Invalid::new(
+            "signatures_not_supported",
+            field.path(),
+            "is given, but this version does not take signed records",
+            "send the record without signatures",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn given<'a>(
     fields: &mut Fields<'a>,
-    name: &str,
+    name: &'static str,
     stamp: Option<i64>,
 ) -> Result<Option<Field<'a>>, Invalid> {
     match stamp {
@@ -239,14 +254,16 @@ fn object(field: &Field<'_>) -> Result<Object, Invalid> {
     let kind = fields.require("type")?;
     let value = fields.require("value")?;
     fields.finish()?;
-    match kind.string(1, 32)?.as_str() {
-        "text" => Ok(Object::Text(value.string(0, TEXT_MAX)?)),
+    match &*kind.string(1, 32)? {
+        "text" => Ok(Object::Text(value.string(0, TEXT_MAX)?.into_owned())),
         "number" => Ok(Object::Number(value.number()?)),
         "boolean" => Ok(Object::Boolean(value.boolean()?)),
-        "reference" => Ok(Object::Reference(value.string(1, SUBJECT_MAX)?)),
+        "reference" => Ok(Object::Reference(
+            value.string(1, SUBJECT_MAX)?.into_owned(),
+        )),
         _ => Err(Invalid::new(
             "unknown_name",
-            kind.path,
+            kind.path(),
             "is not a type of object",
             "use one of text, number, boolean, reference",
         )),
@@ -256,7 +273,7 @@ fn object(field: &Field<'_>) -> Result<Object, Invalid> {
 fn source(field: &Field<'_>) -> Result<Source, Invalid> {
     let mut fields = field.object("source.")?;
     let source = Source {
-        uri: fields.require("uri")?.string(1, URI_MAX)?,
+        uri: fields.require("uri")?.string(1, URI_MAX)?.into_owned(),
         class: one_of(&fields.require("class")?)?,
         hash: fields.take("hash").map(|field| hash(&field)).transpose()?,
     };
@@ -269,7 +286,7 @@ fn confidence(field: &Field<'_>) -> Result<f64, Invalid> {
     if !(0.0..=1.0).contains(&value) {
         return Err(Invalid::new(
             "out_of_range",
-            field.path.clone(),
+            field.path(),
             "is not between 0 and 1",
             "give a number of 0 to 1",
         ));
@@ -280,11 +297,11 @@ fn confidence(field: &Field<'_>) -> Result<f64, Invalid> {
 fn hash(field: &Field<'_>) -> Result<String, Invalid> {
     let text = field.string(1, 64)?;
     if is_hex64(&text) {
-        return Ok(text);
+        return Ok(text.into_owned());
     }
     Err(Invalid::new(
         "not_a_hash",
-        field.path.clone(),
+        field.path(),
         "is not 64 lowercase hex digits",
         "give the hash as 64 lowercase hex digits",
     ))
@@ -297,7 +314,7 @@ fn one_of<T: std::str::FromStr<Err = crate::UnknownName>>(field: &Field<'_>) -> 
         .map_err(|error: crate::UnknownName| {
             Invalid::new(
                 "unknown_name",
-                field.path.clone(),
+                field.path(),
                 error.to_string(),
                 format!("use one of {}", error.accepted()),
             )

@@ -1,0 +1,127 @@
+//! The golden vectors: what other languages are held to.
+
+use assertion::{Invalid, Record, RecordId};
+use serde_json::Value;
+
+const ACCEPTED: &str = include_str!("../vectors/accepted.json");
+const REFUSED: &str = include_str!("../vectors/refused.json");
+
+struct Vectors {
+    now_ms: i64,
+    list: Vec<Value>,
+}
+
+fn read(file: &str) -> Vectors {
+    let file: Value = serde_json::from_str(file).unwrap();
+    Vectors {
+        now_ms: file["now_ms"].as_i64().unwrap(),
+        list: file["vectors"].as_array().unwrap().clone(),
+    }
+}
+
+/// A text of the vector, with what `<fill>` stands for.
+fn text(vector: &Value, name: &str) -> String {
+    let text = vector[name].as_str().unwrap();
+    match vector.get("fill") {
+        None => text.to_owned(),
+        Some(fill) => {
+            let times = usize::try_from(fill["times"].as_u64().unwrap()).unwrap();
+            text.replace("<fill>", &fill["unit"].as_str().unwrap().repeat(times))
+        }
+    }
+}
+
+fn input(vector: &Value) -> Vec<u8> {
+    let Some(hex) = vector.get("input_hex") else {
+        return text(vector, "input").into_bytes();
+    };
+    let (pairs, _) = hex.as_str().unwrap().as_bytes().as_chunks::<2>();
+    pairs
+        .iter()
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn accepted_vectors_have_their_bytes_and_ids() {
+    let vectors = read(ACCEPTED);
+    for vector in &vectors.list {
+        let name = &vector["name"];
+        let record = Record::from_client_json(&input(vector), vectors.now_ms)
+            .unwrap_or_else(|refused| panic!("{name}: {refused}"));
+        let canonical = text(vector, "canonical");
+        assert_eq!(
+            std::str::from_utf8(record.canonical()).unwrap(),
+            canonical,
+            "{name}"
+        );
+        assert_eq!(record.id().to_string(), vector["id"], "{name}");
+        assert_eq!(
+            RecordId::of(canonical.as_bytes()),
+            record.id(),
+            "{name}: hashed alone"
+        );
+        assert_eq!(
+            Record::from_canonical(canonical.as_bytes()),
+            Ok(record.clone()),
+            "{name}: the peer door"
+        );
+        assert_eq!(
+            Record::from_client_json(&record.public_json(), vectors.now_ms),
+            Ok(record),
+            "{name}: what the API returned is sent again"
+        );
+    }
+}
+
+#[test]
+fn refused_vectors_have_their_code_and_path() {
+    let vectors = read(REFUSED);
+    for vector in &vectors.list {
+        let name = &vector["name"];
+        let bytes = input(vector);
+        let taken = match vector["door"].as_str().unwrap() {
+            "client" => Record::from_client_json(&bytes, vectors.now_ms),
+            "canonical" => Record::from_canonical(&bytes),
+            other => panic!("{name}: no door {other}"),
+        };
+        let Err(refused) = taken else {
+            panic!("{name}: was taken");
+        };
+        assert_eq!(refused.code, vector["code"], "{name}: {refused}");
+        assert_eq!(refused.path, vector["path"], "{name}: {refused}");
+        assert_eq!(
+            refused.limit,
+            vector.get("limit").and_then(Value::as_u64),
+            "{name}: {refused}"
+        );
+        assert_is_short(&refused);
+    }
+}
+
+/// An error repeats little of what was sent: that may be a mebibyte.
+fn assert_is_short(refused: &Invalid) {
+    assert!(refused.to_string().len() < 500, "{refused}");
+}
+
+#[test]
+fn every_code_is_documented_and_shown_by_a_vector() {
+    let page = include_str!("../../../docs/canonical-form.md");
+    let documented: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+        .map(|(code, _)| code)
+        .filter(|code| code.contains('_') || *code == "empty")
+        .collect();
+    let vectors = read(REFUSED).list;
+    let shown: Vec<&str> = vectors
+        .iter()
+        .map(|vector| vector["code"].as_str().unwrap())
+        .collect();
+    for code in &shown {
+        assert!(documented.contains(code), "{code} is not on the page");
+    }
+    for code in &documented {
+        assert!(shown.contains(code), "no vector shows {code}");
+    }
+}
