@@ -92,9 +92,14 @@ impl Member {
         self.standing == Standing::Alive
     }
 
-    /// Its store serves: it answers and says so. A draining member keeps its shards.
+    /// Its store serves: it answers and says so. A draining member keeps its shards, if it ever had any.
     fn serving(&self) -> bool {
-        self.alive() && matches!(self.metadata.phase, Phase::Serving | Phase::Draining)
+        self.alive()
+            && match self.metadata.phase {
+                Phase::Serving => true,
+                Phase::Draining => self.served,
+                Phase::Joining | Phase::Stopping | Phase::Leaving => false,
+            }
     }
 
     fn stand(&mut self, standing: Standing, now: Now) {

@@ -117,6 +117,8 @@ fn a_draining_member_keeps_its_shards_and_a_stopping_one_for_the_delay() {
     let peers = [
         says("node2", 2, Phase::Draining),
         says("node3", 3, Phase::Stopping),
+        // It went before its store ever served: there is nothing to keep.
+        says("node4", 4, Phase::Draining),
     ];
     roster.observe(&peers, at(2));
     assert_eq!(roster.placement(at(3)), ["node2", "node3"]);
@@ -431,7 +433,11 @@ proptest! {
             roster.observe(std::slice::from_ref(&peer), at(clock));
             serves.clear();
             let member = &roster.members()[&peer.name];
-            let serving = matches!(member.metadata.phase, Phase::Serving | Phase::Draining);
+            let serving = match member.metadata.phase {
+                Phase::Serving => true,
+                Phase::Draining => last_served.contains_key(&peer.name),
+                _ => false,
+            };
             if member.alive() && serving {
                 serves.insert(peer.name.clone());
                 last_served.insert(peer.name.clone(), clock);
