@@ -44,3 +44,17 @@ pub fn write(path: &Path, lines: &[String]) {
         writeln!(file, "{line}").expect("a file can be written");
     }
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slice_around_water_holds_its_six_claims() {
+        let slice = around_water(100);
+        let of_water = |line: &&String| {
+            line.contains("\"cas:7732-18-5\"") && line.contains("\"boiling_point_k\"")
+        };
+        assert_eq!(slice.len(), 100);
+        assert_eq!(slice.iter().filter(of_water).count(), 6);
+    }
+}

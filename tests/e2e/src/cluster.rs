@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::eventually;
 use crate::http::{Http, Reply};
 use crate::node::Node;
-use crate::ports;
+use crate::{place, ports};
 
 /// Twelve processes of a development build on two busy cores.
 pub const FORMATION: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ impl Cluster {
     /// # Panics
     /// When there is no place for it.
     pub fn plan(count: usize, settings: &[(&str, &str)]) -> Cluster {
-        let directory = tempfile::tempdir().expect("a directory can be made");
+        let directory = place::make();
         let mut nodes: Vec<Node> = (1..=count)
             .map(|number| Node::new(&format!("node{number}"), ports::block(), directory.path()))
             .collect();

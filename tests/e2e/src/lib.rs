@@ -7,10 +7,13 @@
 pub mod binaries;
 pub mod claims;
 pub mod cluster;
+pub mod command;
 pub mod http;
 pub mod node;
+pub mod place;
 pub mod ports;
 pub mod process;
+pub mod scrape;
 pub mod traces;
 
 use std::time::{Duration, Instant};

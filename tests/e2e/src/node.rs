@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -125,6 +126,28 @@ impl Node {
         }
     }
 
+    /// A signal to all that run, at once, as an orchestrator ends a pod.
+    pub fn signal(&self, signal: Signal) {
+        for process in self.processes().iter().flatten() {
+            process.signal(signal);
+        }
+    }
+
+    /// Waits until all have ended; their exit codes, none for one that a signal ended or that was never started.
+    ///
+    /// # Panics
+    /// When one does not end in time.
+    pub fn wait(&self, deadline: Duration) -> [Option<i32>; 4] {
+        let mut processes = self.processes();
+        let mut codes = [None; 4];
+        for (code, process) in codes.iter_mut().zip(processes.iter_mut()) {
+            *code = process
+                .as_mut()
+                .and_then(|process| process.wait(deadline).code());
+        }
+        codes
+    }
+
     /// A signal to one.
     pub fn signal_one(&self, service: &str, signal: Signal) {
         if let Some(process) = &self.processes()[index(service)] {
@@ -132,9 +155,11 @@ impl Node {
         }
     }
 
-    /// The exit code of a service that has ended.
-    pub fn exit_code(&self, service: &str) -> Option<i32> {
-        self.processes()[index(service)].as_mut()?.status()?.code()
+    /// Whether a service runs.
+    pub fn runs(&self, service: &str) -> bool {
+        let mut processes = self.processes();
+        let process = processes[index(service)].as_mut();
+        process.is_some_and(|process| process.status().is_none())
     }
 
     /// Where a service writes.

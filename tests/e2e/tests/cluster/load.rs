@@ -1,0 +1,243 @@
+//! Careful clients: they write and read all the time through all gateways, go to the next gateway once when one fails, and
+//! hold every answer against what was acknowledged before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use e2e::cluster::Cluster;
+use e2e::eventually;
+use e2e::http::{Http, Reply};
+use e2e::node::Node;
+use futures::future::join;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::claims::{claim, id, ids};
+
+/// A client makes this many calls a second at most: enough to have one in hand at any moment, and the machine has other work.
+const PACE: Duration = Duration::from_millis(15);
+
+/// Records of one subject stay below one page.
+const SUBJECTS: u32 = 40;
+
+/// The largest page there is.
+const PAGE: usize = 1_000;
+
+/// A node that has come back needs one session with each other node.
+const COMPLETE: Duration = Duration::from_secs(15);
+
+/// What the clients saw.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Seen {
+    /// Acknowledged (201 or 200) ids by subject, each with the moment when the client knew.
+    pub(crate) acknowledged: BTreeMap<String, Vec<(String, i64)>>,
+    /// Writes answered 202.
+    pub(crate) accepted: usize,
+    /// Reads answered.
+    pub(crate) reads: usize,
+    /// Of those, the ones that said `complete: true`.
+    pub(crate) complete: usize,
+    /// Calls that needed the next gateway.
+    pub(crate) retried: usize,
+    /// The longest call, retry included.
+    pub(crate) slowest: Duration,
+    /// Broken promises, for people.
+    pub(crate) broken: Vec<String>,
+}
+
+impl Seen {
+    /// Acknowledged records in all.
+    pub(crate) fn count(&self) -> usize {
+        self.acknowledged.values().map(Vec::len).sum()
+    }
+}
+
+/// Clients at work.
+#[derive(Debug)]
+pub(crate) struct Load {
+    seen: Arc<Mutex<Seen>>,
+    stop: watch::Sender<bool>,
+    work: JoinHandle<((), ())>,
+}
+
+impl Load {
+    /// Starts a writer and a reader. `name` is the beginning of all their subjects.
+    pub(crate) fn start(cluster: &Cluster, name: &str) -> Load {
+        let client = Client {
+            http: Http::new(),
+            gateways: cluster.nodes.iter().map(|node| node.api("")).collect(),
+            name: name.to_owned(),
+            seen: Arc::default(),
+        };
+        let seen = Arc::clone(&client.seen);
+        let (stop, stopped) = watch::channel(false);
+        let (writer, reader) = (client.clone(), client);
+        let work = join(writer.write(stopped.clone()), reader.read(stopped));
+        Load {
+            seen,
+            stop,
+            work: tokio::spawn(work),
+        }
+    }
+
+    /// What they have seen so far.
+    pub(crate) fn so_far(&self) -> Seen {
+        lock(&self.seen).clone()
+    }
+
+    /// Ends them after the calls in hand.
+    pub(crate) async fn end(self) -> Seen {
+        self.stop.send_replace(true);
+        self.work.await.expect("the clients do not panic");
+        let seen = lock(&self.seen).clone();
+        assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
+        seen
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Client {
+    http: Http,
+    gateways: Vec<String>,
+    name: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Client {
+    async fn write(self, stopped: watch::Receiver<bool>) {
+        let mut pace = tokio::time::interval(PACE);
+        let mut number = 0;
+        while !*stopped.borrow() {
+            pace.tick().await;
+            let subject = self.subject(number);
+            let record = claim(&subject, number);
+            let reply = self.anywhere(number, "/v1/assert", Some(&record)).await;
+            number += 1;
+            let Some(reply) = reply else { continue };
+            let mut seen = lock(&self.seen);
+            match reply.status {
+                200 | 201 => {
+                    let known = seen.acknowledged.entry(subject).or_default();
+                    known.push((id(&reply), unix_ms()));
+                }
+                202 => seen.accepted += 1,
+                _ => seen
+                    .broken
+                    .push(format!("write: {} {}", reply.status, reply.text())),
+            }
+        }
+    }
+
+    async fn read(self, stopped: watch::Receiver<bool>) {
+        let mut pace = tokio::time::interval(PACE);
+        let mut number = 0;
+        while !*stopped.borrow() {
+            pace.tick().await;
+            let subject = self.subject(number / 3);
+            let path = format!("/v1/query?subject={subject}&limit={PAGE}");
+            let reply = self.anywhere(number, &path, None).await;
+            number += 1;
+            if let Some(reply) = reply {
+                self.judge(&subject, &reply);
+            }
+        }
+    }
+
+    fn subject(&self, number: u32) -> String {
+        format!("{}:{}", self.name, number % SUBJECTS)
+    }
+
+    /// One call, through the next gateway when the first fails. None when that fails too, which is a broken promise.
+    async fn anywhere(&self, number: u32, path: &str, record: Option<&str>) -> Option<Reply> {
+        let mut failures = Vec::new();
+        let began = Instant::now();
+        for step in 0..2 {
+            let gateway = &self.gateways[(number as usize + step) % self.gateways.len()];
+            let url = format!("{gateway}{path}");
+            let reply = match record {
+                Some(record) => self.http.post(&url, record.to_owned()).await,
+                None => self.http.get(&url).await,
+            };
+            let mut seen = lock(&self.seen);
+            seen.slowest = seen.slowest.max(began.elapsed());
+            match reply {
+                Ok(reply) if reply.status < 500 => return Some(reply),
+                Ok(reply) => failures.push(format!("{gateway}: {} {}", reply.status, reply.text())),
+                Err(why) => failures.push(format!("{gateway}: {why}")),
+            }
+            seen.retried += 1;
+        }
+        let broken = format!("{path} failed at two gateways: {failures:?}");
+        lock(&self.seen).broken.push(broken);
+        None
+    }
+
+    /// An answer that calls itself complete holds every record that was acknowledged before its `proved_through`.
+    fn judge(&self, subject: &str, reply: &Reply) {
+        let mut seen = lock(&self.seen);
+        seen.reads += 1;
+        let body = reply.json();
+        if reply.status != 200 {
+            seen.broken.push(format!("read: {} {body}", reply.status));
+            return;
+        }
+        if body["meta"]["complete"] != true {
+            return;
+        }
+        seen.complete += 1;
+        let missing = missing(&body, seen.acknowledged.get(subject));
+        if !missing.is_empty() {
+            let broken = format!("{subject}: complete without {missing:?}; {}", body["meta"]);
+            seen.broken.push(broken);
+        }
+    }
+}
+
+fn missing(body: &Value, acknowledged: Option<&Vec<(String, i64)>>) -> Vec<(String, i64)> {
+    let proved = body["meta"]["proved_through"].as_i64().unwrap_or(i64::MAX);
+    let held: BTreeSet<String> = ids(body);
+    let due = acknowledged
+        .into_iter()
+        .flatten()
+        .filter(|(_, at)| *at < proved);
+    due.filter(|(id, _)| !held.contains(id)).cloned().collect()
+}
+
+/// Every acknowledged record is in a complete answer of every gateway.
+pub(crate) async fn all_there(cluster: &Cluster, seen: &Seen) {
+    let http = Http::new();
+    for node in &cluster.nodes {
+        for (subject, acknowledged) in &seen.acknowledged {
+            let body = complete(&http, node, subject).await;
+            let held = ids(&body);
+            let of = acknowledged.iter().map(|(id, _)| id);
+            let lost: Vec<&String> = of.filter(|id| !held.contains(*id)).collect();
+            assert!(lost.is_empty(), "{subject} at {}: lost {lost:?}", node.name);
+        }
+    }
+}
+
+/// All records of a subject, from an answer that calls itself complete.
+async fn complete(http: &Http, node: &Node, subject: &str) -> Value {
+    let url = node.api(&format!("/v1/query?subject={subject}&limit={PAGE}"));
+    eventually("a complete answer", COMPLETE, || async {
+        let reply = http.get(&url).await?;
+        let body = reply.json();
+        let complete = body["meta"]["complete"] == true;
+        complete.then_some(body).ok_or_else(|| reply.text())
+    })
+    .await
+}
+
+/// Now, on the clock that all nodes of this machine share.
+pub(crate) fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let ms = since.expect("the clock is set").as_millis();
+    i64::try_from(ms).expect("the clock is set")
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,149 @@
+//! Each of the four processes of a node dies alone and is started again, under load.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use e2e::cluster::{Cluster, FORMATION, REPAIR};
+use e2e::eventually;
+use e2e::http::Http;
+use e2e::node::SERVICES;
+use e2e::scrape::Scrape;
+
+use crate::claims::{assert_at, claim, holders, id, subject_on};
+use crate::load::{Load, all_there};
+use crate::nodes::{phase, reply};
+use crate::stage;
+use crate::wires::replicas;
+
+/// The neighbours ask each other every second or so.
+const NOTICED: Duration = Duration::from_secs(10);
+
+/// Writes and reads that go on while a process is dead.
+const CALLS: usize = 40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_one_process_may_die_and_nothing_is_lost() {
+    let cluster = stage::storm().await;
+    let http = Http::new();
+    let load = Load::start(&cluster, "sidecars");
+    for service in SERVICES {
+        cluster.node(2).kill_one(service);
+        goes_on(&load).await;
+        noticed(&cluster, &http, service).await;
+        cluster.node(2).start_one(service);
+        cluster.formed().await;
+        goes_on(&load).await;
+    }
+    let seen = load.end().await;
+    stage::figure(&format!(
+        "sidecars: {} acknowledged, {} accepted, {} retried, slowest {:.2} s",
+        seen.count(),
+        seen.accepted,
+        seen.retried,
+        seen.slowest.as_secs_f64()
+    ));
+    cluster.equal(&http).await;
+    all_there(&cluster, &seen).await;
+}
+
+async fn goes_on(load: &Load) {
+    let before = load.so_far();
+    eventually("writes and reads go on", NOTICED, || async {
+        let now = load.so_far();
+        let (writes, reads) = (now.count() - before.count(), now.reads - before.reads);
+        let enough = writes >= CALLS && reads >= CALLS;
+        enough
+            .then_some(())
+            .ok_or_else(|| format!("{writes} writes, {reads} reads; {:?}", now.broken))
+    })
+    .await;
+}
+
+/// The gateway of the node says which of its neighbours is dead, and its scrape goes on without it.
+async fn noticed(cluster: &Cluster, http: &Http, dead: &str) {
+    if dead == "gateway" {
+        return;
+    }
+    let node = cluster.node(2);
+    let names_it = |text: &str| text.contains(dead);
+    reply(
+        "health names the dead",
+        NOTICED,
+        http,
+        &node.api("/v1/health"),
+        |reply| reply.status == 503 && names_it(&reply.text()),
+    )
+    .await;
+    let rest: BTreeSet<&str> = SERVICES
+        .into_iter()
+        .filter(|service| *service != dead)
+        .collect();
+    for url in [node.api("/metrics"), node.admin("/metrics")] {
+        let scrape = reply("a scrape without the dead", NOTICED, http, &url, |reply| {
+            reply.status == 200
+        })
+        .await;
+        let scrape = Scrape::read(&scrape.text());
+        let alive: BTreeSet<&str> = scrape
+            .named("process_threads")
+            .filter_map(|sample| sample.labels.get("service"))
+            .map(String::as_str)
+            .collect();
+        assert_eq!(alive, rest, "{url}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_dies_is_seen_by_all_and_what_it_missed_comes_home() {
+    let cluster = stage::storm().await;
+    let http = Http::new();
+    let subject = subject_on(&cluster, &http, "missed", ["node2", "node3"]).await;
+    cluster.node(3).kill_one("store");
+    phase_becomes(&cluster, &http, "stopping").await;
+
+    // Its owner node3 is not there: the stand-in is node1.
+    let written = assert_at(&cluster, &http, 1, &claim(&subject, 1)).await;
+    assert_eq!(written.status, 201, "{}", written.text());
+    assert_eq!(
+        holders(&written),
+        ["node1", "node2"].map(str::to_owned).into()
+    );
+    let id = id(&written);
+
+    cluster.node(3).start_one("store");
+    phase_becomes(&cluster, &http, "serving").await;
+    let home = reply(
+        "the record comes home",
+        REPAIR,
+        &http,
+        &cluster.node(1).api(&format!("/v1/records/{id}/replicas")),
+        |reply| reply.status == 200 && replicas(&reply.json()).contains("node3"),
+    )
+    .await
+    .json();
+    let list = home["replicas"].as_array().expect("a list");
+    let arrivals: BTreeSet<(&str, &str)> = list
+        .iter()
+        .filter_map(|replica| Some((replica["node"].as_str()?, replica["arrival"].as_str()?)))
+        .collect();
+    let wanted = [("node1", "push"), ("node2", "push"), ("node3", "repair")];
+    assert_eq!(arrivals, wanted.into(), "{home}");
+    let trace = written.header("x-trace-id").expect("a trace");
+    assert!(
+        list.iter().all(|replica| replica["trace_id"] == trace),
+        "{home}"
+    );
+    cluster.equal(&http).await;
+}
+
+/// Every node hears how node3's store does, through node3's membership.
+async fn phase_becomes(cluster: &Cluster, http: &Http, wanted: &str) {
+    for node in &cluster.nodes {
+        let what = format!("{} hears that node3 is {wanted}", node.name);
+        eventually(&what, FORMATION, || async {
+            let phase = phase(http, "node3", node).await?;
+            (phase == wanted).then_some(()).ok_or(phase)
+        })
+        .await;
+    }
+}

@@ -1,0 +1,45 @@
+//! One node alone: the same programs, one copy.
+
+use e2e::cluster::Cluster;
+use e2e::http::Http;
+
+use crate::claims::{claim, id, ids};
+use crate::nodes::reply;
+use crate::stage;
+
+#[tokio::test]
+async fn a_node_alone_acknowledges_alone_and_is_complete() {
+    let _turn = stage::empty().await;
+    let cluster = Cluster::start(1, &[("STEMEDB_CLUSTER_MODE", "false")]).await;
+    let http = Http::new();
+    let node = cluster.node(1);
+    let written = http.post(&node.api("/v1/assert"), claim("alone", 1)).await;
+    let written = written.expect("the gateway answers");
+    assert_eq!(written.status, 201, "{}", written.text());
+    assert_eq!(written.json()["copies"], 1, "{}", written.text());
+    let url = node.api("/v1/query?subject=alone");
+    let page = http.get(&url).await.expect("the gateway answers");
+    assert_eq!(page.json()["meta"]["complete"], true, "{}", page.text());
+    assert!(ids(&page.json()).contains(&id(&written)), "{}", page.text());
+
+    // What was acknowledged outlives a kill of everything.
+    node.kill();
+    node.start();
+    cluster.formed().await;
+    let again = reply(
+        "a complete answer",
+        e2e::cluster::FORMATION,
+        &http,
+        &url,
+        |reply| reply.json()["meta"]["complete"] == true,
+    )
+    .await;
+    assert!(
+        ids(&again.json()).contains(&id(&written)),
+        "{}",
+        again.text()
+    );
+    let present = http.post(&node.api("/v1/assert"), claim("alone", 1)).await;
+    assert_eq!(present.expect("the gateway answers").status, 200);
+    cluster.equal(&http).await;
+}

@@ -1,0 +1,100 @@
+//! Whose turn it is, and on which cluster.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::OnceLock;
+
+use e2e::cluster::Cluster;
+use e2e::http::Http;
+use e2e::node::Node;
+use e2e::traces::Receiver;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Longest silence of a store before its writes go elsewhere too: on a busy machine a store is often silent for a moment,
+/// and the tests in peace count copies exactly.
+const HEDGE_MS_IN_PEACE: &str = "10000";
+
+/// How often spans are sent.
+const SPANS_EVERY_MS: &str = "200";
+
+static STAGE: Mutex<Option<(Mood, Cluster)>> = Mutex::const_new(None);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Nothing is ever killed: every record is on its owners and nowhere else.
+    Peace,
+    /// Processes are killed; each test starts with all of them running and equal.
+    Storm,
+}
+
+/// The right to use the stage until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn(MutexGuard<'static, Option<(Mood, Cluster)>>);
+
+/// The cluster that nobody breaks.
+pub(crate) async fn peace() -> Turn {
+    let (_, receiver) = receiver();
+    let settings = [
+        ("STEMEDB_HEDGE_MS", HEDGE_MS_IN_PEACE),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{receiver}")),
+        ("OTEL_BSP_SCHEDULE_DELAY", SPANS_EVERY_MS),
+    ];
+    turn(Mood::Peace, &settings).await
+}
+
+/// The cluster for breaking, whole again.
+pub(crate) async fn storm() -> Turn {
+    let turn = turn(Mood::Storm, &[]).await;
+    turn.nodes.iter().for_each(Node::start);
+    turn.formed().await;
+    turn.equal(&Http::new()).await;
+    turn
+}
+
+/// An empty stage, for a test with a cluster of its own.
+pub(crate) async fn empty() -> Turn {
+    let mut stage = STAGE.lock().await;
+    *stage = None;
+    Turn(stage)
+}
+
+async fn turn(mood: Mood, settings: &[(&str, &str)]) -> Turn {
+    let mut stage = STAGE.lock().await;
+    if stage.as_ref().is_none_or(|(known, _)| *known != mood) {
+        *stage = None;
+        *stage = Some((mood, Cluster::start(3, settings).await));
+    }
+    Turn(stage)
+}
+
+/// Where the cluster in peace sends its traces.
+pub(crate) fn receiver() -> (&'static Receiver, SocketAddr) {
+    static RECEIVER: OnceLock<(Receiver, SocketAddr)> = OnceLock::new();
+    let (receiver, address) = RECEIVER.get_or_init(Receiver::start);
+    (receiver, *address)
+}
+
+impl Deref for Turn {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        let (_, cluster) = self.0.as_ref().expect("this test has no shared cluster");
+        cluster
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Dropping the cluster of a failed test prints its logs, and gives the next test a new one.
+        if std::thread::panicking() {
+            *self.0 = None;
+        }
+    }
+}
+
+/// Prints a measured figure, also of a test that passes.
+pub(crate) fn figure(text: &str) {
+    // Written directly, it is not captured; if nobody reads it, nothing is lost.
+    let _ = writeln!(std::io::stderr(), "figure: {text}");
+}

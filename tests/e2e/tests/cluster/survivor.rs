@@ -1,0 +1,91 @@
+//! Two of three nodes die: the third goes on alone, and says so.
+
+use std::time::{Duration, Instant};
+
+use e2e::http::Http;
+use http::Method;
+
+use crate::claims::{claim, id, ids};
+use crate::nodes::reply;
+use crate::stage;
+use crate::wires::replicas;
+
+/// Proofs count for 10 s.
+const PROOFS_END: Duration = Duration::from_secs(20);
+
+/// Records that the survivor takes alone.
+const ALONE: u32 = 10;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_of_three_takes_writes_and_calls_its_answers_incomplete() {
+    let cluster = stage::storm().await;
+    let http = Http::new();
+    let killed = Instant::now();
+    for number in [2, 3] {
+        cluster.node(number).kill();
+    }
+    let survivor = cluster.node(1);
+    let mut alone = Vec::new();
+    for number in 0..ALONE {
+        let url = survivor.api("/v1/assert");
+        let written = http
+            .post(&url, claim(&format!("survivor:{number}"), 1))
+            .await;
+        let written = written.expect("the survivor answers");
+        assert_eq!(written.status, 202, "{}", written.text());
+        let said = written.json();
+        assert_eq!(
+            (&said["copies"], &said["holders"]),
+            (&1.into(), &["node1"].into_iter().collect()),
+            "{said}"
+        );
+        alone.push(id(&written));
+    }
+    // Whoever is content with one copy is told so at once.
+    let local = survivor.api("/v1/assert?durability=local");
+    let local = http
+        .send(Method::POST, &local, &[], claim("survivor:local", 1))
+        .await;
+    assert_eq!(local.expect("the survivor answers").status, 201);
+    let url = survivor.api("/v1/query?subject=survivor:0");
+    let incomplete = reply("an incomplete answer", PROOFS_END, &http, &url, |reply| {
+        reply.status == 200 && reply.json()["meta"]["complete"] == false
+    })
+    .await;
+    assert!(
+        ids(&incomplete.json()).contains(&alone[0]),
+        "{}",
+        incomplete.text()
+    );
+    stage::figure(&format!(
+        "incomplete {:.1} s after the death of two",
+        killed.elapsed().as_secs_f64()
+    ));
+
+    let started = Instant::now();
+    for number in [2, 3] {
+        cluster.node(number).start();
+    }
+    cluster.formed().await;
+    let said = cluster.equal(&http).await;
+    assert_eq!(said["under_replicated"], 0, "{said}");
+    stage::figure(&format!(
+        "two nodes back and equal after {:.1} s",
+        started.elapsed().as_secs_f64()
+    ));
+    for id in &alone {
+        let url = survivor.api(&format!("/v1/records/{id}/replicas"));
+        reply("two copies", PROOFS_END, &http, &url, |reply| {
+            replicas(&reply.json()).len() >= 2
+        })
+        .await;
+    }
+    for node in &cluster.nodes {
+        let url = node.api("/v1/query?subject=survivor:0");
+        let whole = reply("a complete answer", PROOFS_END, &http, &url, |reply| {
+            reply.json()["meta"]["complete"] == true
+        })
+        .await;
+        assert!(ids(&whole.json()).contains(&alone[0]), "{}", whole.text());
+    }
+}
