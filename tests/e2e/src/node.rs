@@ -1,5 +1,6 @@
 //! One node: four processes, started and killed one by one.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -78,6 +79,15 @@ impl Node {
     /// host:port of the store's peer listener.
     pub fn rpc(&self) -> String {
         format!("127.0.0.1:{}", self.base + 2)
+    }
+
+    /// Where a service answers its neighbours.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    pub fn loopback(&self, service: &str) -> SocketAddr {
+        let offset = u16::try_from(index(service)).expect("below 4");
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.base + LOOPBACK + offset))
     }
 
     /// Starts all services that do not run.

@@ -10,6 +10,7 @@ mod killed;
 mod load;
 mod nodes;
 mod quiet;
+mod recorder;
 mod sidecars;
 mod single;
 mod stage;
