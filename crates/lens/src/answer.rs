@@ -5,8 +5,15 @@ use assertion::{Record, RecordId, write_number, write_object, write_string};
 use crate::group::Group;
 use crate::parameters::{Lens, Parameters};
 
-/// Ids of a group that an answer lists; `ids_total` says how many there are.
-pub const GROUP_IDS_SHOWN: usize = 100;
+/// Ids and sources of a group that an answer lists; `ids_total` and `sources_total` say how many there are.
+pub const GROUP_LISTED: usize = 100;
+
+/// Groups that an answer lists, heaviest first; `groups_total` says how many there are.
+pub const GROUPS_LISTED: usize = 100;
+
+/// No further group is listed once the answer is this long. One group adds at most 1.8 MiB (claim and value of 256 KiB each,
+/// [`GROUP_LISTED`] uris of 12 KiB when every byte is escaped), so an answer fits into a gRPC message of 4 MiB.
+const LISTED_BYTES: usize = 1024 * 1024;
 
 /// Groups below this conflict score agree (protocol, section 5).
 const AGREED_BELOW: f64 = 0.5;
@@ -27,8 +34,11 @@ pub struct Answer {
 pub(crate) struct Winner(pub(crate) Record);
 
 /// Claims that were not considered, by reason.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LeftOut {
+    /// Rejected or deprecated, and not asked for.
+    pub(crate) withdrawn: u64,
+    /// By a filter of the question.
     pub(crate) filtered: u64,
 }
 
@@ -119,8 +129,10 @@ impl Answer {
             Lens::Skeptic => self.write_disagreement(&mut out),
             _ => self.write_winner(&mut out),
         }
-        out.extend_from_slice(b",\"left_out\":{\"withdrawn\":0,\"superseded\":0,\"filtered\":");
-        out.extend_from_slice(self.left_out.filtered.to_string().as_bytes());
+        out.extend_from_slice(b",\"left_out\":{\"withdrawn\":");
+        count(&mut out, self.left_out.withdrawn);
+        out.extend_from_slice(b",\"superseded\":0,\"filtered\":");
+        count(&mut out, self.left_out.filtered);
         out.extend_from_slice(b"},\"set_digest\":\"");
         out.extend_from_slice(RecordId::from_bytes(self.set_digest).to_string().as_bytes());
         out.extend_from_slice(b"\"}");
@@ -141,7 +153,7 @@ impl Answer {
         }
         self.write_counts(out);
         out.extend_from_slice(b",\"groups\":");
-        out.extend_from_slice(self.groups().to_string().as_bytes());
+        count(out, self.groups() as u64);
     }
 
     fn write_disagreement(&self, out: &mut Vec<u8>) {
@@ -157,18 +169,22 @@ impl Answer {
         }
         self.write_counts(out);
         out.extend_from_slice(b",\"groups\":[");
-        for (position, share) in self.conflict.shares.iter().enumerate() {
+        for (position, share) in self.conflict.shares.iter().take(GROUPS_LISTED).enumerate() {
+            if out.len() > LISTED_BYTES {
+                break;
+            }
             if position > 0 {
                 out.push(b',');
             }
             share.write(out);
         }
-        out.push(b']');
+        out.extend_from_slice(b"],\"groups_total\":");
+        count(out, self.groups() as u64);
     }
 
     fn write_counts(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"candidates\":");
-        out.extend_from_slice(self.candidates.to_string().as_bytes());
+        count(out, self.candidates as u64);
         out.extend_from_slice(b",\"conflict_score\":");
         write_number(out, self.conflict_score());
     }
@@ -182,29 +198,36 @@ impl Share {
         out.extend_from_slice(b",\"share\":");
         write_number(out, six_places(self.share));
         out.extend_from_slice(b",\"claims\":");
-        out.extend_from_slice(group.ids.len().to_string().as_bytes());
+        count(out, group.ids.len() as u64);
         out.extend_from_slice(b",\"sources\":");
         write_list(out, group.voices.keys().map(String::as_str));
+        out.extend_from_slice(b",\"sources_total\":");
+        count(out, group.voices.len() as u64);
         let mut ids = group.ids.clone();
         ids.sort_unstable();
-        out.extend_from_slice(b",\"ids\":");
         let shown: Vec<String> = ids
             .iter()
-            .take(GROUP_IDS_SHOWN)
+            .take(GROUP_LISTED)
             .map(RecordId::to_string)
             .collect();
+        out.extend_from_slice(b",\"ids\":");
         write_list(out, shown.iter().map(String::as_str));
         out.extend_from_slice(b",\"ids_total\":");
-        out.extend_from_slice(ids.len().to_string().as_bytes());
+        count(out, ids.len() as u64);
         out.extend_from_slice(b",\"strongest\":");
         out.extend_from_slice(&group.strongest.public_json());
         out.push(b'}');
     }
 }
 
+fn count(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(number.to_string().as_bytes());
+}
+
+/// The first [`GROUP_LISTED`] of them.
 fn write_list<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>) {
     out.push(b'[');
-    for (position, text) in texts.enumerate() {
+    for (position, text) in texts.take(GROUP_LISTED).enumerate() {
         if position > 0 {
             out.push(b',');
         }

@@ -51,10 +51,15 @@ impl ValueKey {
     }
 }
 
+/// What a source of a value takes besides its uri: its strength and the map around it.
+const VOICE_BYTES: usize = 128;
+
 /// The claims of one value, or of several that count as one.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
     pub(crate) strongest: Record,
+    /// Bytes of the longest claim: what may be kept as the strongest, in whatever order the claims come.
+    longest: usize,
     pub(crate) ids: Vec<RecordId>,
     /// The strongest claim of each source uri: a source counts once, however often it repeats itself.
     pub(crate) voices: BTreeMap<String, Strength>,
@@ -64,18 +69,36 @@ impl Group {
     pub(crate) fn new(record: &Record) -> Group {
         Group {
             strongest: record.clone(),
+            longest: record.canonical().len(),
             ids: vec![record.id()],
             voices: BTreeMap::from([(record.assertion().source.uri.clone(), Strength::of(record))]),
         }
     }
 
-    pub(crate) fn add(&mut self, record: &Record) {
+    /// What a new group takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.longest
+            + self
+                .voices
+                .keys()
+                .map(|uri| voice_bytes(uri))
+                .sum::<usize>()
+    }
+
+    /// Adds a claim of the same value. Returns how many bytes more the group takes.
+    pub(crate) fn add(&mut self, record: &Record) -> usize {
         let strength = Strength::of(record);
         if strength.is_stronger_than(&Strength::of(&self.strongest)) {
             self.strongest = record.clone();
         }
+        let mut more = record.canonical().len().saturating_sub(self.longest);
+        self.longest += more;
         self.ids.push(record.id());
-        hear(&mut self.voices, &record.assertion().source.uri, strength);
+        let uri = &record.assertion().source.uri;
+        if hear(&mut self.voices, uri, strength) {
+            more += voice_bytes(uri);
+        }
+        more
     }
 
     pub(crate) fn merge(&mut self, other: Group) {
@@ -96,14 +119,21 @@ impl Group {
     }
 }
 
-fn hear(voices: &mut BTreeMap<String, Strength>, uri: &str, strength: Strength) {
+fn voice_bytes(uri: &str) -> usize {
+    VOICE_BYTES + uri.len()
+}
+
+/// Keeps the strongest claim of a source. Returns whether the source is new.
+fn hear(voices: &mut BTreeMap<String, Strength>, uri: &str, strength: Strength) -> bool {
     match voices.get_mut(uri) {
         None => {
             voices.insert(uri.to_owned(), strength);
+            return true;
         }
         Some(known) if strength.is_stronger_than(known) => *known = strength,
         Some(_) => {}
     }
+    false
 }
 
 /// Groups distinct values, given in key order. Numbers join the group whose first (smallest) value is within

@@ -11,7 +11,7 @@ mod resolver;
 mod selection;
 mod strength;
 
-pub use answer::{Answer, GROUP_IDS_SHOWN, Verdict};
+pub use answer::{Answer, GROUP_LISTED, GROUPS_LISTED, Verdict};
 pub use parameters::{InvalidParameters, Lens, Parameters};
 pub use resolver::{MAX_CLAIMS, MAX_DISTINCT_VALUES, MAX_VALUE_BYTES, Resolver, TooMuch, resolve};
 pub use selection::{Match, Selection};

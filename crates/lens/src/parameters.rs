@@ -34,6 +34,9 @@ pub enum InvalidParameters {
         "tolerance {0} is out of range: give a number of 0 to 1 (0.001 groups values within 0.1 %)"
     )]
     Tolerance(f64),
+    /// Confidence out of range.
+    #[error("min_confidence {0} is out of range: give a number of 0 to 1")]
+    MinConfidence(f64),
 }
 
 impl Lens {
@@ -97,6 +100,11 @@ impl Parameters {
             && !(0.0..=1.0).contains(&tolerance)
         {
             return Err(InvalidParameters::Tolerance(tolerance));
+        }
+        if let Some(least) = selection.min_confidence
+            && !(0.0..=1.0).contains(&least)
+        {
+            return Err(InvalidParameters::MinConfidence(least));
         }
         selection.normalise();
         Ok(Parameters {

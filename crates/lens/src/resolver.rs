@@ -14,7 +14,8 @@ use crate::strength::Strength;
 /// Most distinct values one answer weighs against each other.
 pub const MAX_DISTINCT_VALUES: usize = 10_000;
 
-/// Most bytes of records that stand for a value: long texts are bounded by size, not by number.
+/// Most bytes of what is kept per value: the claim that stands for it, and the uris of its sources. Long texts and many
+/// sources are bounded by size, not by number; a node runs a handful of lenses at once.
 pub const MAX_VALUE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Most claims one answer considers: 32 bytes of each are kept for the set digest.
@@ -28,9 +29,9 @@ pub enum TooMuch {
         "more than {MAX_DISTINCT_VALUES} distinct values; narrow the question: add class=, source=, min_confidence= or as_of="
     )]
     Values,
-    /// Too many bytes of distinct values.
+    /// Too many bytes of distinct values and sources.
     #[error(
-        "the distinct values are longer than {MAX_VALUE_BYTES} bytes; narrow the question: add class=, source= or min_confidence="
+        "the distinct values and their sources take more than {MAX_VALUE_BYTES} bytes; narrow the question: add class=, source= or min_confidence="
     )]
     Bytes,
     /// Too many claims.
@@ -48,7 +49,7 @@ pub struct Resolver {
     values: BTreeMap<ValueKey, Group>,
     value_bytes: usize,
     claims: usize,
-    filtered: u64,
+    left_out: LeftOut,
     best: Option<Record>,
 }
 
@@ -60,7 +61,7 @@ impl Resolver {
             values: BTreeMap::new(),
             value_bytes: 0,
             claims: 0,
-            filtered: 0,
+            left_out: LeftOut::default(),
             best: None,
         }
     }
@@ -69,8 +70,12 @@ impl Resolver {
     pub fn push(&mut self, record: &Record) -> Result<(), TooMuch> {
         match self.parameters.selection.matches(record.assertion()) {
             Match::No => return Ok(()),
+            Match::Withdrawn => {
+                self.left_out.withdrawn += 1;
+                return Ok(());
+            }
             Match::Filtered => {
-                self.filtered += 1;
+                self.left_out.filtered += 1;
                 return Ok(());
             }
             Match::Yes => {}
@@ -92,17 +97,18 @@ impl Resolver {
     fn count(&mut self, record: &Record) -> Result<(), TooMuch> {
         let key = ValueKey::of(&record.assertion().object);
         if let Some(value) = self.values.get_mut(&key) {
-            value.add(record);
-            return Ok(());
+            self.value_bytes += value.add(record);
+        } else {
+            if self.values.len() == MAX_DISTINCT_VALUES {
+                return Err(TooMuch::Values);
+            }
+            let value = Group::new(record);
+            self.value_bytes += value.bytes();
+            self.values.insert(key, value);
         }
-        self.value_bytes += record.canonical().len();
         if self.value_bytes > MAX_VALUE_BYTES {
             return Err(TooMuch::Bytes);
         }
-        if self.values.len() == MAX_DISTINCT_VALUES {
-            return Err(TooMuch::Values);
-        }
-        self.values.insert(key, Group::new(record));
         Ok(())
     }
 
@@ -135,9 +141,7 @@ impl Resolver {
             winner: winner.map(Winner),
             candidates: self.claims,
             conflict,
-            left_out: LeftOut {
-                filtered: self.filtered,
-            },
+            left_out: self.left_out,
             set_digest,
         }
     }

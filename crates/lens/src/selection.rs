@@ -28,7 +28,9 @@ pub struct Selection {
 pub enum Match {
     /// Considered.
     Yes,
-    /// Of the subject and predicate, but left out because it was withdrawn (rejected or deprecated) or filtered.
+    /// Everything the question asks for, but rejected or deprecated, and the question does not ask for lifecycles.
+    Withdrawn,
+    /// Of the subject and predicate, but left out by a filter of the question.
     Filtered,
     /// About something else, or later than `as_of`: not counted at all.
     No,
@@ -48,18 +50,19 @@ impl Selection {
         if !self.is_about(claim) {
             return Match::No;
         }
-        let lifecycle = if self.lifecycles.is_empty() {
-            !matches!(claim.lifecycle, Lifecycle::Rejected | Lifecycle::Deprecated)
-        } else {
-            self.lifecycles.contains(&claim.lifecycle)
-        };
-        let wanted = lifecycle
+        let wanted = (self.lifecycles.is_empty() || self.lifecycles.contains(&claim.lifecycle))
             && equals(self.source.as_deref(), &claim.source.uri)
             && (self.classes.is_empty() || self.classes.contains(&claim.source.class))
             && self
                 .min_confidence
                 .is_none_or(|least| claim.confidence >= least);
-        if wanted { Match::Yes } else { Match::Filtered }
+        let withdrawn = self.lifecycles.is_empty()
+            && matches!(claim.lifecycle, Lifecycle::Rejected | Lifecycle::Deprecated);
+        match (wanted, withdrawn) {
+            (true, false) => Match::Yes,
+            (true, true) => Match::Withdrawn,
+            (false, _) => Match::Filtered,
+        }
     }
 
     fn is_about(&self, claim: &Assertion) -> bool {

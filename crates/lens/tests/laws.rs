@@ -94,11 +94,22 @@ proptest! {
     }
 
     #[test]
-    fn withdrawn_claims_are_counted_not_considered(records in set()) {
-        let answer = resolve(parameters(Lens::Recency, None), &records).unwrap();
+    fn what_is_left_out_is_counted_by_reason(records in set(), least in 0..4_u8) {
+        let least = f64::from(least) / 3.0;
+        let selection = Selection { min_confidence: Some(least), ..Selection::default() };
+        let parameters = Parameters::new(Lens::Recency, None, selection).unwrap();
+        let answer = resolve(parameters, &records).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&answer.to_json()).unwrap();
-        let filtered = json["left_out"]["filtered"].as_u64().unwrap();
-        prop_assert_eq!(filtered + answer.candidates() as u64, records.len() as u64);
+        let weak = |r: &&Record| r.assertion().confidence < least;
+        let withdrawn = |r: &&Record| {
+            matches!(r.assertion().lifecycle, Lifecycle::Rejected | Lifecycle::Deprecated)
+        };
+        prop_assert_eq!(&json["left_out"]["filtered"], records.iter().filter(weak).count());
+        prop_assert_eq!(
+            &json["left_out"]["withdrawn"],
+            records.iter().filter(|r| !weak(r) && withdrawn(r)).count()
+        );
+        prop_assert_eq!(answer.candidates(), records.iter().filter(|r| !weak(r) && !withdrawn(r)).count());
     }
 }
 
@@ -130,6 +141,14 @@ fn parameters_out_of_range_are_refused() {
         assert!(matches!(
             Parameters::new(Lens::Recency, Some(tolerance), Selection::default()),
             Err(InvalidParameters::Tolerance(_))
+        ));
+        let selection = Selection {
+            min_confidence: Some(tolerance),
+            ..Selection::default()
+        };
+        assert!(matches!(
+            Parameters::new(Lens::Recency, None, selection),
+            Err(InvalidParameters::MinConfidence(_))
         ));
     }
     assert!(
