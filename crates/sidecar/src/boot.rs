@@ -31,7 +31,16 @@ struct Arguments {
     health: bool,
     help: bool,
     version: bool,
-    die_with_parent: bool,
+    die_with: Option<Parent>,
+}
+
+/// Whose end is this process's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parent {
+    /// Whoever started it.
+    Any,
+    /// The process with this id: when it is not the parent any more, it has ended already.
+    Id(i32),
 }
 
 /// Runs a service by the process's arguments: `[--config FILE] [health]`.
@@ -95,7 +104,7 @@ where
     match runtime {
         Ok(runtime) if arguments.health => runtime.block_on(ask_health(service, &settings)),
         Ok(runtime) => {
-            let code = runtime.block_on(serve(service, settings, arguments.die_with_parent, run));
+            let code = runtime.block_on(serve(service, settings, arguments.die_with, run));
             runtime.shutdown_timeout(Duration::from_secs(1));
             code
         }
@@ -111,7 +120,7 @@ where
 async fn serve<F, E>(
     service: &'static str,
     settings: Settings,
-    die_with_parent: bool,
+    die_with: Option<Parent>,
     run: impl FnOnce(Settings, Shutdown) -> F,
 ) -> ExitCode
 where
@@ -132,7 +141,7 @@ where
             return ExitCode::FAILURE;
         }
     };
-    if die_with_parent && !follow_parent() {
+    if die_with.is_some_and(|parent| !follow(parent)) {
         tracing::warn!("the parent is gone already");
         return ExitCode::FAILURE;
     }
@@ -156,13 +165,16 @@ where
     code
 }
 
-/// Has the kernel kill this process when its parent dies. False: it is dead already.
-fn follow_parent() -> bool {
-    let parent = rustix::process::getppid();
+/// Has the kernel kill this process when its parent ends. False: it has ended already.
+fn follow(parent: Parent) -> bool {
+    let expected = match parent {
+        Parent::Any => rustix::process::getppid(),
+        Parent::Id(id) => rustix::process::Pid::from_raw(id),
+    };
     let followed =
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
             .is_ok();
-    followed && parent.is_some() && rustix::process::getppid() == parent
+    followed && expected.is_some() && rustix::process::getppid() == expected
 }
 
 async fn ask_health(service: &str, settings: &Settings) -> ExitCode {
@@ -195,8 +207,13 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "health" => parsed.health = true,
             "--help" | "-h" | "help" => parsed.help = true,
             "--version" | "-V" => parsed.version = true,
-            "--die-with-parent" => parsed.die_with_parent = true,
-            _ => return Err(argument),
+            "--die-with-parent" => parsed.die_with = Some(Parent::Any),
+            _ => {
+                let id = argument
+                    .strip_prefix("--die-with-parent=")
+                    .and_then(|id| id.parse().ok());
+                parsed.die_with = Some(Parent::Id(id.ok_or(argument)?));
+            }
         }
     }
     Ok(parsed)
@@ -208,9 +225,10 @@ fn usage(service: &str, about: &str) -> String {
          Usage: stemedb-{service} [--config FILE]         run until SIGTERM or SIGINT\n\
          \x20      stemedb-{service} [--config FILE] health  exit 0 when the running service is ready, else 1\n\n\
          Options:\n\
-         \x20 -c, --config FILE   configuration file; STEMEDB_* variables win over it\n\
-         \x20 -V, --version       print the version\n\
-         \x20 -h, --help          print this\n\n\
+         \x20 -c, --config FILE         configuration file; STEMEDB_* variables win over it\n\
+         \x20 --die-with-parent[=PID]    end when the process that started this one ends\n\
+         \x20 -V, --version             print the version\n\
+         \x20 -h, --help                print this\n\n\
          Settings are listed in docs/configuration.md; `stemedb config check` shows them merged.\n"
     )
 }
@@ -242,6 +260,8 @@ mod tests {
         let both = parsed(&["--config", "node.toml", "health"]).unwrap();
         assert_eq!(both.config, Some(PathBuf::from("node.toml")));
         assert!(both.health);
+        let child = parsed(&["--die-with-parent=17"]).unwrap();
+        assert_eq!(child.die_with, Some(Parent::Id(17)));
         assert_eq!(parsed(&[]), Ok(Arguments::default()));
     }
 
@@ -249,5 +269,6 @@ mod tests {
     fn an_unknown_argument_is_named() {
         assert_eq!(parsed(&["--port"]), Err("--port".to_owned()));
         assert_eq!(parsed(&["--config"]), Err("--config".to_owned()));
+        assert!(parsed(&["--die-with-parent=x"]).is_err());
     }
 }

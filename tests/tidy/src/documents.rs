@@ -52,6 +52,28 @@ pub fn check_shape(files: &[SourceFile]) -> Vec<Fault> {
     faults
 }
 
+/// What the one gate runs. The first is what the README tells a reader to run.
+const GATE: [&str; 4] = [
+    "cargo test --workspace",
+    "cargo fmt --all --check",
+    "cargo clippy --workspace --all-targets --quiet -- -D warnings",
+    "cargo doc --workspace --no-deps",
+];
+
+/// The gate runs all of it, and the README's test command is a part of the gate.
+pub fn check_gate(gate: &SourceFile, readme: &SourceFile) -> Vec<Fault> {
+    let missing = |file: &SourceFile, command: &str| {
+        let there = file.text.lines().any(|line| line.contains(command));
+        (!there).then(|| Fault::of(&file.path, format!("does not say `{command}`")))
+    };
+    let mut faults: Vec<Fault> = GATE
+        .iter()
+        .filter_map(|command| missing(gate, command))
+        .collect();
+    faults.extend(missing(readme, GATE[0]));
+    faults
+}
+
 /// Every decision has its own number.
 fn check_numbers(files: &[SourceFile]) -> Vec<Fault> {
     let mut seen = BTreeSet::new();
@@ -132,6 +154,16 @@ mod tests {
         let faults: Vec<String> = check_shape(&files).iter().map(Fault::to_string).collect();
         // Three files missing, two too long, one without a status, one number twice.
         assert_eq!(faults.len(), 7, "{faults:#?}");
+    }
+
+    #[test]
+    fn a_gate_that_lacks_a_step_is_found() {
+        let readme = SourceFile::new("README.md", "cargo test --workspace");
+        let gate = SourceFile::new(".ci/run", &GATE.join("\n"));
+        assert!(check_gate(&gate, &readme).is_empty());
+        let gate = SourceFile::new(".ci/run", &GATE[1..].join("\n"));
+        let readme = SourceFile::new("README.md", "cargo test");
+        assert_eq!(check_gate(&gate, &readme).len(), 2);
     }
 
     #[test]

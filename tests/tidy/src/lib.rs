@@ -4,6 +4,7 @@
 //! them to the tree. A rule that needs an exception names it in its own table, with the reason.
 
 pub mod documents;
+pub mod functions;
 pub mod house;
 pub mod ports;
 pub mod source;

@@ -48,11 +48,11 @@ fn machine_paths() -> [String; 4] {
 
 /// A line of a Rust file with what the rules want to know of it.
 #[derive(Debug, Clone, Copy)]
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     number: usize,
     text: &'a str,
     /// Inside a test module or a test file.
-    test: bool,
+    pub(crate) test: bool,
 }
 
 fn is_comment(text: &str) -> bool {
@@ -95,7 +95,7 @@ fn declares_for_tests(text: &str, module: &str) -> bool {
 }
 
 /// Numbers the lines; everything after `#[cfg(test)] mod name {` is test code (test modules close a file).
-fn lines(text: &str, whole_file_is_test: bool) -> Vec<Line<'_>> {
+pub(crate) fn lines(text: &str, whole_file_is_test: bool) -> Vec<Line<'_>> {
     let mut test = whole_file_is_test;
     let mut after_cfg = false;
     let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! The rules, held over the tree as it is.
 
-use tidy::{Fault, House, documents, ports, source, variables, walls, wire};
+use tidy::{Fault, House, documents, functions, ports, source, variables, walls, wire};
 
 fn house() -> House {
     House::read().expect("the tree can be read")
@@ -48,6 +48,11 @@ fn pure_crates_are_pure() {
 #[test]
 fn files_are_short() {
     none(&source::sizes(&house().files));
+}
+
+#[test]
+fn functions_are_short() {
+    none(&functions::lengths(&house()));
 }
 
 #[test]
@@ -114,6 +119,13 @@ fn documents_are_there_and_short_and_their_links_lead_somewhere() {
     none(&documents::check_links(&house.files, &|path| {
         house.root.join(path).exists()
     }));
+}
+
+#[test]
+fn the_gate_runs_what_readers_are_told_to_run() {
+    let house = house();
+    let file = |path| house.file(path).expect("it exists");
+    none(&documents::check_gate(file(".ci/run"), file("README.md")));
 }
 
 #[test]
