@@ -81,8 +81,11 @@ impl Cluster {
         let processes = Service::ALL.map(|service| {
             let launch = Launch {
                 program: self.program.clone(),
-                // A node must not outlive its `up`, whatever kills that.
-                arguments: vec![service.name().to_owned(), "--die-with-parent".to_owned()],
+                // A node must not outlive its `up`, whatever kills that, not even before it has begun.
+                arguments: vec![
+                    service.name().to_owned(),
+                    format!("--die-with-parent={}", std::process::id()),
+                ],
                 settings: settings.clone(),
                 log: plan.log(service),
                 health: plan.health(service),

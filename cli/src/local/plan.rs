@@ -5,11 +5,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use sidecar::settings::{PORT_ADMIN, PORT_API, PORT_LOOPBACK, PORT_RPC, PORT_SWIM};
+
 /// Ports of two neighbouring nodes are this far apart.
 pub(crate) const NODE_STRIDE: u16 = 100;
 
-/// Loopback listeners of a node start this far above its first port.
-const LOOPBACK_OFFSET: u16 = 11;
+/// Ports of a node lie as far above its first one as those of a node alone lie above 18180.
+const ADMIN_OFFSET: u16 = PORT_ADMIN - PORT_API;
+const RPC_OFFSET: u16 = PORT_RPC - PORT_API;
+const SWIM_OFFSET: u16 = PORT_SWIM - PORT_API;
+const LOOPBACK_OFFSET: u16 = PORT_LOOPBACK - PORT_API;
 
 /// Four gRPC listeners and four metrics listeners.
 const LOOPBACK_COUNT: u16 = 8;
@@ -114,17 +119,17 @@ impl NodePlan {
 
     /// Cluster and admin API, and the public one.
     pub(crate) fn admin(&self) -> String {
-        address(self.base + 1)
+        address(self.base + ADMIN_OFFSET)
     }
 
     /// The store, for peers.
     pub(crate) fn rpc(&self) -> String {
-        address(self.base + 2)
+        address(self.base + RPC_OFFSET)
     }
 
     /// SWIM.
     pub(crate) fn swim(&self) -> String {
-        address(self.base + 3)
+        address(self.base + SWIM_OFFSET)
     }
 
     /// First of the loopback listeners.
@@ -134,13 +139,13 @@ impl NodePlan {
 
     /// Every port that the node listens on with TCP.
     pub(crate) fn tcp_ports(&self) -> impl Iterator<Item = u16> {
-        (self.base..self.base + 4)
+        (self.base..=self.base + SWIM_OFFSET)
             .chain(self.loopback_port()..self.loopback_port() + LOOPBACK_COUNT)
     }
 
     /// The port that it listens on with UDP.
     pub(crate) fn udp_port(&self) -> u16 {
-        self.base + 3
+        self.base + SWIM_OFFSET
     }
 
     /// Where the node keeps its data.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
+use sidecar::settings::PORT_API;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -17,9 +18,6 @@ use crate::output;
 
 /// Three nodes survive the loss of any one.
 const NODES: u16 = 3;
-
-/// The first of the seed's ports.
-const BASE_PORT: u16 = 18_180;
 
 /// Lines of a log that are shown when its process dies during the start.
 const TAIL_LINES: usize = 8;
@@ -87,7 +85,7 @@ fn prepare(
     let directory = Directory::take(&arguments.data_dir, arguments.fresh)?;
     let Some(known) = directory::read_file(directory.path())? else {
         let nodes = arguments.nodes.unwrap_or(NODES);
-        let base_port = arguments.base_port.unwrap_or(BASE_PORT);
+        let base_port = arguments.base_port.unwrap_or(PORT_API);
         return Cluster::plan(directory, base_port, nodes, arguments.no_demo, deaths);
     };
     let count = u16::try_from(known.nodes.len()).unwrap_or(NODES_MAX);
