@@ -136,7 +136,7 @@ pub enum CannotForget {
     #[error("no member is called {0:?}: `stemedb members` lists the names")]
     Unknown(String),
     /// It answers.
-    #[error("{0} is UP: stop it first, or let it leave with `stemedb node leave {0}`")]
+    #[error("{0} is UP: stop it first; only a member that is DOWN can be forgotten")]
     Up(String),
     /// It is this node.
     #[error("{0} is the node that was asked: ask another member to forget it")]
