@@ -138,6 +138,12 @@ fn skeptic(result: &Value) {
         ]);
     }
     output::print(&table);
+    let shown = result["groups"].as_array().map_or(0, Vec::len) as u64;
+    let total = result["groups_total"].as_u64().unwrap_or(shown);
+    let more = total.saturating_sub(shown);
+    if more > 0 {
+        output::line(format!("and {more} more values: narrow the question"));
+    }
 }
 
 /// What the answer is worth: complete or not, what was left out, and the digest to compare with.
@@ -150,11 +156,15 @@ fn meta(result: &Value, meta: &Value) {
         }
         None => {}
     }
-    if let Some(left) = result["left_out"]["filtered"]
-        .as_u64()
-        .filter(|left| *left > 0)
-    {
-        parts.push(format!("{left} left out (deprecated, rejected)"));
+    for (reason, said) in [
+        ("withdrawn", "deprecated or rejected"),
+        ("filtered", "filtered out"),
+    ] {
+        let left = result["left_out"][reason].as_u64();
+        parts.extend(
+            left.filter(|left| *left > 0)
+                .map(|left| format!("{left} {said}")),
+        );
     }
     if let Some(node) = meta["node"].as_str() {
         parts.push(format!("from {node}"));
