@@ -4,6 +4,7 @@
 //! are the only place where wire types become domain types and back: services never parse a message themselves.
 
 pub mod convert;
+pub mod cursor;
 pub mod follow;
 pub mod view;
 
