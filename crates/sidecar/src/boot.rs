@@ -15,7 +15,7 @@ pub const EXIT_CONFIGURATION: u8 = 64;
 /// Exit code of wrong arguments.
 const EXIT_ARGUMENTS: u8 = 2;
 
-/// How long `health` waits for an answer; an exec probe has its own limit above it.
+/// How long `health` and `live` wait for an answer; an exec probe has its own limit above it.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Worker threads of a service: a node is four processes, and the work is small steps between disk and network.
@@ -24,11 +24,20 @@ const WORKERS: usize = 2;
 /// Threads for blocking calls (name lookups, fsync of small files).
 const BLOCKING: usize = 8;
 
+/// What a probe asks the running service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// Whether it is ready.
+    Ready,
+    /// Whether it runs at all: what does, is not to be restarted, ready or not.
+    Live,
+}
+
 /// How the service was called.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arguments {
     config: Option<PathBuf>,
-    health: bool,
+    question: Option<Question>,
     help: bool,
     version: bool,
     die_with: Option<Parent>,
@@ -43,7 +52,7 @@ enum Parent {
     Id(i32),
 }
 
-/// Runs a service by the process's arguments: `[--config FILE] [health]`.
+/// Runs a service by the process's arguments: `[--config FILE] [health|live]`.
 pub fn service_main<F, E>(
     service: &'static str,
     about: &str,
@@ -101,14 +110,14 @@ where
         .thread_name(format!("stemedb-{service}"))
         .enable_all()
         .build();
-    match runtime {
-        Ok(runtime) if arguments.health => runtime.block_on(ask_health(service, &settings)),
-        Ok(runtime) => {
+    match (runtime, arguments.question) {
+        (Ok(runtime), Some(question)) => runtime.block_on(ask(service, question, &settings)),
+        (Ok(runtime), None) => {
             let code = runtime.block_on(serve(service, settings, arguments.die_with, run));
             runtime.shutdown_timeout(Duration::from_secs(1));
             code
         }
-        Err(error) => {
+        (Err(error), _) => {
             say(&format!(
                 "stemedb-{service}: cannot start threads: {error}\n"
             ));
@@ -177,14 +186,17 @@ fn follow(parent: Parent) -> bool {
     followed && expected.is_some() && rustix::process::getppid() == expected
 }
 
-async fn ask_health(service: &str, settings: &Settings) -> ExitCode {
+async fn ask(service: &str, question: Question, settings: &Settings) -> ExitCode {
     let answer = async {
         let addr = settings
             .loopback()
             .grpc_of(service)
             .ok_or("no such service")?;
         let channel = grpc::local_channel(addr).map_err(|error| error.to_string())?;
-        health::check(channel).await
+        match question {
+            Question::Ready => health::check(channel).await,
+            Question::Live => health::check_live(channel).await,
+        }
     };
     let verdict = tokio::time::timeout(HEALTH_TIMEOUT, answer)
         .await
@@ -204,7 +216,8 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--config" | "-c" => parsed.config = Some(arguments.next().ok_or(argument)?.into()),
-            "health" => parsed.health = true,
+            "health" => parsed.question = Some(Question::Ready),
+            "live" => parsed.question = Some(Question::Live),
             "--help" | "-h" | "help" => parsed.help = true,
             "--version" | "-V" => parsed.version = true,
             "--die-with-parent" => parsed.die_with = Some(Parent::Any),
@@ -223,7 +236,8 @@ fn usage(service: &str, about: &str) -> String {
     format!(
         "{about}\n\n\
          Usage: stemedb-{service} [--config FILE]         run until SIGTERM or SIGINT\n\
-         \x20      stemedb-{service} [--config FILE] health  exit 0 when the running service is ready, else 1\n\n\
+         \x20      stemedb-{service} [--config FILE] health  exit 0 when the running service is ready, else 1\n\
+         \x20      stemedb-{service} [--config FILE] live    exit 0 when it runs, ready or not, else 1\n\n\
          Options:\n\
          \x20 -c, --config FILE         configuration file; STEMEDB_* variables win over it\n\
          \x20 --die-with-parent[=PID]    end when the process that started this one ends\n\
@@ -259,7 +273,8 @@ mod tests {
     fn arguments_are_a_file_and_perhaps_health() {
         let both = parsed(&["--config", "node.toml", "health"]).unwrap();
         assert_eq!(both.config, Some(PathBuf::from("node.toml")));
-        assert!(both.health);
+        assert_eq!(both.question, Some(Question::Ready));
+        assert_eq!(parsed(&["live"]).unwrap().question, Some(Question::Live));
         let child = parsed(&["--die-with-parent=17"]).unwrap();
         assert_eq!(child.die_with, Some(Parent::Id(17)));
         assert_eq!(parsed(&[]), Ok(Arguments::default()));

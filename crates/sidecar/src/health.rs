@@ -51,9 +51,20 @@ impl std::fmt::Debug for Readiness {
 /// A trace that is not recorded: without it every health check from a process without telemetry would begin one.
 const UNRECORDED: &str = "00-00000000000000000000000000000001-0000000000000001-00";
 
-/// Asks a neighbour. `Err` says why it is not ready, for people.
+/// Asks a neighbour whether it is ready. `Err` says why not, for people.
 pub async fn check(channel: crate::grpc::Channel) -> Result<(), String> {
-    let mut request = tonic::Request::new(HealthCheckRequest::default());
+    ask(channel, "").await
+}
+
+/// Asks a neighbour whether it runs at all, ready or not. `Err` says why not, for people.
+pub async fn check_live(channel: crate::grpc::Channel) -> Result<(), String> {
+    ask(channel, LIVE).await
+}
+
+async fn ask(channel: crate::grpc::Channel, name: &str) -> Result<(), String> {
+    let mut request = tonic::Request::new(HealthCheckRequest {
+        service: name.to_owned(),
+    });
     request
         .metadata_mut()
         .insert("traceparent", MetadataValue::from_static(UNRECORDED));
