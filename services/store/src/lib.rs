@@ -1,1 +1,204 @@
-//! The data: SQLite, Merkle trees, lens queries.
+//! The data of one node: an SQLite database, a Merkle tree over the ids of each shard, lenses over the claims.
+//!
+//! A write is parsed and hashed in the call that brought it ([`intake`]), waits for the [`writer`], and is answered after the
+//! commit that holds it. Reads go to connections of their own: questions to [`query`], ids to [`lookup`], repair to [`walk`].
+//! [`trees`] keeps what the shards come to, in memory and beside the rows, and is the one thing that writer and readers share:
+//! it shows only what is durable. [`completeness`] holds what repair has proved, and with it when an answer may say
+//! `complete`.
+//!
+//! The store knows no members and calls nobody. Peers reach it on one listener and must name its cluster; the node's own
+//! services reach it on another, which also has the calls that change what the store believes.
+
+pub mod checkpoint;
+pub mod completeness;
+pub mod config;
+pub mod database;
+pub mod error;
+pub mod grpc;
+pub mod held;
+pub mod holdings;
+pub mod intake;
+pub mod lookup;
+pub mod metrics;
+pub mod query;
+pub mod space;
+pub mod trees;
+pub mod walk;
+pub mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::v1::store_control_server::StoreControlServer;
+use proto::v1::store_server::StoreServer;
+use sidecar::Shutdown;
+use sidecar::tasks::Tasks;
+use sqlx::SqlitePool;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
+
+pub use config::Config;
+pub use error::Error;
+
+use completeness::Completeness;
+use database::Database;
+use grpc::{Membership, Parts, StoreService};
+use holdings::Holdings;
+use query::Queries;
+use space::Space;
+use trees::Trees;
+use walk::Walks;
+use writer::WriterTask;
+
+/// Calls in hand get five seconds to end (sidecar); then the writer commits what it has.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// The gRPC listeners, open: what they are bound to is known before anything runs.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For the stores' peers.
+    pub peers: TcpListener,
+    /// For the node's own services.
+    pub local: TcpListener,
+}
+
+impl Listeners {
+    /// Opens both.
+    ///
+    /// # Errors
+    /// When an address is taken.
+    pub async fn bind(config: &Config) -> Result<Listeners, Error> {
+        Ok(Listeners {
+            peers: sidecar::grpc::bind(config.peers).await?,
+            local: sidecar::grpc::bind(config.local).await?,
+        })
+    }
+}
+
+/// Runs the service until the shutdown.
+///
+/// # Errors
+/// When the database cannot be used, a listener cannot be opened, a write failed, or a part ended unasked.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
+    let exporter =
+        sidecar::metrics::install().map_err(|error| Error::Metrics(error.to_string()))?;
+    metrics::describe();
+    let listeners = Listeners::bind(&config).await?;
+    let scrapes = sidecar::grpc::bind(config.metrics).await?;
+    let mut tasks = Tasks::new(shutdown.clone());
+    let readers = assemble(&config, listeners, &mut tasks, shutdown.clone()).await?;
+    tasks.spawn(
+        "metrics",
+        sidecar::metrics::serve(exporter, scrapes, shutdown),
+    );
+    end(tasks, readers).await
+}
+
+/// Waits for the end of the parts that [`assemble`] started.
+///
+/// # Errors
+/// The first fault of a part.
+pub async fn end(tasks: Tasks, readers: SqlitePool) -> Result<(), Error> {
+    let ended = tasks.join(GRACE).await;
+    readers.close().await;
+    Ok(ended?)
+}
+
+/// Opens the database and starts every part but the metrics listener, which a process has once.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn assemble(
+    config: &Config,
+    listeners: Listeners,
+    tasks: &mut Tasks,
+    shutdown: Shutdown,
+) -> Result<SqlitePool, Error> {
+    let Database {
+        writer,
+        checkpointer,
+        readers,
+        identity,
+        files,
+    } = Database::open(config).await?;
+    let num_shards = identity.num_shards;
+    let opened = |source| Error::Open {
+        path: config.data_dir.clone(),
+        source,
+    };
+    let trees = Arc::new(
+        Trees::open(readers.clone(), num_shards)
+            .await
+            .map_err(opened)?,
+    );
+    let completeness = Arc::new(Completeness::new(identity.counts_as_absent, num_shards));
+    let space = Arc::new(Space::new(
+        files.directory().to_path_buf(),
+        config.min_free_bytes,
+    ));
+    let membership = Membership::new(identity.cluster_id);
+    let (task, writer) = WriterTask::new(writer, Arc::clone(&trees), Arc::clone(&space));
+    let holdings = Holdings::new(files, Arc::clone(&trees));
+    tracing::info!(
+        records = trees.records(),
+        bytes = holdings.disk_bytes(),
+        counts_as_absent = identity.counts_as_absent,
+        "the database is open"
+    );
+    let copier = checkpoint::run(
+        checkpointer,
+        writer.clone(),
+        Arc::clone(&trees),
+        shutdown.clone(),
+    );
+    let service = StoreService::new(Parts {
+        store_id: identity.store_id,
+        num_shards,
+        membership: membership.clone(),
+        writer,
+        queries: Queries::new(
+            readers.clone(),
+            Arc::clone(&trees),
+            Arc::clone(&completeness),
+            num_shards,
+        ),
+        walks: Walks::new(
+            readers.clone(),
+            Arc::clone(&trees),
+            Arc::clone(&completeness),
+            identity.store_id,
+            num_shards,
+        ),
+        readers: readers.clone(),
+        trees,
+        completeness,
+        space,
+        holdings: holdings.clone(),
+    });
+    let (readiness, health) = sidecar::health::readiness().await;
+    let door = |must_say| {
+        let membership = membership.clone();
+        let store = StoreServer::new(service.clone())
+            .max_decoding_message_size(proto::MESSAGE_MAX)
+            .max_encoding_message_size(proto::MESSAGE_MAX);
+        InterceptedService::new(store, move |request| membership.admit(request, must_say))
+    };
+    let for_peers = Routes::new(door(true));
+    let for_own = Routes::new(health)
+        .add_service(door(false))
+        .add_service(StoreControlServer::new(service.clone()));
+    tasks.spawn("writer", task.run());
+    tasks.spawn("checkpointer", copier);
+    tasks.spawn_infallible("holdings", holdings.measure(shutdown.clone()));
+    tasks.spawn(
+        "peers' gRPC",
+        sidecar::grpc::serve(for_peers, listeners.peers, shutdown.clone()),
+    );
+    tasks.spawn(
+        "local gRPC",
+        sidecar::grpc::serve(for_own, listeners.local, shutdown),
+    );
+    readiness.set(true).await;
+    Ok(readers)
+}

@@ -1,0 +1,180 @@
+//! What can go wrong, named for the act that failed.
+
+use std::path::PathBuf;
+
+use lens::TooMuch;
+use proto::convert::WireError;
+use thiserror::Error;
+
+/// Why the service cannot start or go on.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The data directory cannot be used.
+    #[error(
+        "cannot use the data directory {path}: {source}; see storage.data_dir / STEMEDB_DATA_DIR"
+    )]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "another store is running on {path}; stop it, or give this node a data directory of its own"
+    )]
+    Locked {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file is somebody else's.
+    #[error(
+        "{path} is not a StemeDB database ({found}); it was left as it is: move it away, or give another data directory"
+    )]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+    /// The file was written by a later version.
+    #[error(
+        "{path} has schema {found}, this version knows up to {known}; it was left as it is: run the version that wrote it, or a later one"
+    )]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The number of shards is fixed with the database.
+    #[error(
+        "{path} was made with {database} shards, cluster.num_shards / STEMEDB_NUM_SHARDS says {configured}; the number is fixed for a cluster's life: set it to {database}"
+    )]
+    NumShards {
+        /// Which.
+        path: PathBuf,
+        /// What it was made with.
+        database: u32,
+        /// What was set.
+        configured: u32,
+    },
+    /// The database does not open.
+    #[error("cannot open the database {path}: {source}")]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The schema cannot be brought up to date.
+    #[error("cannot bring the schema of {path} up to date: {source}")]
+    Migrate {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// A write failed in a way that leaves open what is on the disk.
+    #[error(
+        "a write to the database failed, so what it held may or may not be stored: {0}; check the disk, then start the store again"
+    )]
+    Write(sqlx::Error),
+    /// A listener's address is taken or not ours.
+    #[error(transparent)]
+    Listen(#[from] sidecar::grpc::ServeError),
+    /// The metrics of the process.
+    #[error("cannot set up metrics: {0}")]
+    Metrics(String),
+    /// A part of the service ended.
+    #[error(transparent)]
+    Task(#[from] sidecar::tasks::TaskError),
+}
+
+/// Why a write was not done. Only [`Refusal::MaybeStored`] leaves anything open.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// Nothing was stored: the disk is, or is about to be, full.
+    #[error(
+        "disk full: {free_bytes} bytes are free, writes need {least_bytes}; free space, or lower storage.min_free_mib"
+    )]
+    DiskFull {
+        /// What is left.
+        free_bytes: u64,
+        /// What must be left.
+        least_bytes: u64,
+    },
+    /// Nothing was stored: too much waits already.
+    #[error("overloaded: too many bytes wait to be written; back off and send again")]
+    Overloaded,
+    /// Nothing was stored: somebody else holds the write lock of the file.
+    #[error("another program holds the database's write lock; end its transaction")]
+    Busy,
+    /// Nothing was stored: the store is ending.
+    #[error("the store is stopping")]
+    Stopping,
+    /// The write was tried and its end is not known. The store is ending.
+    #[error("may or may not be stored: {0}")]
+    MaybeStored(String),
+}
+
+/// Why a call was not answered.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The message means nothing.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The caller belongs to another cluster.
+    #[error("{0}")]
+    WrongCluster(String),
+    /// The write was not done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// More than one answer can weigh.
+    #[error(transparent)]
+    TooMuch(#[from] TooMuch),
+    /// More than one answer can carry or look through.
+    #[error("{0}")]
+    TooLarge(&'static str),
+    /// The answer took too long.
+    #[error("the answer took more than {0} s; narrow the question")]
+    TooSlow(u64),
+    /// No connection or place was free in time.
+    #[error("overloaded: too many reads wait; back off and ask again")]
+    Overloaded,
+    /// A row's bytes are not those of its id.
+    #[error(
+        "record {sequence} is damaged: its bytes are not those of its id; the other copies are good"
+    )]
+    Damaged {
+        /// The row.
+        sequence: i64,
+    },
+    /// The database did not answer.
+    #[error("the database cannot be read: {0}")]
+    Read(sqlx::Error),
+}
+
+impl From<sqlx::Error> for CallError {
+    fn from(error: sqlx::Error) -> CallError {
+        match error {
+            sqlx::Error::PoolTimedOut => CallError::Overloaded,
+            error => CallError::Read(error),
+        }
+    }
+}
+
+/// SQLite's primary result code of an error, when it is SQLite's.
+pub(crate) fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(extended & 0xff)
+}
+
+/// `SQLITE_BUSY`
+pub(crate) const BUSY: i32 = 5;
+/// `SQLITE_FULL`
+pub(crate) const FULL: i32 = 13;
+/// `SQLITE_NOTADB`
+pub(crate) const NOT_A_DATABASE: i32 = 26;

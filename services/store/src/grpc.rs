@@ -1,0 +1,354 @@
+//! The two services, and the one place where an error becomes a status.
+
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _};
+use proto::convert;
+use proto::v1;
+use proto::v1::store_control_server::StoreControl;
+use proto::v1::store_server::Store;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request, Response, Status};
+
+use crate::completeness::Completeness;
+use crate::error::{CallError, Refusal};
+use crate::holdings::Holdings;
+use crate::intake::{Incoming, Intake};
+use crate::lookup;
+use crate::query::Queries;
+use crate::space::Space;
+use crate::trees::Trees;
+use crate::walk::Walks;
+use crate::writer::Writer;
+
+/// Longest cluster id: it travels in metadata and in messages of membership.
+const CLUSTER_ID_MAX: usize = 128;
+
+/// The cluster that the store belongs to, once it has one.
+#[derive(Debug, Clone, Default)]
+pub struct Membership(Arc<RwLock<Option<Arc<str>>>>);
+
+impl Membership {
+    /// As the database says.
+    pub fn new(cluster_id: Option<String>) -> Membership {
+        Membership(Arc::new(RwLock::new(cluster_id.map(Arc::from))))
+    }
+
+    fn adopted(&self) -> Option<Arc<str>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn adopt(&self, cluster_id: &str) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(cluster_id.into());
+    }
+
+    /// Lets calls of the own cluster in. Peers must say which they belong to, the node's own services may.
+    ///
+    /// # Errors
+    /// FAILED_PRECONDITION with both ids.
+    pub fn admit(&self, request: Request<()>, must_say: bool) -> Result<Request<()>, Status> {
+        let named = request.metadata().get(proto::CLUSTER_ID_HEADER);
+        let named = named.map(|id| id.to_str().unwrap_or("(not a text)"));
+        let adopted = self.adopted();
+        let same = match (named, adopted.as_deref()) {
+            (None, _) => !must_say,
+            (Some(named), Some(adopted)) => named == adopted,
+            (Some(_), None) => false,
+        };
+        if same {
+            return Ok(request);
+        }
+        let named = named.unwrap_or("none");
+        let adopted = adopted.as_deref().unwrap_or("none yet");
+        Err(status(CallError::WrongCluster(format!(
+            "this store belongs to cluster {adopted}, the caller says {named}"
+        ))))
+    }
+}
+
+/// Serves `Store` and `StoreControl`.
+#[derive(Debug, Clone)]
+pub struct StoreService(Arc<Parts>);
+
+/// What the services are made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// 16 bytes.
+    pub store_id: [u8; 16],
+    /// Shards of the cluster.
+    pub num_shards: u32,
+    /// Whose store it is.
+    pub membership: Membership,
+    /// The way to the writer.
+    pub writer: Writer,
+    /// Lenses and pages.
+    pub queries: Queries,
+    /// Repair.
+    pub walks: Walks,
+    /// Connections that read.
+    pub readers: sqlx::SqlitePool,
+    /// Roots and trees.
+    pub trees: Arc<Trees>,
+    /// Proofs.
+    pub completeness: Arc<Completeness>,
+    /// Free disk.
+    pub space: Arc<Space>,
+    /// Used disk.
+    pub holdings: Holdings,
+}
+
+impl StoreService {
+    /// Over these parts.
+    pub fn new(parts: Parts) -> StoreService {
+        StoreService(Arc::new(parts))
+    }
+
+    async fn store(&self, request: v1::AppendRequest) -> Result<v1::AppendReply, CallError> {
+        let intake = Intake::new(request, self.0.num_shards)?;
+        let bytes = intake.bytes();
+        let room = self.0.writer.room(bytes)?;
+        let _spans = intake.spans();
+        let parsed = intake.parse().await;
+        let sound: Vec<Incoming> = parsed.iter().flatten().cloned().collect();
+        let new = match sound.len() {
+            0 => Vec::new(),
+            _ => self.0.writer.append(sound, bytes, room).await?,
+        };
+        let mut new = new.into_iter();
+        let outcomes = parsed.into_iter().map(|parsed| match parsed {
+            Err(reason) => outcome(v1::AppendStatus::Invalid, reason),
+            // One answer per record that was sent.
+            Ok(_) if new.next().unwrap_or_default() => {
+                outcome(v1::AppendStatus::Stored, String::new())
+            }
+            Ok(_) => outcome(v1::AppendStatus::Present, String::new()),
+        });
+        Ok(v1::AppendReply {
+            outcomes: outcomes.collect(),
+        })
+    }
+
+    async fn bind(
+        &self,
+        request: v1::AdoptClusterRequest,
+    ) -> Result<v1::AdoptClusterReply, CallError> {
+        let Parts {
+            store_id,
+            num_shards,
+            membership,
+            writer,
+            ..
+        } = &*self.0;
+        let v1::AdoptClusterRequest {
+            cluster_id,
+            num_shards: named,
+        } = request;
+        if cluster_id.is_empty() || cluster_id.len() > CLUSTER_ID_MAX || !cluster_id.is_ascii() {
+            let problem = format!("is not 1 to {CLUSTER_ID_MAX} ASCII characters");
+            return Err(convert::WireError::new("cluster_id", problem).into());
+        }
+        if named != *num_shards {
+            return Err(CallError::WrongCluster(format!(
+                "this store has {num_shards} shards, cluster {cluster_id} has {named}; the number is fixed for a cluster's life"
+            )));
+        }
+        match membership.adopted() {
+            Some(adopted) if *adopted != *cluster_id => {
+                return Err(CallError::WrongCluster(format!(
+                    "this store belongs to cluster {adopted} and cannot be bound to {cluster_id}; give the node an empty data directory"
+                )));
+            }
+            Some(_) => {}
+            None => {
+                writer.adopt(cluster_id.clone()).await?;
+                membership.adopt(&cluster_id);
+                tracing::info!(cluster_id, "the store belongs to a cluster now");
+            }
+        }
+        Ok(v1::AdoptClusterReply {
+            store_id: Bytes::copy_from_slice(store_id),
+        })
+    }
+
+    fn described(&self) -> v1::DescribeReply {
+        let parts = &*self.0;
+        let standing = parts.completeness.of_owned();
+        let (_, proved_through_ms) = standing.judge();
+        let room = parts.space.check();
+        v1::DescribeReply {
+            store_id: Bytes::copy_from_slice(&parts.store_id),
+            cluster_id: parts
+                .membership
+                .adopted()
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+            num_shards: parts.num_shards,
+            serving: room.is_ok(),
+            reason: room
+                .err()
+                .map(|refusal| refusal.to_string())
+                .unwrap_or_default(),
+            records: parts.trees.records(),
+            sequence: parts.trees.sequence(),
+            counts_as_absent: standing.counts_as_absent,
+            database_bytes: parts.holdings.disk_bytes(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            proved_through_ms,
+        }
+    }
+}
+
+fn outcome(status: v1::AppendStatus, reason: String) -> v1::AppendOutcome {
+    v1::AppendOutcome {
+        status: status.into(),
+        reason,
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Store for StoreService {
+    type FetchStream = Pin<Box<dyn Stream<Item = Result<v1::FetchReply, Status>> + Send>>;
+
+    async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendReply> {
+        self.store(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn query(&self, request: Request<v1::QueryRequest>) -> Answer<v1::QueryReply> {
+        self.0
+            .queries
+            .answer(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Answer<v1::GetReply> {
+        let Parts {
+            readers,
+            trees,
+            completeness,
+            ..
+        } = &*self.0;
+        lookup::get(readers, trees, completeness, request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn describe(&self, _: Request<v1::DescribeRequest>) -> Answer<v1::DescribeReply> {
+        Ok(Response::new(self.described()))
+    }
+
+    async fn compare(&self, request: Request<v1::CompareRequest>) -> Answer<v1::CompareReply> {
+        self.0
+            .walks
+            .compare(request.get_ref())
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn descend(&self, request: Request<v1::DescendRequest>) -> Answer<v1::DescendReply> {
+        self.0
+            .walks
+            .descend(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn missing(&self, request: Request<v1::MissingRequest>) -> Answer<v1::MissingReply> {
+        self.0
+            .walks
+            .missing(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn fetch(&self, request: Request<v1::FetchRequest>) -> Answer<Self::FetchStream> {
+        let chunks = self
+            .0
+            .walks
+            .fetch(request.into_inner())
+            .await
+            .map_err(status)?;
+        let chunks = ReceiverStream::new(chunks).map(|chunk| chunk.map_err(status));
+        Ok(Response::new(Box::pin(chunks)))
+    }
+
+    async fn list_ids(&self, request: Request<v1::ListIdsRequest>) -> Answer<v1::ListIdsReply> {
+        self.0
+            .walks
+            .list(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+}
+
+#[tonic::async_trait]
+impl StoreControl for StoreService {
+    async fn adopt_cluster(
+        &self,
+        request: Request<v1::AdoptClusterRequest>,
+    ) -> Answer<v1::AdoptClusterReply> {
+        self.bind(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn report_proofs(
+        &self,
+        request: Request<v1::ReportProofsRequest>,
+    ) -> Answer<v1::ReportProofsReply> {
+        let Parts {
+            completeness,
+            writer,
+            num_shards,
+            ..
+        } = &*self.0;
+        let report = convert::report(request.into_inner(), *num_shards)?;
+        let taken = completeness.report(report, writer).await;
+        let counts_as_absent = taken.map_err(|refusal| status(refusal.into()))?;
+        Ok(Response::new(v1::ReportProofsReply { counts_as_absent }))
+    }
+}
+
+/// What a caller sees of an error: the gRPC code, the text, and a code for programs in `stemedb-code`.
+fn status(error: CallError) -> Status {
+    let (code, name) = match &error {
+        CallError::Wire(_) => (Code::InvalidArgument, "invalid_request"),
+        CallError::WrongCluster(_) => (Code::FailedPrecondition, "wrong_cluster"),
+        CallError::Refused(Refusal::DiskFull { .. }) => (Code::ResourceExhausted, "disk_full"),
+        CallError::Refused(Refusal::Overloaded) | CallError::Overloaded => {
+            (Code::ResourceExhausted, "overloaded")
+        }
+        CallError::Refused(Refusal::Busy) => (Code::Unavailable, "database_locked"),
+        CallError::Refused(Refusal::Stopping) => (Code::Unavailable, "stopping"),
+        CallError::Refused(Refusal::MaybeStored(_)) => (Code::Unknown, "maybe_stored"),
+        CallError::TooMuch(_) | CallError::TooLarge(_) => (Code::FailedPrecondition, "too_much"),
+        CallError::TooSlow(_) => (Code::DeadlineExceeded, "too_slow"),
+        CallError::Damaged { .. } => (Code::DataLoss, "damaged_row"),
+        CallError::Read(_) => (Code::Internal, "database"),
+    };
+    if matches!(error, CallError::Read(_) | CallError::Damaged { .. }) {
+        tracing::error!(%error, "a call could not be answered");
+    }
+    let mut status = Status::new(code, error.to_string());
+    status
+        .metadata_mut()
+        .insert(proto::CODE_HEADER, MetadataValue::from_static(name));
+    status
+}

@@ -1,0 +1,175 @@
+//! Rows by id, many at a time.
+
+use assertion::RecordId;
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use merkle::Id;
+use proto::v1;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqlitePool};
+
+use crate::trees::id;
+
+/// Ids of one statement.
+pub const IDS_MAX: usize = 1_000;
+
+/// Rows of one shard by id, in the order of the ids: `json_each` is the outer loop.
+const OF_SHARD: &str = "
+    SELECT CAST(j.key AS INTEGER), p.shard, p.id, r.sequence, r.received_at_ms, r.arrival,
+           r.origin_store, r.origin_sequence, r.trace_id, r.canonical
+    FROM json_each(?1) j
+    CROSS JOIN place p ON p.shard = ?2 AND p.id = unhex(j.value)
+    CROSS JOIN record r ON r.sequence = p.sequence";
+
+/// The same for ids whose shard is not known: one look into each shard of the second list.
+const OF_SHARDS: &str = "
+    SELECT CAST(j.key AS INTEGER), p.shard, p.id, r.sequence, r.received_at_ms, r.arrival,
+           r.origin_store, r.origin_sequence, r.trace_id, r.canonical
+    FROM json_each(?1) j
+    CROSS JOIN place p ON p.shard IN (SELECT value FROM json_each(?2)) AND p.id = unhex(j.value)
+    CROSS JOIN record r ON r.sequence = p.sequence";
+
+/// Rows that were read, and how many of the ids that settled.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Those that are held.
+    pub records: Vec<v1::HeldRecord>,
+    /// Canonical bytes in them.
+    pub bytes: usize,
+    /// Ids from the front that need not be asked for again.
+    pub settled: usize,
+}
+
+/// Where to look.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// In one shard.
+    Shard(u32),
+    /// In any of these.
+    Shards(&'a [u32]),
+}
+
+/// Reads rows by id, [`IDS_MAX`] ids at most, and stops once they hold `max_bytes`: nothing is read while a peer takes its
+/// time. At least one row is read.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_id(
+    readers: &SqlitePool,
+    place: Place<'_>,
+    ids: &[Id],
+    max_bytes: usize,
+) -> Result<Batch, sqlx::Error> {
+    let ids = &ids[..ids.len().min(IDS_MAX)];
+    let mut batch = Batch {
+        settled: ids.len(),
+        ..Batch::default()
+    };
+    let query = match place {
+        Place::Shard(shard) => sqlx::query(OF_SHARD).bind(json(ids)).bind(shard),
+        Place::Shards(shards) => sqlx::query(OF_SHARDS)
+            .bind(json(ids))
+            .bind(format!("{shards:?}")),
+    };
+    let mut rows = query.fetch(readers);
+    while let Some(row) = rows.try_next().await? {
+        let record = held(&row)?;
+        let bytes = record.canonical.len();
+        if !batch.records.is_empty() && batch.bytes + bytes > max_bytes {
+            batch.settled = row.try_get::<u32, _>(0)? as usize;
+            break;
+        }
+        batch.bytes += bytes;
+        batch.records.push(record);
+        tokio::task::consume_budget().await;
+    }
+    Ok(batch)
+}
+
+fn held(row: &SqliteRow) -> Result<v1::HeldRecord, sqlx::Error> {
+    let origin_store: Option<&[u8]> = row.try_get(6)?;
+    let origin_sequence: Option<i64> = row.try_get(7)?;
+    let arrival = match row.try_get::<i64, _>(5)? {
+        0 => v1::Arrival::Push,
+        _ => v1::Arrival::Repair,
+    };
+    Ok(v1::HeldRecord {
+        shard: row.try_get(1)?,
+        id: copied(row.try_get(2)?),
+        sequence: row.try_get(3)?,
+        received_at_ms: row.try_get(4)?,
+        arrival: arrival.into(),
+        origin: origin_store
+            .zip(origin_sequence)
+            .map(|(store, sequence)| v1::Origin {
+                store_id: Bytes::copy_from_slice(store),
+                sequence: u64::try_from(sequence).unwrap_or_default(),
+            }),
+        trace_id: copied(row.try_get(8)?),
+        canonical: copied(row.try_get(9)?),
+    })
+}
+
+fn copied(bytes: Option<&[u8]>) -> Bytes {
+    bytes.map_or_else(Bytes::new, Bytes::copy_from_slice)
+}
+
+/// Ids as a JSON list of hex texts.
+fn json(ids: &[Id]) -> String {
+    let mut text = String::with_capacity(ids.len() * 67 + 2);
+    text.push('[');
+    for (number, id) in ids.iter().enumerate() {
+        text.push_str(if number == 0 { "\"" } else { ",\"" });
+        text.push_str(&RecordId::from_bytes(*id).to_string());
+        text.push('"');
+    }
+    text.push(']');
+    text
+}
+
+/// Which of the ids are in one of the shards.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn present(
+    readers: &SqlitePool,
+    shards: &[u32],
+    ids: &[Id],
+) -> Result<Vec<Id>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT p.id FROM json_each(?1) j
+         CROSS JOIN place p ON p.shard IN (SELECT value FROM json_each(?2)) AND p.id = unhex(j.value)",
+    )
+    .bind(json(ids))
+    .bind(format!("{shards:?}"))
+    .fetch_all(readers)
+    .await?;
+    rows.iter().map(|row| id(row.try_get(0)?)).collect()
+}
+
+/// Ids of a shard after a given one, ascending, of rows that arrived up to a sequence.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn ids_after(
+    readers: &SqlitePool,
+    shard: u32,
+    after: &[u8],
+    max_sequence: i64,
+    limit: u32,
+) -> Result<Vec<u8>, sqlx::Error> {
+    let mut rows = sqlx::query(
+        "SELECT id FROM place WHERE shard = ? AND id > ? AND sequence <= ? ORDER BY id LIMIT ?",
+    )
+    .bind(shard)
+    .bind(after)
+    .bind(max_sequence)
+    .bind(limit)
+    .fetch(readers);
+    let mut ids = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        ids.extend_from_slice(row.try_get::<&[u8], _>(0)?);
+        tokio::task::consume_budget().await;
+    }
+    Ok(ids)
+}

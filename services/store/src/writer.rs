@@ -1,0 +1,323 @@
+//! The one writer: takes writes from everywhere, commits them in groups, answers after the commit.
+//!
+//! One fsync serves everybody who came while the last one ran. A group is one transaction: its new records, and the roots of
+//! the shards they lie in. The trees are the presence check: the writer works on clones and shows them only once the commit
+//! is through. When a write fails and it is not known what reached the disk, everybody in the group is told so and the task
+//! ends with an error, which ends the process: the next one starts from what is really there.
+
+mod group;
+mod rows;
+
+use std::sync::Arc;
+
+use sqlx::{Executor as _, SqliteConnection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::database;
+use crate::error::{BUSY, Error, FULL, Refusal, sqlite_code};
+use crate::intake::Incoming;
+use crate::metrics;
+use crate::space::Space;
+use crate::trees::Trees;
+use group::Group;
+use rows::Statements;
+
+pub(crate) use rows::id_head;
+
+/// Jobs that wait. What bounds memory is [`WAITING_KIB_MAX`]; this many single records are one full group.
+const JOBS_MAX: usize = 4_096;
+
+/// Canonical KiB that wait or are written: twenty full requests. A group takes a fraction of a second, so who is refused
+/// here would have waited for longer than a gateway does.
+const WAITING_KIB_MAX: usize = 64 * 1024;
+
+/// Records of one group. More amortises the fsync no further and makes everybody in it wait.
+const GROUP_RECORDS: usize = 4_000;
+
+/// Canonical bytes of one group, for the same reason.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a write became of: true for records that were not held before.
+type Written = Result<Vec<bool>, Refusal>;
+
+#[derive(Debug)]
+enum Job {
+    Append(Append),
+    Adopt(String, oneshot::Sender<Result<(), Refusal>>),
+    Proved(oneshot::Sender<Result<(), Refusal>>),
+    Checkpoint,
+}
+
+#[derive(Debug)]
+struct Append {
+    records: Vec<Incoming>,
+    bytes: usize,
+    reply: oneshot::Sender<Written>,
+    _room: Room,
+}
+
+/// A place among the bytes that wait.
+#[derive(Debug)]
+pub struct Room {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A way to the writer. Cheap to clone; the writer ends when all are gone.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
+}
+
+impl Writer {
+    /// Takes a place for a request before it is parsed.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] when too much waits.
+    pub fn room(&self, bytes: usize) -> Result<Room, Refusal> {
+        let kib = u32::try_from(bytes.div_ceil(1024).max(1)).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.room)
+            .try_acquire_many_owned(kib)
+            .map_err(|_| Refusal::Overloaded)?;
+        Ok(Room { _permit: permit })
+    }
+
+    /// Makes records durable; returns after the commit.
+    ///
+    /// # Errors
+    /// As the refusal says; nothing is stored unless it is [`Refusal::MaybeStored`].
+    pub async fn append(&self, records: Vec<Incoming>, bytes: usize, room: Room) -> Written {
+        let (reply, outcome) = oneshot::channel();
+        let job = Append {
+            records,
+            bytes,
+            reply,
+            _room: room,
+        };
+        self.ask(Job::Append(job), outcome).await
+    }
+
+    /// Binds the store to a cluster; durable when this returns.
+    ///
+    /// # Errors
+    /// As the refusal says.
+    pub async fn adopt(&self, cluster_id: String) -> Result<(), Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        self.ask(Job::Adopt(cluster_id, reply), outcome).await
+    }
+
+    /// Notes that the store no longer counts as absent; durable when this returns.
+    ///
+    /// # Errors
+    /// As the refusal says.
+    pub async fn proved(&self) -> Result<(), Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        self.ask(Job::Proved(reply), outcome).await
+    }
+
+    /// Copies the rest of the log into the file between two groups.
+    pub async fn checkpoint(&self) {
+        // A writer that is gone has checkpointed.
+        let _ = self.jobs.send(Job::Checkpoint).await;
+    }
+
+    async fn ask<T>(
+        &self,
+        job: Job,
+        outcome: oneshot::Receiver<Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        self.jobs.send(job).await.map_err(|_| Refusal::Stopping)?;
+        // A job that is dropped unanswered was never begun.
+        outcome.await.unwrap_or(Err(Refusal::Stopping))
+    }
+}
+
+/// The writer's task.
+#[derive(Debug)]
+pub struct WriterTask {
+    jobs: mpsc::Receiver<Job>,
+    room: Arc<Semaphore>,
+    connection: SqliteConnection,
+    trees: Arc<Trees>,
+    space: Arc<Space>,
+    statements: Statements,
+}
+
+impl WriterTask {
+    /// A writer and the way to it.
+    pub fn new(
+        connection: SqliteConnection,
+        trees: Arc<Trees>,
+        space: Arc<Space>,
+    ) -> (WriterTask, Writer) {
+        let (sender, jobs) = mpsc::channel(JOBS_MAX);
+        let room = Arc::new(Semaphore::new(WAITING_KIB_MAX));
+        let writer = Writer {
+            jobs: sender,
+            room: Arc::clone(&room),
+        };
+        let statements = Statements::new();
+        (
+            WriterTask {
+                jobs,
+                room,
+                connection,
+                trees,
+                space,
+                statements,
+            },
+            writer,
+        )
+    }
+
+    /// Writes until every [`Writer`] is gone, or a write fails.
+    ///
+    /// # Errors
+    /// When it is not known what reached the disk.
+    pub async fn run(mut self) -> Result<(), Error> {
+        let mut next = self.jobs.recv().await;
+        while let Some(job) = next {
+            let after = self.perform(job).await?;
+            next = match after {
+                Some(job) => Some(job),
+                None => self.jobs.recv().await,
+            };
+        }
+        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        database::close(self.connection).await;
+        Ok(())
+    }
+
+    /// Does one job; of appends as many as come. Returns a job of another kind that ended the gathering.
+    async fn perform(&mut self, job: Job) -> Result<Option<Job>, Error> {
+        match job {
+            Job::Append(first) => {
+                let (appends, after) = self.gather(first);
+                self.commit(appends).await?;
+                return Ok(after);
+            }
+            Job::Adopt(cluster_id, reply) => {
+                let update = sqlx::query("UPDATE store SET cluster_id = ?").bind(cluster_id);
+                let done = update.execute(&mut self.connection).await;
+                self.note(done, reply)?;
+            }
+            Job::Proved(reply) => {
+                let update = sqlx::query("UPDATE store SET counts_as_absent = 0");
+                let done = update.execute(&mut self.connection).await;
+                self.note(done, reply)?;
+            }
+            Job::Checkpoint => self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?,
+        }
+        Ok(None)
+    }
+
+    fn gather(&mut self, first: Append) -> (Vec<Append>, Option<Job>) {
+        let mut records = first.records.len();
+        let mut bytes = first.bytes;
+        let mut appends = vec![first];
+        while records < GROUP_RECORDS && bytes < GROUP_BYTES {
+            match self.jobs.try_recv() {
+                Ok(Job::Append(next)) => {
+                    records += next.records.len();
+                    bytes += next.bytes;
+                    appends.push(next);
+                }
+                Ok(other) => return (appends, Some(other)),
+                Err(_) => break,
+            }
+        }
+        (appends, None)
+    }
+
+    async fn commit(&mut self, appends: Vec<Append>) -> Result<(), Error> {
+        metrics::waiting(WAITING_KIB_MAX - self.room.available_permits());
+        let refused = match self.space.check() {
+            Ok(()) => {
+                let records = appends.iter().flat_map(|append| &append.records);
+                let group = Group::new(records, &self.trees);
+                let written = match group.await {
+                    Ok(group) => {
+                        group
+                            .write(&mut self.connection, &self.trees, &self.statements)
+                            .await
+                    }
+                    Err(error) => Err(error),
+                };
+                match written {
+                    Ok(new) => {
+                        answer(appends, &new);
+                        return Ok(());
+                    }
+                    Err(error) => self.judge(error).await,
+                }
+            }
+            Err(refusal) => Ok(refusal),
+        };
+        let (refusal, end) = match refused {
+            Ok(refusal) => (refusal, Ok(())),
+            Err(error) => (
+                Refusal::MaybeStored(error.to_string()),
+                Err(Error::Write(error)),
+            ),
+        };
+        for append in appends {
+            // A caller that has gone needs no answer.
+            let _ = append.reply.send(Err(refusal.clone()));
+        }
+        end
+    }
+
+    /// What an error means: a refusal after which all is as before, or the end.
+    async fn judge(&mut self, error: sqlx::Error) -> Result<Refusal, sqlx::Error> {
+        let refusal = match sqlite_code(&error) {
+            Some(FULL) => self.space.found_full(),
+            Some(BUSY) => Refusal::Busy,
+            _ => return Err(error),
+        };
+        // SQLite may have rolled back by itself, or never begun.
+        let _ = self.connection.execute("ROLLBACK").await;
+        tracing::warn!(%error, "a group of writes was refused");
+        Ok(refusal)
+    }
+
+    fn note<T>(
+        &self,
+        done: Result<T, sqlx::Error>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    ) -> Result<(), Error> {
+        let (answer, end) = match done {
+            Ok(_) => (Ok(()), Ok(())),
+            Err(error) => match sqlite_code(&error) {
+                Some(FULL) => (Err(self.space.found_full()), Ok(())),
+                Some(BUSY) => (Err(Refusal::Busy), Ok(())),
+                _ => (
+                    Err(Refusal::MaybeStored(error.to_string())),
+                    Err(Error::Write(error)),
+                ),
+            },
+        };
+        // A caller that has gone needs no answer.
+        let _ = reply.send(answer);
+        end
+    }
+
+    async fn checkpoint(&mut self, pragma: &'static str) -> Result<(), Error> {
+        match self.connection.execute(pragma).await {
+            Ok(_) => Ok(()),
+            // Somebody else is at it, or the file cannot grow: the log keeps what it has.
+            Err(error) if matches!(sqlite_code(&error), Some(BUSY | FULL)) => Ok(()),
+            Err(error) => Err(Error::Write(error)),
+        }
+    }
+}
+
+/// Tells every caller what became of its part of the group.
+fn answer(appends: Vec<Append>, new: &[bool]) {
+    let mut rest = new;
+    for append in appends {
+        let (own, others) = rest.split_at(append.records.len());
+        rest = others;
+        // A caller that has gone needs no answer.
+        let _ = append.reply.send(Ok(own.to_vec()));
+    }
+}

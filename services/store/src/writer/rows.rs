@@ -1,0 +1,176 @@
+//! The statements of the writer: several rows each, in a few fixed sizes, so that all of them stay prepared.
+//!
+//! A statement costs a round trip to SQLite's thread whatever it does, so rows go in chunks; and one text holds the inserts
+//! into all three tables of a chunk.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use merkle::Digest;
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use crate::intake::{Arrival, Incoming};
+
+/// Rows of one statement: a chunk of any length is a few of these.
+const SIZES: [usize; 4] = [64, 16, 4, 1];
+
+/// Numbers of the kinds in `topic.kind`, in the order of the migration's comment.
+pub(crate) fn kind_number(kind: assertion::Kind) -> i64 {
+    match kind {
+        assertion::Kind::Assertion => 0,
+        assertion::Kind::Vote => 1,
+        assertion::Kind::Epoch => 2,
+        assertion::Kind::Source => 3,
+    }
+}
+
+/// A record with its place in the order of arrival.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    pub(super) sequence: i64,
+    pub(super) received_at: i64,
+    pub(super) incoming: &'a Incoming,
+}
+
+/// A line of the `shard` table.
+#[derive(Debug)]
+pub(super) struct ShardRow {
+    pub(super) shard: u32,
+    pub(super) root: Digest,
+    pub(super) ids: usize,
+    pub(super) last_sequence: i64,
+}
+
+/// All statements, as text, by size.
+#[derive(Debug)]
+pub(super) struct Statements {
+    insert: [Arc<str>; SIZES.len()],
+    upsert: [Arc<str>; SIZES.len()],
+}
+
+impl Statements {
+    pub(super) fn new() -> Statements {
+        Statements {
+            insert: SIZES.map(|rows| {
+                let record = "INSERT INTO record (sequence, id_head, canonical, received_at_ms, arrival, origin_store, origin_sequence, trace_id) VALUES ";
+                let place = "; INSERT INTO place (shard, id, sequence) VALUES ";
+                let topic = "; INSERT INTO topic (kind, subject, predicate, at_ms, sequence) VALUES ";
+                [values(record, rows, 8), values(place, rows, 3), values(topic, rows, 5)].concat().into()
+            }),
+            upsert: SIZES.map(|rows| {
+                let mut text = values("INSERT INTO shard (shard, root, ids, last_sequence) VALUES ", rows, 4);
+                text.push_str(
+                    " ON CONFLICT (shard) DO UPDATE SET root = excluded.root, ids = excluded.ids, last_sequence = excluded.last_sequence",
+                );
+                text.into()
+            }),
+        }
+    }
+
+    pub(super) async fn insert(
+        &self,
+        connection: &mut SqliteConnection,
+        rows: &[Row<'_>],
+    ) -> Result<(), sqlx::Error> {
+        for (size, chunk) in chunks(rows) {
+            let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&self.insert[size])));
+            for row in chunk {
+                let incoming = row.incoming;
+                let (arrival, origin) = match incoming.arrival {
+                    Arrival::Push => (0, None),
+                    Arrival::Repair(origin) => (1, origin),
+                };
+                query = query
+                    .bind(row.sequence)
+                    .bind(id_head(incoming.record.id().as_bytes()))
+                    .bind(incoming.record.canonical().to_vec())
+                    .bind(row.received_at)
+                    .bind(arrival)
+                    .bind(origin.map(|origin| origin.store_id.to_vec()))
+                    .bind(origin.map(|origin| origin.sequence))
+                    .bind(incoming.trace_id.map(|trace| trace.to_vec()));
+            }
+            for row in chunk {
+                query = query
+                    .bind(row.incoming.shard)
+                    .bind(row.incoming.record.id().as_bytes().to_vec())
+                    .bind(row.sequence);
+            }
+            for row in chunk {
+                let claim = row.incoming.record.assertion();
+                query = query
+                    .bind(kind_number(row.incoming.record.kind()))
+                    .bind(claim.subject.as_str())
+                    .bind(claim.predicate.as_str())
+                    .bind(claim.asserted_at)
+                    .bind(row.sequence);
+            }
+            query.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn upsert(
+        &self,
+        connection: &mut SqliteConnection,
+        shards: &[ShardRow],
+    ) -> Result<(), sqlx::Error> {
+        for (size, chunk) in chunks(shards) {
+            let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&self.upsert[size])));
+            for row in chunk {
+                query = query
+                    .bind(row.shard)
+                    .bind(row.root.to_vec())
+                    .bind(i64::try_from(row.ids).unwrap_or(i64::MAX))
+                    .bind(row.last_sequence);
+            }
+            query.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The first four bytes of an id, as `record.id_head` has them.
+pub(crate) fn id_head(id: &[u8; 32]) -> i64 {
+    let [a, b, c, d, ..] = *id;
+    i64::from(u32::from_be_bytes([a, b, c, d]))
+}
+
+fn values(head: &str, rows: usize, columns: usize) -> String {
+    let mut text = head.to_owned();
+    let row = vec!["?"; columns].join(",");
+    for number in 0..rows {
+        let comma = if number == 0 { "" } else { "," };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{comma}({row})");
+    }
+    text
+}
+
+/// Cuts rows into chunks of the fixed sizes; each comes with the place of its size.
+fn chunks<T>(rows: &[T]) -> impl Iterator<Item = (usize, &[T])> {
+    let mut rest = rows;
+    std::iter::from_fn(move || {
+        let size = SIZES.iter().position(|size| *size <= rest.len())?;
+        let (chunk, others) = rest.split_at(SIZES[size]);
+        rest = others;
+        Some((size, chunk))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_have_fixed_sizes_and_lose_nothing() {
+        let rows: Vec<usize> = (0..153).collect();
+        let sizes: Vec<usize> = chunks(&rows).map(|(size, _)| SIZES[size]).collect();
+        assert_eq!(sizes, [64, 64, 16, 4, 4, 1]);
+        let all: Vec<usize> = chunks(&rows)
+            .flat_map(|(_, chunk)| chunk.iter().copied())
+            .collect();
+        assert_eq!(all, rows);
+        assert_eq!(chunks::<usize>(&[]).count(), 0);
+    }
+}
