@@ -1,0 +1,120 @@
+//! What a session may expect a peer to hold: roots that were proved contained before.
+//!
+//! A root stands for a set of ids. Once all of a set is durable here it stays here, so a peer that still shows the same
+//! root has nothing new, whatever this node has gained since. That is what makes the usual session one small message,
+//! also for shards that the two nodes hold different sets of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use merkle::{Digest, EMPTY_ROOT};
+
+/// Roots of one peer's shards whose ids are all in the local store.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    local_store: Vec<u8>,
+    remote_store: Vec<u8>,
+    roots: BTreeMap<u32, Digest>,
+}
+
+impl Remembered {
+    /// Binds the memory to the local store that answered. Another store than before has to prove everything anew.
+    pub fn bind_local(&mut self, store_id: &[u8]) {
+        if self.local_store != store_id {
+            self.roots.clear();
+            self.local_store = store_id.to_vec();
+        }
+    }
+
+    /// Binds the memory to the peer's store that answered; false when roots of another one had to be dropped.
+    pub fn bind_remote(&mut self, store_id: &[u8]) -> bool {
+        if self.remote_store == store_id {
+            return true;
+        }
+        let dropped = !self.roots.is_empty();
+        self.roots.clear();
+        self.remote_store = store_id.to_vec();
+        !dropped
+    }
+
+    /// Forgets shards that this node does not own any more: their rows may be handed over and deleted.
+    pub fn keep_only(&mut self, owned: &BTreeSet<u32>) {
+        self.roots.retain(|shard, _| owned.contains(shard));
+    }
+
+    /// The root to expect: our own where both are owners and should hold the same; else what was proved last; else
+    /// nothing.
+    pub fn expected(&self, shard: u32, own: Digest, peer_owns: bool) -> Digest {
+        if peer_owns {
+            return own;
+        }
+        self.roots.get(&shard).copied().unwrap_or(EMPTY_ROOT)
+    }
+
+    /// Whether a peer that shows this root holds nothing that is not here.
+    pub fn contained(&self, shard: u32, own: &Digest, remote: &Digest) -> bool {
+        remote == own || *remote == EMPTY_ROOT || self.roots.get(&shard) == Some(remote)
+    }
+
+    /// Every id below this root is durable here.
+    pub fn proved(&mut self, shard: u32, remote: Digest) {
+        self.roots.insert(shard, remote);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: Digest = [1; 32];
+    const OTHER: Digest = [2; 32];
+
+    fn remembered() -> Remembered {
+        let mut remembered = Remembered::default();
+        remembered.bind_local(b"here");
+        remembered.bind_remote(b"there");
+        remembered.proved(7, OTHER);
+        remembered
+    }
+
+    #[test]
+    fn two_owners_expect_the_same_root() {
+        assert_eq!(remembered().expected(7, OWN, true), OWN);
+    }
+
+    #[test]
+    fn a_peer_that_owns_nothing_is_expected_to_hold_nothing_new() {
+        assert_eq!(remembered().expected(7, OWN, false), OTHER);
+        assert_eq!(remembered().expected(8, OWN, false), EMPTY_ROOT);
+    }
+
+    #[test]
+    fn known_roots_are_contained_and_others_are_not() {
+        let remembered = remembered();
+        assert!(remembered.contained(8, &OWN, &OWN));
+        assert!(remembered.contained(8, &OWN, &EMPTY_ROOT));
+        assert!(remembered.contained(7, &OWN, &OTHER));
+        assert!(!remembered.contained(8, &OWN, &OTHER));
+    }
+
+    #[test]
+    fn another_store_on_either_side_proves_everything_anew() {
+        let mut local = remembered();
+        local.bind_local(b"here");
+        assert!(local.contained(7, &OWN, &OTHER));
+        local.bind_local(b"wiped");
+        assert!(!local.contained(7, &OWN, &OTHER));
+
+        let mut remote = remembered();
+        assert!(remote.bind_remote(b"there"));
+        assert!(!remote.bind_remote(b"restored"));
+        assert!(!remote.contained(7, &OWN, &OTHER));
+        assert!(remote.bind_remote(b"restored"));
+    }
+
+    #[test]
+    fn a_shard_that_moved_away_is_forgotten() {
+        let mut remembered = remembered();
+        remembered.keep_only(&BTreeSet::from([8]));
+        assert!(!remembered.contained(7, &OWN, &OTHER));
+    }
+}

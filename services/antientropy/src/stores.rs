@@ -1,0 +1,252 @@
+//! The two stores of a session, asked through the same calls.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use merkle::{Digest, Salt, ShortId};
+use proto::v1;
+use proto::v1::store_client::StoreClient;
+use sidecar::grpc::Channel;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::error::{SessionError, Side};
+use crate::session::copy::Wanted;
+
+/// Longest wait for one answer. A dead peer is noticed by keep-alive long before; this ends a store that hangs.
+const CALL_MAX: Duration = Duration::from_secs(10);
+
+/// Puts the cluster id on every call: a store of another cluster refuses.
+#[derive(Debug, Clone)]
+pub struct ClusterId(MetadataValue<Ascii>);
+
+impl Interceptor for ClusterId {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request
+            .metadata_mut()
+            .insert(proto::CLUSTER_ID_HEADER, self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A connection to one store, with a count of the questions asked.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    client: StoreClient<InterceptedService<Channel, ClusterId>>,
+    side: Side,
+    round_trips: Arc<AtomicU32>,
+}
+
+/// What a store said of the shards that it was asked to compare.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    /// The combined digest was the expected one; `roots` is empty.
+    pub equal: bool,
+    /// One root per asked shard, in order.
+    pub roots: Vec<Digest>,
+    /// The store counts as absent.
+    pub counts_as_absent: bool,
+    /// Who answered.
+    pub store_id: Bytes,
+}
+
+impl Asked {
+    /// Asks the store behind a channel. `None` when the cluster id cannot be sent as metadata.
+    pub fn new(channel: Channel, cluster_id: &str, side: Side) -> Option<Asked> {
+        let header = MetadataValue::try_from(cluster_id).ok()?;
+        let client = StoreClient::with_interceptor(channel, ClusterId(header))
+            .max_decoding_message_size(proto::MESSAGE_MAX)
+            .max_encoding_message_size(proto::MESSAGE_MAX);
+        Some(Asked {
+            client,
+            side,
+            round_trips: Arc::default(),
+        })
+    }
+
+    /// Which of the two it is.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Questions asked so far.
+    pub fn round_trips(&self) -> u32 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+
+    async fn call<T>(
+        &self,
+        call: &'static str,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, SessionError> {
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        let side = self.side;
+        match tokio::time::timeout(CALL_MAX, answer).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(SessionError::Call {
+                call,
+                side,
+                status: Box::new(status),
+            }),
+            Err(_) => Err(SessionError::Slow {
+                call,
+                side,
+                seconds: CALL_MAX.as_secs(),
+            }),
+        }
+    }
+
+    /// An answer that cannot be one.
+    pub fn wrong(&self, call: &'static str, why: impl Into<String>) -> SessionError {
+        SessionError::Reply {
+            call,
+            side: self.side,
+            why: why.into(),
+        }
+    }
+
+    /// Roots of the named shards, or "equal" when they combine to `expected`.
+    pub async fn compare(
+        &self,
+        shards: &[u32],
+        expected: Option<Digest>,
+    ) -> Result<Compared, SessionError> {
+        let request = v1::CompareRequest {
+            shards: proto::convert::shard_bits(shards),
+            expected: expected.map_or_else(Bytes::new, |digest| Bytes::copy_from_slice(&digest)),
+        };
+        let mut client = self.client.clone();
+        let reply = self.call("Compare", client.compare(request)).await?;
+        if reply.equal && expected.is_some() {
+            return Ok(Compared {
+                equal: true,
+                roots: Vec::new(),
+                counts_as_absent: reply.counts_as_absent,
+                store_id: reply.store_id,
+            });
+        }
+        let (roots, rest) = reply.roots.as_chunks::<32>();
+        if roots.len() != shards.len() || !rest.is_empty() {
+            let why = format!(
+                "{} bytes of roots for {} shards",
+                reply.roots.len(),
+                shards.len()
+            );
+            return Err(self.wrong("Compare", why));
+        }
+        Ok(Compared {
+            equal: false,
+            roots: roots.to_vec(),
+            counts_as_absent: reply.counts_as_absent,
+            store_id: reply.store_id,
+        })
+    }
+
+    /// What is below the nodes.
+    pub async fn descend(
+        &self,
+        nodes: Vec<v1::TreeNode>,
+        salt: Salt,
+    ) -> Result<Vec<v1::DescendedNode>, SessionError> {
+        let request = v1::DescendRequest {
+            nodes,
+            salt: Bytes::copy_from_slice(&salt),
+        };
+        let mut client = self.client.clone();
+        let reply = self.call("Descend", client.descend(request)).await?;
+        Ok(reply.nodes)
+    }
+
+    /// Of each node's short ids, those that the store does not hold.
+    pub async fn missing(
+        &self,
+        nodes: &[Wanted],
+        salt: Salt,
+    ) -> Result<Vec<Vec<ShortId>>, SessionError> {
+        let request = v1::MissingRequest {
+            nodes: nodes.iter().map(Wanted::message).collect(),
+            salt: Bytes::copy_from_slice(&salt),
+        };
+        let mut client = self.client.clone();
+        let reply = self.call("Missing", client.missing(request)).await?;
+        if reply.nodes.len() != nodes.len() {
+            let why = format!("{} nodes for {}", reply.nodes.len(), nodes.len());
+            return Err(self.wrong("Missing", why));
+        }
+        let parse = |node: &v1::FetchNode| {
+            let missing = proto::convert::short_ids(&node.short_ids);
+            missing
+                .map(<[ShortId]>::to_vec)
+                .map_err(|error| self.wrong("Missing", error.to_string()))
+        };
+        reply.nodes.iter().map(parse).collect()
+    }
+
+    /// Records by short id, as a stream of chunks.
+    pub async fn fetch(
+        &self,
+        nodes: Vec<v1::FetchNode>,
+        salt: Salt,
+    ) -> Result<Streaming<v1::FetchReply>, SessionError> {
+        let request = v1::FetchRequest {
+            nodes,
+            salt: Bytes::copy_from_slice(&salt),
+        };
+        let mut client = self.client.clone();
+        self.call("Fetch", client.fetch(request)).await
+    }
+
+    /// The next chunk of a fetch; `None` at its end.
+    pub async fn next_chunk(
+        &self,
+        stream: &mut Streaming<v1::FetchReply>,
+    ) -> Result<Option<v1::FetchReply>, SessionError> {
+        match tokio::time::timeout(CALL_MAX, stream.message()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(status)) => Err(SessionError::Call {
+                call: "Fetch",
+                side: self.side,
+                status: Box::new(status),
+            }),
+            Err(_) => Err(SessionError::Slow {
+                call: "Fetch",
+                side: self.side,
+                seconds: CALL_MAX.as_secs(),
+            }),
+        }
+    }
+
+    /// Makes records durable. One outcome per record.
+    pub async fn append(
+        &self,
+        records: Vec<v1::AppendRecord>,
+    ) -> Result<Vec<v1::AppendOutcome>, SessionError> {
+        let count = records.len();
+        let request = v1::AppendRequest {
+            records,
+            traces: Vec::new(),
+            arrival: v1::Arrival::Repair.into(),
+        };
+        let mut client = self.client.clone();
+        let reply = self.call("Append", client.append(request)).await?;
+        if reply.outcomes.len() != count {
+            let why = format!("{} outcomes for {count} records", reply.outcomes.len());
+            return Err(self.wrong("Append", why));
+        }
+        Ok(reply.outcomes)
+    }
+
+    /// Who the store is.
+    pub async fn store_id(&self) -> Result<Bytes, SessionError> {
+        let mut client = self.client.clone();
+        let reply = self
+            .call("Describe", client.describe(v1::DescribeRequest {}))
+            .await?;
+        Ok(reply.store_id)
+    }
+}

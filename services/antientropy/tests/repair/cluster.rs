@@ -1,0 +1,294 @@
+//! Nodes of a store and an antientropy service, and a view that the test writes.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use proto::v1;
+use proto::v1::antientropy_client::AntientropyClient;
+use proto::v1::membership_server::{Membership, MembershipServer};
+use sidecar::Shutdown;
+use sidecar::tasks::Tasks;
+use stemedb_antientropy::{Config, peers::Peers};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::{TcpListenerStream, WatchStream};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::store::TestStore;
+
+/// Everything awaited here takes a second or two; a machine under load gets time.
+const DEADLINE: Duration = Duration::from_secs(40);
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Polls until it is as it should be.
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    let mut look = tokio::time::interval(LOOK);
+    while !condition() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        look.tick().await;
+    }
+}
+
+/// How a cluster is set up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) nodes: usize,
+    pub(crate) num_shards: u32,
+    pub(crate) sync_interval: Duration,
+}
+
+/// Sessions follow each other quickly.
+pub(crate) const BRISK: Plan = Plan {
+    nodes: 2,
+    num_shards: 8,
+    sync_interval: Duration::from_millis(50),
+};
+
+/// After the first session only those that the test asks for.
+pub(crate) const ASKED_ONLY: Plan = Plan {
+    nodes: 2,
+    num_shards: 8,
+    sync_interval: Duration::from_secs(3_600),
+};
+
+/// One node.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) store: TestStore,
+    pub(crate) peers: Peers,
+    interval: Duration,
+    client: AntientropyClient<Channel>,
+    views: watch::Sender<v1::View>,
+    shutdown: Shutdown,
+    _tasks: Tasks,
+}
+
+/// Nodes that see each other.
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) view: v1::View,
+}
+
+impl Cluster {
+    /// Stores, then services once the stores hold what `fill` puts there.
+    pub(crate) async fn start(plan: Plan, fill: impl FnOnce(&[TestStore])) -> Cluster {
+        let stores: Vec<TestStore> = (0..plan.nodes)
+            .map(|_| TestStore::new(plan.num_shards))
+            .collect();
+        fill(&stores);
+        let mut local = Vec::new();
+        let mut members = Vec::new();
+        for (index, store) in stores.iter().enumerate() {
+            let (address, rpc_addr) = store.serve().await;
+            local.push(address);
+            members.push(v1::Member {
+                name: format!("node{}", index + 1),
+                status: v1::Status::Up.into(),
+                phase: v1::Phase::Serving.into(),
+                rpc_addr,
+                ..v1::Member::default()
+            });
+        }
+        let view = v1::View {
+            cluster_id: "cluster".into(),
+            num_shards: plan.num_shards,
+            replication_factor: 2,
+            placement: members.iter().map(|member| member.name.clone()).collect(),
+            members,
+            ..v1::View::default()
+        };
+        let mut nodes = Vec::new();
+        for (index, store) in stores.into_iter().enumerate() {
+            let name = format!("node{}", index + 1);
+            nodes.push(Node::start(plan, name, store, local[index], &view).await);
+        }
+        Cluster { nodes, view }
+    }
+
+    /// Shows every node another view.
+    pub(crate) fn show(&mut self, change: impl FnOnce(&mut v1::View)) {
+        change(&mut self.view);
+        self.view.version += 1;
+        for node in &self.nodes {
+            node.show(&self.view);
+        }
+    }
+
+    /// The shards that a node owns, the global one included.
+    pub(crate) fn owned(&self, index: usize) -> BTreeSet<u32> {
+        let view = proto::view::ClusterView::new(self.view.clone(), None);
+        view.placement()
+            .owned_by(&self.nodes[index].name)
+            .into_iter()
+            .collect()
+    }
+}
+
+impl Node {
+    async fn start(
+        plan: Plan,
+        name: String,
+        store: TestStore,
+        local: SocketAddr,
+        view: &v1::View,
+    ) -> Node {
+        let (views, seen) = watch::channel(v1::View {
+            node: name.clone(),
+            ..view.clone()
+        });
+        let membership = serve_views(seen).await;
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listener = TcpListener::bind(any).await.unwrap();
+        let grpc = listener.local_addr().unwrap();
+        let config = Config {
+            sync_interval: plan.sync_interval,
+            repair_bytes_per_s: 0,
+            store: local,
+            membership,
+            grpc,
+            metrics: any,
+        };
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::new(shutdown.clone());
+        let peers = stemedb_antientropy::assemble(&config, listener, &mut tasks, shutdown.clone());
+        let peers = peers.await.unwrap();
+        let client = AntientropyClient::connect(format!("http://{grpc}"))
+            .await
+            .unwrap();
+        let interval = plan.sync_interval;
+        Node {
+            name,
+            store,
+            peers,
+            interval,
+            client,
+            views,
+            shutdown,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn show(&self, view: &v1::View) {
+        self.views.send_replace(v1::View {
+            node: self.name.clone(),
+            ..view.clone()
+        });
+    }
+
+    pub(crate) async fn sync(&self, peer: &str, dry_run: bool) -> v1::PeerSync {
+        let request = v1::SyncRequest {
+            peers: vec![peer.to_owned()],
+            dry_run,
+        };
+        let reply = self
+            .client
+            .clone()
+            .sync(request)
+            .await
+            .unwrap()
+            .into_inner();
+        reply.peers.into_iter().next().unwrap()
+    }
+
+    pub(crate) async fn nudge(&self, peer: &str) {
+        let request = v1::NudgeRequest {
+            peer: peer.to_owned(),
+        };
+        self.client.clone().nudge(request).await.unwrap();
+    }
+
+    pub(crate) async fn statuses(&self) -> Vec<v1::PeerStatus> {
+        let reply = self.client.clone().status(v1::RepairStatusRequest {}).await;
+        reply.unwrap().into_inner().peers
+    }
+
+    /// How repair stands with a peer; nothing before it is known.
+    pub(crate) fn status(&self, peer: &str) -> v1::PeerStatus {
+        let all = self.peers.statuses(self.interval);
+        all.into_iter()
+            .find(|status| status.peer == peer)
+            .unwrap_or_default()
+    }
+
+    /// Shards with a proof from the peer since the calls were last forgotten.
+    pub(crate) fn proved(&self, peer: &str) -> BTreeSet<u32> {
+        let state = self.store.state();
+        let proofs = state.reports.iter().flat_map(|(_, report)| &report.proofs);
+        let ranges = proofs
+            .filter(|proof| proof.peer == peer)
+            .flat_map(|proof| &proof.shards);
+        ranges.flat_map(|range| range.first..=range.last).collect()
+    }
+
+    /// Waits for one more session with a peer that begins from now on.
+    pub(crate) async fn sessions(&self, peer: &str, more: u64) {
+        let seen = self.status(peer).sessions;
+        until("more sessions", || self.status(peer).sessions > seen + more).await;
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+/// Membership that shows the test's view.
+struct Views(watch::Receiver<v1::View>);
+
+async fn serve_views(views: watch::Receiver<v1::View>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tonic::transport::Server::builder()
+        .add_service(MembershipServer::new(Views(views)))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(server);
+    address
+}
+
+fn not_here<T>() -> Result<Response<T>, Status> {
+    Err(Status::unimplemented("not a matter of repair"))
+}
+
+#[tonic::async_trait]
+impl Membership for Views {
+    async fn get_view(&self, _: Request<v1::GetViewRequest>) -> Result<Response<v1::View>, Status> {
+        Ok(Response::new(self.0.borrow().clone()))
+    }
+
+    type WatchViewStream = Pin<Box<dyn Stream<Item = Result<v1::View, Status>> + Send>>;
+
+    async fn watch_view(
+        &self,
+        _: Request<v1::WatchViewRequest>,
+    ) -> Result<Response<Self::WatchViewStream>, Status> {
+        Ok(Response::new(Box::pin(
+            WatchStream::new(self.0.clone()).map(Ok),
+        )))
+    }
+
+    async fn join(&self, _: Request<v1::JoinRequest>) -> Result<Response<v1::JoinReply>, Status> {
+        not_here()
+    }
+
+    async fn forget(
+        &self,
+        _: Request<v1::ForgetRequest>,
+    ) -> Result<Response<v1::ForgetReply>, Status> {
+        not_here()
+    }
+
+    async fn drain(
+        &self,
+        _: Request<v1::DrainRequest>,
+    ) -> Result<Response<v1::DrainReply>, Status> {
+        not_here()
+    }
+}

@@ -1,0 +1,439 @@
+//! A store in memory: sets of ids with real trees, behind the real contract.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use assertion::RecordId;
+use bytes::Bytes;
+use merkle::{Id, Path, Tree};
+use prost::Message as _;
+use proto::v1;
+use proto::v1::store_control_server::{StoreControl, StoreControlServer};
+use proto::v1::store_server::{Store, StoreServer};
+use tokio::net::TcpListener;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+/// Records in one chunk of a fetch.
+const CHUNK: usize = 500;
+
+/// Bytes that one described node may take with what is below it.
+const ANSWER_BYTES: usize = 8 * 1024;
+
+/// A record of a shard: the bytes name the shard, so that nothing has to be parsed.
+pub(crate) fn record(shard: u32, number: u32) -> Bytes {
+    Bytes::from(format!("{shard}/{number}"))
+}
+
+pub(crate) fn id_of(canonical: &[u8]) -> Id {
+    *RecordId::of(canonical).as_bytes()
+}
+
+fn shard_of(canonical: &[u8]) -> u32 {
+    let text = std::str::from_utf8(canonical).unwrap();
+    text.split_once('/').unwrap().0.parse().unwrap()
+}
+
+/// One row.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) held: v1::HeldRecord,
+    /// When it came, in milliseconds of CLOCK_BOOTTIME.
+    pub(crate) boot_ms: u64,
+}
+
+/// What the store was asked, and what it is told to do wrong.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) store_id: [u8; 16],
+    num_shards: u32,
+    pub(crate) trees: BTreeMap<u32, Tree>,
+    pub(crate) rows: HashMap<Id, Row>,
+    /// How often each call came from a peer.
+    pub(crate) calls: BTreeMap<&'static str, usize>,
+    /// Bytes of each comparison with a peer: request and reply.
+    pub(crate) compare_bytes: Vec<usize>,
+    /// With the time of their arrival, in milliseconds of CLOCK_BOOTTIME.
+    pub(crate) reports: Vec<(u64, v1::ReportProofsRequest)>,
+    pub(crate) counts_as_absent: bool,
+    /// Not taken by `Append`.
+    pub(crate) refused: BTreeSet<Id>,
+    /// Every answer to `Descend` leaves its first node out.
+    pub(crate) lies: bool,
+    /// These bytes are sent for this id.
+    pub(crate) forged: Option<(Id, Bytes)>,
+    /// The next `Append` finds another store in place of this one.
+    pub(crate) replaced_at_append: bool,
+    /// Before each `Append` is answered.
+    pub(crate) append_takes: Duration,
+}
+
+/// A store and the door that it is asked through.
+#[derive(Debug, Clone)]
+pub(crate) struct TestStore {
+    state: Arc<Mutex<State>>,
+    down: Arc<AtomicBool>,
+    /// Calls through this door come from a peer.
+    peers: bool,
+}
+
+impl TestStore {
+    pub(crate) fn new(num_shards: u32) -> TestStore {
+        let state = State {
+            store_id: rand::random(),
+            num_shards,
+            trees: (0..=num_shards).map(|shard| (shard, Tree::new())).collect(),
+            ..State::default()
+        };
+        TestStore {
+            state: Arc::new(Mutex::new(state)),
+            down: Arc::default(),
+            peers: false,
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Nothing answers any more, or again.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
+    }
+
+    /// A client's write.
+    pub(crate) fn put(&self, canonical: Bytes) {
+        self.put_at(canonical, sidecar::clock::unix_ms());
+    }
+
+    pub(crate) fn put_at(&self, canonical: Bytes, received_at_ms: i64) {
+        let held = v1::HeldRecord {
+            received_at_ms,
+            arrival: v1::Arrival::Push.into(),
+            ..v1::HeldRecord::default()
+        };
+        self.state().insert(canonical, held);
+    }
+
+    pub(crate) fn put_all(&self, shard: u32, numbers: std::ops::Range<u32>) {
+        for number in numbers {
+            self.put(record(shard, number));
+        }
+    }
+
+    pub(crate) fn holds(&self, canonical: &[u8]) -> bool {
+        self.state().rows.contains_key(&id_of(canonical))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.state().rows.len()
+    }
+
+    pub(crate) fn roots(&self) -> Vec<merkle::Digest> {
+        self.state().trees.values().map(Tree::root).collect()
+    }
+
+    pub(crate) fn calls(&self, name: &str) -> usize {
+        self.state().calls.get(name).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn forget_calls(&self) {
+        let mut state = self.state();
+        state.calls.clear();
+        state.compare_bytes.clear();
+        state.reports.clear();
+    }
+
+    /// Serves sidecars and peers through two doors until the runtime ends. Their addresses.
+    pub(crate) async fn serve(&self) -> (std::net::SocketAddr, String) {
+        let local = serve(self.clone()).await;
+        let peers = TestStore {
+            peers: true,
+            ..self.clone()
+        };
+        (local, serve(peers).await.to_string())
+    }
+
+    fn asked(&self, call: &'static str) -> Result<MutexGuard<'_, State>, Status> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(Status::unavailable("the node is down"));
+        }
+        let mut state = self.state();
+        if self.peers {
+            *state.calls.entry(call).or_default() += 1;
+        }
+        Ok(state)
+    }
+}
+
+async fn serve(store: TestStore) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tonic::transport::Server::builder()
+        .add_service(StoreServer::new(store.clone()))
+        .add_service(StoreControlServer::new(store))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(server);
+    address
+}
+
+impl State {
+    /// False when it was there.
+    fn insert(&mut self, canonical: Bytes, held: v1::HeldRecord) -> bool {
+        let id = id_of(&canonical);
+        let shard = shard_of(&canonical);
+        if !self.trees.get_mut(&shard).unwrap().insert(id) {
+            return false;
+        }
+        let held = v1::HeldRecord {
+            id: Bytes::copy_from_slice(&id),
+            sequence: self.rows.len() as u64 + 1,
+            canonical,
+            shard,
+            ..held
+        };
+        let boot_ms = sidecar::clock::boot_ms();
+        self.rows.insert(id, Row { held, boot_ms });
+        true
+    }
+
+    fn append(&mut self, record: v1::AppendRecord, arrival: i32) -> v1::AppendOutcome {
+        if self.refused.contains(&id_of(&record.canonical)) {
+            return v1::AppendOutcome {
+                status: v1::AppendStatus::Invalid.into(),
+                reason: "a form that this version does not read".into(),
+            };
+        }
+        let held = v1::HeldRecord {
+            received_at_ms: sidecar::clock::unix_ms(),
+            arrival,
+            origin: record.origin,
+            trace_id: record.trace_id,
+            ..v1::HeldRecord::default()
+        };
+        let stored = self.insert(record.canonical, held);
+        let status = if stored {
+            v1::AppendStatus::Stored
+        } else {
+            v1::AppendStatus::Present
+        };
+        v1::AppendOutcome {
+            status: status.into(),
+            reason: String::new(),
+        }
+    }
+
+    fn replace(&mut self) {
+        self.store_id = rand::random();
+        self.rows.clear();
+        self.trees.values_mut().for_each(|tree| *tree = Tree::new());
+    }
+
+    fn ids(&self, node: &v1::FetchNode, salt: &[u8]) -> Vec<(merkle::ShortId, Option<Id>)> {
+        let salt = proto::convert::salt(salt).unwrap();
+        let place = node.node.as_ref().unwrap();
+        let path: Path = proto::convert::path(place).unwrap();
+        let short_ids = proto::convert::short_ids(&node.short_ids).unwrap();
+        let found = self.trees[&place.shard].lookup(&path, &salt, short_ids);
+        short_ids.iter().copied().zip(found).collect()
+    }
+}
+
+fn not_here<T>() -> Result<Response<T>, Status> {
+    Err(Status::unimplemented("not a matter of repair"))
+}
+
+#[tonic::async_trait]
+impl Store for TestStore {
+    async fn append(
+        &self,
+        request: Request<v1::AppendRequest>,
+    ) -> Result<Response<v1::AppendReply>, Status> {
+        let request = request.into_inner();
+        assert!(request.records.len() <= proto::APPEND_RECORDS_MAX);
+        let takes = self.state().append_takes;
+        // A slow disk, not a test that waits.
+        let _ = tokio::time::timeout(takes, std::future::pending::<()>()).await;
+        let mut state = self.asked("Append")?;
+        let arrival = request.arrival;
+        let outcomes = request
+            .records
+            .into_iter()
+            .map(|record| state.append(record, arrival))
+            .collect();
+        if std::mem::take(&mut state.replaced_at_append) {
+            state.replace();
+        }
+        Ok(Response::new(v1::AppendReply { outcomes }))
+    }
+
+    async fn describe(
+        &self,
+        _: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeReply>, Status> {
+        let state = self.asked("Describe")?;
+        Ok(Response::new(v1::DescribeReply {
+            store_id: Bytes::copy_from_slice(&state.store_id),
+            ..v1::DescribeReply::default()
+        }))
+    }
+
+    async fn compare(
+        &self,
+        request: Request<v1::CompareRequest>,
+    ) -> Result<Response<v1::CompareReply>, Status> {
+        assert_eq!(
+            request.metadata().get(proto::CLUSTER_ID_HEADER).unwrap(),
+            "cluster"
+        );
+        let request = request.into_inner();
+        let mut state = self.asked("Compare")?;
+        let shards = proto::convert::shards_of_bits(&request.shards, state.num_shards)?;
+        let roots: Vec<_> = shards
+            .iter()
+            .map(|shard| (*shard, state.trees[shard].root()))
+            .collect();
+        let equal = request.expected == merkle::combined(roots.iter().copied())[..];
+        let mut reply = v1::CompareReply {
+            equal,
+            counts_as_absent: state.counts_as_absent,
+            store_id: Bytes::copy_from_slice(&state.store_id),
+            ..v1::CompareReply::default()
+        };
+        if !equal {
+            reply.roots = roots
+                .iter()
+                .flat_map(|(_, root)| *root)
+                .collect::<Vec<u8>>()
+                .into();
+            reply.counts = shards
+                .iter()
+                .map(|shard| state.trees[shard].len() as u64)
+                .collect();
+        }
+        if self.peers {
+            let bytes = request.encoded_len() + reply.encoded_len();
+            state.compare_bytes.push(bytes);
+        }
+        Ok(Response::new(reply))
+    }
+
+    async fn descend(
+        &self,
+        request: Request<v1::DescendRequest>,
+    ) -> Result<Response<v1::DescendReply>, Status> {
+        let request = request.into_inner();
+        let state = self.asked("Descend")?;
+        assert!(request.nodes.len() <= proto::TREE_NODES_MAX);
+        let salt = proto::convert::salt(&request.salt)?;
+        let mut nodes = Vec::new();
+        for (asked, node) in (0..).zip(&request.nodes) {
+            let path = proto::convert::path(node)?;
+            let below = state.trees[&node.shard].describe(&path, &salt, ANSWER_BYTES);
+            let describe = |below| proto::convert::described(asked, node.shard, below);
+            nodes.extend(below.into_iter().map(describe));
+        }
+        if state.lies {
+            nodes.remove(0);
+        }
+        Ok(Response::new(v1::DescendReply { nodes }))
+    }
+
+    async fn missing(
+        &self,
+        request: Request<v1::MissingRequest>,
+    ) -> Result<Response<v1::MissingReply>, Status> {
+        let request = request.into_inner();
+        let state = self.asked("Missing")?;
+        assert!(request.nodes.len() <= proto::TREE_NODES_MAX);
+        let missing = |node: &v1::FetchNode| {
+            let ids = state.ids(node, &request.salt);
+            let missing: Vec<_> = ids
+                .iter()
+                .filter(|(_, id)| id.is_none())
+                .map(|(short, _)| *short)
+                .collect();
+            v1::FetchNode {
+                node: node.node.clone(),
+                short_ids: missing.concat().into(),
+            }
+        };
+        let nodes = request.nodes.iter().map(missing).collect();
+        Ok(Response::new(v1::MissingReply { nodes }))
+    }
+
+    type FetchStream = Pin<Box<dyn Stream<Item = Result<v1::FetchReply, Status>> + Send>>;
+
+    async fn fetch(
+        &self,
+        request: Request<v1::FetchRequest>,
+    ) -> Result<Response<Self::FetchStream>, Status> {
+        let request = request.into_inner();
+        let state = self.asked("Fetch")?;
+        assert!(request.nodes.len() <= proto::TREE_NODES_MAX);
+        let mut records: Vec<v1::HeldRecord> = Vec::new();
+        for node in &request.nodes {
+            let ids = state.ids(node, &request.salt);
+            let rows = ids.iter().filter_map(|(_, id)| state.rows.get(&(*id)?));
+            records.extend(rows.map(|row| row.held.clone()));
+        }
+        if let Some((id, bytes)) = &state.forged {
+            let forged = records.iter_mut().filter(|record| record.id == id[..]);
+            forged.for_each(|record| record.canonical = bytes.clone());
+        }
+        let chunks: Vec<_> = records
+            .chunks(CHUNK)
+            .map(|chunk| {
+                Ok(v1::FetchReply {
+                    records: chunk.to_vec(),
+                })
+            })
+            .collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
+    }
+
+    async fn query(
+        &self,
+        _: Request<v1::QueryRequest>,
+    ) -> Result<Response<v1::QueryReply>, Status> {
+        not_here()
+    }
+
+    async fn get(&self, _: Request<v1::GetRequest>) -> Result<Response<v1::GetReply>, Status> {
+        not_here()
+    }
+
+    async fn list_ids(
+        &self,
+        _: Request<v1::ListIdsRequest>,
+    ) -> Result<Response<v1::ListIdsReply>, Status> {
+        not_here()
+    }
+}
+
+#[tonic::async_trait]
+impl StoreControl for TestStore {
+    async fn adopt_cluster(
+        &self,
+        _: Request<v1::AdoptClusterRequest>,
+    ) -> Result<Response<v1::AdoptClusterReply>, Status> {
+        not_here()
+    }
+
+    async fn report_proofs(
+        &self,
+        request: Request<v1::ReportProofsRequest>,
+    ) -> Result<Response<v1::ReportProofsReply>, Status> {
+        let arrived = sidecar::clock::boot_ms();
+        self.asked("ReportProofs")?
+            .reports
+            .push((arrived, request.into_inner()));
+        Ok(Response::new(v1::ReportProofsReply {
+            counts_as_absent: false,
+        }))
+    }
+}
