@@ -1,0 +1,11 @@
+//! Whole stores over real sockets and real files.
+
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod doors;
+mod node;
+mod opening;
+mod questions;
+mod records;
+mod repair;
+mod writes;

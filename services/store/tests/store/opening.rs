@@ -1,0 +1,153 @@
+//! Databases that are not to be opened, and disks that are full.
+
+use std::path::Path;
+
+use proto::v1;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use stemedb_store::{Config, Error};
+use tempfile::tempdir;
+
+use crate::node::{Node, config};
+use crate::records::{append, claim, claims, push};
+
+async fn shell(directory: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(directory.join("store.db"));
+    options.create_if_missing(true).connect().await.unwrap()
+}
+
+async fn refused(config: Config) -> Error {
+    match Node::try_start(config).await {
+        Err(error) => error,
+        Ok(_) => panic!("a store started that should not"),
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_somebody_else_is_left_as_it_is() {
+    let directory = tempdir().unwrap();
+    let mut connection = shell(directory.path()).await;
+    sqlx::query("CREATE TABLE theirs (x)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let before = std::fs::read(directory.path().join("store.db")).unwrap();
+    let error = refused(config(directory.path())).await;
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    assert_eq!(
+        std::fs::read(directory.path().join("store.db")).unwrap(),
+        before
+    );
+
+    std::fs::write(
+        directory.path().join("store.db"),
+        "a letter, not a database",
+    )
+    .unwrap();
+    let error = refused(config(directory.path())).await;
+    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_later_schema_and_another_number_of_shards_are_refused() {
+    let directory = tempdir().unwrap();
+    Node::start(directory.path()).await.stop().await;
+    let other = Config {
+        num_shards: 4,
+        ..config(directory.path())
+    };
+    let error = refused(other).await;
+    assert!(
+        matches!(
+            error,
+            Error::NumShards {
+                database: 8,
+                configured: 4,
+                ..
+            }
+        ),
+        "{error}"
+    );
+
+    let mut connection = shell(directory.path()).await;
+    sqlx::query("PRAGMA user_version = 2")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let error = refused(config(directory.path())).await;
+    assert!(matches!(error, Error::Newer { found: 2, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn two_stores_do_not_share_a_directory() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    let error = refused(config(directory.path())).await;
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    node.stop().await;
+    Node::start(directory.path()).await.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_takes_no_writes_and_goes_on_reading() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    append(&node, &claims(0..10)).await;
+    node.stop().await;
+    let full = Config {
+        min_free_bytes: u64::MAX,
+        ..config(directory.path())
+    };
+    let node = Node::try_start(full).await.unwrap();
+    let failed = node.store().append(push(&[claim(11)])).await.unwrap_err();
+    assert_eq!(failed.code(), tonic::Code::ResourceExhausted);
+    assert_eq!(
+        failed.metadata().get(proto::CODE_HEADER).unwrap(),
+        "disk_full"
+    );
+    let described = node.describe().await;
+    assert!(
+        !described.serving && described.reason.contains("disk full"),
+        "{}",
+        described.reason
+    );
+    assert_eq!(described.records, 10);
+    let selection = v1::Selection {
+        subject: Some("cas:1".into()),
+        ..v1::Selection::default()
+    };
+    let request = v1::QueryRequest {
+        selection: Some(selection),
+        limit: 10,
+        ..v1::QueryRequest::default()
+    };
+    assert_eq!(
+        node.store()
+            .query(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .records
+            .len(),
+        1
+    );
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_file_is_readable_with_a_shell_while_the_store_runs() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    append(&node, &claims(0..10)).await;
+    let mut connection = shell(directory.path()).await;
+    let subject: String =
+        sqlx::query_scalar("SELECT canonical ->> 'subject' FROM readable WHERE sequence = 4")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(subject, "cas:3");
+    connection.close().await.unwrap();
+    node.stop().await;
+}
