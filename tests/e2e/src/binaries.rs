@@ -13,23 +13,34 @@ const PROGRAMS: [&str; 5] = [
     "stemedb",
 ];
 
+static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+
 /// Path of a program, built from this tree with the profile of the test itself. The first call builds all of them.
 ///
 /// # Panics
 /// When they cannot be built.
 pub fn path(program: &str) -> PathBuf {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(build).join(program)
 }
 
+/// Takes programs that are built already, from `<target>/<profile>`. To be called before the first [`path`].
+///
+/// # Panics
+/// When programs were taken from elsewhere, or one is missing.
+pub fn given(directory: &Path) {
+    let directory = directory.canonicalize().expect("the directory is there");
+    assert_complete(&directory);
+    assert_eq!(*DIRECTORY.get_or_init(|| directory.clone()), directory);
+}
+
 fn build() -> PathBuf {
-    // target/<profile>/deps/cluster-<hash>
+    // target/<profile>/deps/cluster-<hash>, or a program that uses this crate: target/<profile>/bench
     let test = std::env::current_exe().expect("a test has an executable");
-    let directory = test
-        .parent()
-        .and_then(Path::parent)
-        .expect("tests lie in <profile>/deps")
-        .to_owned();
+    let mut directory = test.parent().expect("an executable lies in a directory");
+    if directory.ends_with("deps") {
+        directory = directory.parent().expect("tests lie in <profile>/deps");
+    }
+    let directory = directory.to_owned();
     let folder = directory.file_name().and_then(|name| name.to_str());
     let profile = match folder {
         Some("debug") | None => "dev",
@@ -45,12 +56,16 @@ fn build() -> PathBuf {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let status = command.status().expect("cargo can be run");
     assert!(status.success(), "the programs do not build: {command:?}");
+    assert_complete(&directory);
+    directory
+}
+
+fn assert_complete(directory: &Path) {
     for program in PROGRAMS {
         assert!(
             directory.join(program).is_file(),
-            "{program} was not built into {}",
+            "{program} is not in {}",
             directory.display()
         );
     }
-    directory
 }

@@ -172,6 +172,16 @@ impl Node {
         process.is_some_and(|process| process.status().is_none())
     }
 
+    /// Process id of a service, if it was started.
+    pub fn pid(&self, service: &str) -> Option<u32> {
+        self.processes()[index(service)].as_ref().map(Process::pid)
+    }
+
+    /// Directory of its data.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Where a service writes.
     pub fn log(&self, service: &str) -> PathBuf {
         self.directory.join("log").join(format!("{service}.log"))

@@ -34,8 +34,8 @@ const SERVICES: [&str; 4] = [
     "stemedb-store",
 ];
 
-/// Crates of tests/: nothing imports them.
-const TESTS: [&str; 3] = ["e2e", "sim", "tidy"];
+/// Crates of tests/, and the bench: nothing imports them, but that the bench runs the clusters of e2e.
+const TESTS: [&str; 4] = ["e2e", "sim", "tidy", "bench"];
 
 /// Registry crates that stay in one room: (how the name starts, who may have it, why).
 const ROOMS: [(&str, &[&str], &str); 7] = [
@@ -170,7 +170,8 @@ pub fn check(manifests: &[Manifest]) -> Vec<Fault> {
 /// Why a workspace crate may not use another, tests included.
 fn inward(user: &str, used: &str) -> Option<String> {
     if TESTS.contains(&used) {
-        return Some("nothing imports tests/".into());
+        let clusters = user == "bench" && used == "e2e";
+        return (!clusters).then(|| "nothing imports tests/ or bench/".into());
     }
     if let Some((_, allowed)) = PURE.iter().find(|(name, _)| *name == user) {
         return (!allowed.contains(&used))
@@ -263,6 +264,7 @@ mod tests {
         );
         assert_eq!(faults("stemedb-cli", "dependencies", "tower-otel"), 1);
         assert_eq!(faults("stemedb-cli", "dependencies", "e2e"), 1);
+        assert_eq!(faults("sim", "dependencies", "e2e"), 1);
     }
 
     #[test]
@@ -274,6 +276,7 @@ mod tests {
         assert_eq!(faults("stemedb-gateway", "dependencies", "proto"), 0);
         assert_eq!(faults("stemedb-cli", "dependencies", "stemedb-store"), 0);
         assert_eq!(faults("e2e", "dev-dependencies", "opentelemetry-proto"), 0);
+        assert_eq!(faults("bench", "dependencies", "e2e"), 0);
     }
 
     #[test]

@@ -1,0 +1,72 @@
+//! Raw SQLite: the same rows by one process into one file, through its C interface with prepared statements.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use assertion::Record;
+use rusqlite::{Connection, params};
+
+/// Rows in one transaction.
+const BATCH: usize = 1_000;
+
+/// The id finds a row, and so do subject and predicate: what any store of these rows needs at least.
+const SCHEMA: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    CREATE TABLE claim (
+        id        BLOB NOT NULL PRIMARY KEY,
+        subject   TEXT NOT NULL,
+        predicate TEXT NOT NULL,
+        canonical BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX claim_topic ON claim (subject, predicate);";
+
+/// Writes all records, parsed and hashed beforehand, and says how long that took.
+///
+/// # Errors
+/// When SQLite does.
+pub fn insert(directory: &Path, records: &[Record]) -> Result<Duration, String> {
+    write(&directory.join("raw.db"), records).map_err(|error| error.to_string())
+}
+
+fn write(path: &Path, records: &[Record]) -> Result<Duration, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(SCHEMA)?;
+    let began = Instant::now();
+    let mut statement = connection.prepare(
+        "INSERT OR IGNORE INTO claim (id, subject, predicate, canonical) VALUES (?, ?, ?, ?)",
+    )?;
+    for batch in records.chunks(BATCH) {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        for record in batch {
+            let claim = record.assertion();
+            statement.execute(params![
+                record.id().as_bytes().as_slice(),
+                claim.subject,
+                claim.predicate,
+                record.canonical()
+            ])?;
+        }
+        connection.execute_batch("COMMIT")?;
+    }
+    Ok(began.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::Claims;
+
+    #[test]
+    fn all_records_are_in_the_file() {
+        let claims = Claims::read();
+        let records: Vec<Record> = (0..1_500)
+            .map(|_| claims.fresh_claim().unwrap().record)
+            .collect();
+        let directory = tempfile::tempdir().unwrap();
+        insert(directory.path(), &records).unwrap();
+        let connection = Connection::open(directory.path().join("raw.db")).unwrap();
+        let count = connection.query_row("SELECT count(*) FROM claim", [], |row| row.get(0));
+        assert_eq!(count, Ok(records.len() as i64));
+    }
+}
