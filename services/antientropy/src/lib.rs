@@ -41,7 +41,7 @@ use rate::Rate;
 use report::Reporter;
 use worker::Shared;
 
-/// Sessions that walk or move at a time. Each may hold four chunks of records and 20,000 wanted ids, so this bounds the
+/// Sessions that walk or move at a time. Each may hold four chunks of records and some 100,000 short ids, so this bounds the
 /// memory of the process; comparing needs no place, so a busy node still proves what is equal.
 const PLACES: usize = 4;
 
