@@ -1,0 +1,10 @@
+//! The public API, a file for each endpoint.
+
+pub mod assert;
+pub mod batch;
+pub mod body;
+pub mod health;
+pub mod lines;
+pub mod query;
+pub mod records;
+pub mod stream;

@@ -1,0 +1,137 @@
+//! `POST /v1/assert/batch`: a JSON array that is taken as a whole, or lines that are taken one by one.
+
+use std::sync::Arc;
+
+use assertion::Record;
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use futures::{StreamExt as _, TryStreamExt as _};
+use http::{HeaderMap, StatusCode, Uri};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use sidecar::clock;
+
+use super::assert::{describe, durability, problem, status};
+use super::body::{self, Form};
+use super::stream;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::{Problem, json_reply, several};
+use crate::write::Durability;
+use crate::writer::{BATCH_MAX, Written};
+
+/// Faults of one array that are named; the rest is counted.
+const FAULTS_SHOWN: usize = 100;
+
+/// Records checked before other requests get their turn: a few milliseconds.
+const CHECKED_AT_ONCE: usize = 256;
+
+/// Batches of one array on their way at a time.
+const BATCHES_AT_ONCE: usize = 4;
+
+/// Takes an array or a stream of records, by the Content-Type.
+///
+/// # Errors
+/// What is wrong with the request as a whole.
+pub async fn batch(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let durability = durability(&uri)?;
+    match body::form(
+        &headers,
+        "application/json (an array) or application/x-ndjson (a record a line)",
+    )? {
+        Form::Ndjson => stream::start(app, caller, durability, body),
+        Form::Json => {
+            let bytes = body::read(&headers, body).await?;
+            array(&app, caller, durability, &bytes).await
+        }
+    }
+}
+
+async fn array(
+    app: &App,
+    caller: Caller,
+    durability: Durability,
+    bytes: &[u8],
+) -> Result<Response, Problem> {
+    let records = check(bytes).await?;
+    app.readiness.formed()?;
+    let mut batches = Vec::new();
+    let mut records = records.into_iter().peekable();
+    while records.peek().is_some() {
+        batches.push(records.by_ref().take(BATCH_MAX).collect::<Vec<Record>>());
+    }
+    let caller = &caller;
+    let written: Vec<Vec<Written>> = futures::stream::iter(batches)
+        .map(|batch| async move {
+            let room = app.writer.room(&batch).await?;
+            app.writer
+                .write(batch, durability, caller.clone(), room)
+                .await
+        })
+        .buffered(BATCHES_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(reply(&written.concat()))
+}
+
+/// All records of an array, or every fault in it: nothing is stored before all are good.
+async fn check(bytes: &[u8]) -> Result<Vec<Record>, Problem> {
+    let items: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| {
+        Problem::bad_request(
+            "malformed_json",
+            format!("the body is not a JSON array: {error}"),
+            "send [record, record, …], or one record a line as application/x-ndjson",
+        )
+    })?;
+    let now = clock::unix_ms();
+    let total = items.len();
+    let mut records = Vec::with_capacity(total);
+    let (mut faults, mut invalid) = (Vec::new(), 0);
+    for (index, item) in items.into_iter().enumerate() {
+        match Record::from_client_json(item.get().as_bytes(), now) {
+            Ok(record) => records.push(record),
+            Err(fault) => {
+                invalid += 1;
+                if faults.len() < FAULTS_SHOWN {
+                    faults.push((index, Problem::from(fault)));
+                }
+            }
+        }
+        if index % CHECKED_AT_ONCE == CHECKED_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    match invalid {
+        0 => Ok(records),
+        _ => Err(several(faults, invalid, &format!("{total} records"))),
+    }
+}
+
+/// One status for all of them, the weakest; every record with its own in the body.
+fn reply(written: &[Written]) -> Response {
+    let mut worst = StatusCode::OK;
+    let results: Vec<Value> = written
+        .iter()
+        .map(|written| match status(&written.verdict) {
+            Some(status) => {
+                worst = worst.max(status);
+                describe(written)
+            }
+            None => {
+                let problem = problem(written);
+                worst = worst.max(problem.status);
+                json!({ "id": written.id.to_string(), "error": problem.to_json() })
+            }
+        })
+        .collect();
+    let body = json!({ "results": results, "summary": stream::Summary::of(written).to_json() });
+    json_reply(worst, body.to_string())
+}

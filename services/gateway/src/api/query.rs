@@ -1,0 +1,156 @@
+//! `GET` and `POST /v1/query`, and its alias `/v1/skeptic`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http::{HeaderMap, StatusCode, Uri};
+use lens::Lens;
+use metrics::{counter, histogram};
+use serde_json::{Value, json};
+
+use super::body;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::metrics::{QUERIES, QUERY_SECONDS};
+use crate::parameters::Parameters;
+use crate::problem::{Problem, json_reply};
+use crate::read::Question;
+
+/// Questions in one request.
+const QUESTIONS_MAX: usize = 100;
+
+/// Of those, answered at a time.
+const QUESTIONS_AT_ONCE: usize = 8;
+
+/// Asks one question by URL.
+///
+/// # Errors
+/// What is wrong with it, or with the nodes.
+pub async fn get(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let question = Question::read(&Parameters::of_uri(&uri)?, None)?;
+    one(&app, &caller, "query", &question).await
+}
+
+/// The skeptic's question by URL.
+///
+/// # Errors
+/// As [`get`].
+pub async fn skeptic(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let question = Question::read(&Parameters::of_uri(&uri)?, Some(Lens::Skeptic))?;
+    one(&app, &caller, "skeptic", &question).await
+}
+
+/// Asks one question, or several at once, by body.
+///
+/// # Errors
+/// What is wrong with the request as a whole, or with its one question.
+pub async fn post(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    Parameters::of_uri(&uri)?.only(&[], &[])?;
+    let bytes = body::read_json(&headers, body).await?;
+    let asked: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        Problem::bad_request(
+            "malformed_json",
+            format!("the body is not JSON: {error}"),
+            "send one question as an object, or {\"queries\": [question, …]}",
+        )
+    })?;
+    let Some(queries) = asked.get("queries") else {
+        let question = Question::read(&Parameters::of_json(&asked)?, None)?;
+        return one(&app, &caller, "query", &question).await;
+    };
+    let only_queries = asked.as_object().is_some_and(|members| members.len() == 1);
+    match queries.as_array() {
+        Some(questions) if only_queries && questions.len() <= QUESTIONS_MAX => {
+            Ok(several(&app, &caller, questions).await)
+        }
+        _ => Err(Problem::unprocessable(
+            "bad_value",
+            format!(
+                "`queries` is not a list of at most {QUESTIONS_MAX} questions, alone in its object"
+            ),
+            "send {\"queries\": [question, …]}; each question is an object with its own parameters",
+        )
+        .at("queries")
+        .limit(QUESTIONS_MAX as u64)),
+    }
+}
+
+async fn one(
+    app: &App,
+    caller: &Caller,
+    endpoint: &'static str,
+    question: &Question,
+) -> Result<Response, Problem> {
+    let body = answer(app, caller, endpoint, question).await?;
+    Ok(json_reply(StatusCode::OK, body))
+}
+
+async fn answer(
+    app: &App,
+    caller: &Caller,
+    endpoint: &'static str,
+    question: &Question,
+) -> Result<Bytes, Problem> {
+    let began = Instant::now();
+    let answer = app.reader.answer(question, caller).await;
+    asked(endpoint, began);
+    Ok(answer?.to_body(caller))
+}
+
+/// Counts a read.
+pub fn asked(endpoint: &'static str, began: Instant) {
+    counter!(QUERIES, "endpoint" => endpoint).increment(1);
+    histogram!(QUERY_SECONDS, "endpoint" => endpoint).record(began.elapsed());
+}
+
+async fn one_of_several(app: &App, caller: &Caller, asked: &Value) -> Bytes {
+    let answered = async {
+        let question = Question::read(&Parameters::of_json(asked)?, None)?;
+        answer(app, caller, "query", &question).await
+    };
+    answered.await.unwrap_or_else(|problem: Problem| {
+        let refused = json!({ "error": problem.to_json() });
+        refused.to_string().into()
+    })
+}
+
+/// Each question is answered or refused by itself, in the order they were asked.
+async fn several(app: &App, caller: &Caller, questions: &[Value]) -> Response {
+    let answers: Vec<_> = questions
+        .iter()
+        .map(|asked| one_of_several(app, caller, asked))
+        .collect();
+    let answers: Vec<Bytes> = futures::stream::iter(answers)
+        .buffered(QUESTIONS_AT_ONCE)
+        .collect()
+        .await;
+    let mut body = b"{\"results\":[".to_vec();
+    for (place, answer) in answers.iter().enumerate() {
+        if place > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(answer);
+    }
+    body.extend_from_slice(b"]}");
+    json_reply(StatusCode::OK, body)
+}

@@ -1,0 +1,5 @@
+//! The cluster's own API, on the internal listener: who belongs to it, whether all hold the same, and repair on demand.
+
+pub mod members;
+pub mod repair;
+pub mod verify;

@@ -1,0 +1,162 @@
+//! `GET /cluster/members` and `POST /cluster/members/{name}/forget`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use futures::future::join_all;
+use http::{StatusCode, Uri};
+use proto::v1;
+use proto::v1::membership_client::MembershipClient;
+use serde_json::{Map, Value, json};
+use sidecar::settings::SERVICES;
+
+use crate::api::health;
+use crate::app::App;
+use crate::parameters::Parameters;
+use crate::problem::{Problem, ok, segment};
+use crate::read::question::hex;
+use crate::store::within;
+
+/// Membership writes its book before it answers.
+const FORGET_MAX: Duration = Duration::from_secs(5);
+
+/// Everybody this node knows, and those that left since it started.
+///
+/// # Errors
+/// 503 before membership answered once.
+pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    Parameters::of_uri(&uri)?.only(&[], &[])?;
+    let Some(route) = app.nodes.route() else {
+        return Err(Problem::not_ready("membership has not answered yet"));
+    };
+    let view = route.view();
+    let slots = view.placement().slots();
+    let members = view.message().members.iter();
+    let services = join_all(members.clone().map(|member| services(&app, member))).await;
+    let members: Vec<Value> = members
+        .zip(services)
+        .map(|(member, services)| {
+            json!({
+                "id": member.name,
+                "status": status(member),
+                "phase": phase(member),
+                "since_ms": member.since_ms,
+                "api_addr": member.api_addr,
+                "admin_addr": member.admin_addr,
+                "rpc_addr": member.rpc_addr,
+                "swim_addr": member.swim_addr,
+                "incarnation": member.incarnation,
+                "version": member.version,
+                "store_id": hex(&member.store_id),
+                "owned_shards": slots.get(member.name.as_str()).copied().unwrap_or(0),
+                "answers": !route.out().contains(member.name.as_str()),
+                "services": services,
+            })
+        })
+        .collect();
+    let message = view.message();
+    Ok(ok(&json!({
+        "node": view.node(),
+        "cluster_id": view.cluster_id(),
+        "num_shards": view.num_shards(),
+        "replication_factor": view.replication_factor(),
+        "placement": message.placement,
+        "waiting_for": message.waiting_for,
+        "refused": message.refused,
+        "members": members,
+    })))
+}
+
+/// Declares a member that is DOWN gone for good.
+///
+/// # Errors
+/// 404 for a stranger, 409 while it is up.
+pub async fn forget(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    Parameters::of_uri(&uri)?.only(&[], &[])?;
+    let name = segment(path)?;
+    let mut client = MembershipClient::new(app.membership.clone());
+    let request = v1::ForgetRequest { name: name.clone() };
+    match within(FORGET_MAX, client.forget(request)).await {
+        Ok(reply) => Ok(ok(&json!({ "forgotten": name, "warning": reply.warning }))),
+        Err(status) => Err(match status.code() {
+            tonic::Code::NotFound => Problem::new(
+                StatusCode::NOT_FOUND,
+                "no_such_member",
+                status.message(),
+                "see GET /cluster/members for the names",
+            ),
+            tonic::Code::FailedPrecondition => Problem::new(
+                StatusCode::CONFLICT,
+                "member_is_up",
+                status.message(),
+                "stop the node first; one that is only unreachable comes back by itself",
+            ),
+            _ => Problem::unavailable(
+                "membership_unavailable",
+                format!("the membership service of this node: {}", status.message()),
+                "ask another node, or see GET /v1/health of this one",
+            ),
+        }),
+    }
+}
+
+fn status(member: &v1::Member) -> &'static str {
+    match member.status() {
+        v1::Status::Up => "UP",
+        v1::Status::Suspect => "SUSPECT",
+        v1::Status::Down => "DOWN",
+        v1::Status::Left => "LEFT",
+        v1::Status::Unspecified => "UNKNOWN",
+    }
+}
+
+fn phase(member: &v1::Member) -> &'static str {
+    match member.phase() {
+        v1::Phase::Joining => "joining",
+        v1::Phase::Serving => "serving",
+        v1::Phase::Stopping => "stopping",
+        v1::Phase::Draining => "draining",
+        v1::Phase::Leaving => "leaving",
+        v1::Phase::Unspecified => "unknown",
+    }
+}
+
+/// How a member's four services are. Its own gateway knows best.
+async fn services(app: &App, member: &v1::Member) -> Map<String, Value> {
+    if *member.name == **app.nodes.own() {
+        return health::services(app);
+    }
+    let asked = match member.status() {
+        v1::Status::Up | v1::Status::Suspect if !member.api_addr.is_empty() => {
+            app.web.get(&member.api_addr, "/v1/health").await
+        }
+        _ => Err("the node is away".to_owned()),
+    };
+    let told = asked.and_then(|(_, body)| {
+        let said: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        let services = said.get("services").and_then(Value::as_object);
+        let services = services.ok_or_else(|| "its gateway does not say".to_owned())?;
+        let known = |(name, _): &(&String, &Value)| SERVICES.contains(&name.as_str());
+        let named = services.iter().filter(known);
+        Ok(named
+            .map(|(name, how)| (name.clone(), how.clone()))
+            .collect())
+    });
+    told.unwrap_or_else(|why| {
+        let unknown = |service: &str| match service {
+            "gateway" => why.clone(),
+            _ => "unknown: its gateway does not answer".to_owned(),
+        };
+        SERVICES
+            .iter()
+            .map(|service| ((*service).to_owned(), unknown(service).into()))
+            .collect()
+    })
+}

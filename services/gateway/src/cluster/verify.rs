@@ -1,0 +1,180 @@
+//! `GET /cluster/verify`: do all nodes hold what they shall hold?
+//!
+//! What was stored before the call is compared. Most shards are through after one message to each node: their owners'
+//! roots are equal and nobody else holds anything. The others are walked id by id, in order, over all nodes at once, so
+//! that memory does not grow with the shard.
+
+mod walk;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use futures::future::join_all;
+use http::Uri;
+use proto::{convert, v1};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::parameters::Parameters;
+use crate::problem::{Problem, ok};
+use crate::route::{Name, Route};
+use crate::store::Store;
+
+use walk::Counts;
+
+/// How long a store may take to say who it is.
+const DESCRIBE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a store may take for its roots: the first time after its start it works them out.
+const COMPARE_MAX: Duration = Duration::from_secs(20);
+
+/// How long a call waits for the one before it.
+const TURN_MAX: Duration = Duration::from_secs(20);
+
+/// A node that answers, and what it had when it was asked.
+#[derive(Debug)]
+struct Side {
+    store: Store,
+    /// Rows up to this arrival sequence were there before the call.
+    cut: u64,
+    records: u64,
+    roots: Vec<[u8; 32]>,
+    counts: Vec<u64>,
+}
+
+impl Side {
+    fn node(&self) -> &Name {
+        self.store.node()
+    }
+
+    fn count(&self, shard: usize) -> u64 {
+        self.counts.get(shard).copied().unwrap_or(0)
+    }
+}
+
+/// Compares all nodes.
+///
+/// # Errors
+/// 503 while the node is not ready, another comparison runs, or a store breaks off.
+pub async fn verify(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    Parameters::of_uri(&uri)?.only(&[], &[])?;
+    let turn = tokio::time::timeout(TURN_MAX, app.places.verifications.acquire());
+    let Ok(Ok(_turn)) = turn.await else {
+        return Err(Problem::overloaded("another comparison of all nodes runs"));
+    };
+    let route = app.readiness.formed()?;
+    let (sides, away) = sides(&app, &route).await;
+    let counts = compare(&route, &sides).await?;
+    Ok(ok(&report(&route, &sides, &away, &counts)))
+}
+
+/// Asks every known member; who does not answer, and why, comes second.
+async fn sides(app: &App, route: &Route) -> (Vec<Side>, Vec<(String, String)>) {
+    let shards: Vec<u32> = (0..=route.view().num_shards()).collect();
+    let request = v1::CompareRequest {
+        shards: convert::shard_bits(&shards),
+        ..v1::CompareRequest::default()
+    };
+    let known = route.view().known_names().into_iter();
+    let asked = known.map(|name| {
+        let (lane, request, count) = (app.nodes.lane(&name), request.clone(), shards.len());
+        async move {
+            let side = match lane {
+                Some(lane) => side(lane.store().clone(), request, count).await,
+                None => Err("its address is not known".to_owned()),
+            };
+            (name, side)
+        }
+    });
+    let mut sides = Vec::new();
+    let mut away = Vec::new();
+    for (name, side) in join_all(asked).await {
+        match side {
+            Ok(side) => sides.push(side),
+            Err(why) => away.push((name, why)),
+        }
+    }
+    (sides, away)
+}
+
+async fn side(store: Store, request: v1::CompareRequest, shards: usize) -> Result<Side, String> {
+    let described = store.describe(DESCRIBE_MAX).await;
+    let described = described.map_err(|status| status.message().to_owned())?;
+    let compared = store.compare(request, COMPARE_MAX).await;
+    let compared = compared.map_err(|status| status.message().to_owned())?;
+    let (roots, rest) = compared.roots.as_chunks::<32>();
+    if roots.len() != shards || compared.counts.len() != shards || !rest.is_empty() {
+        return Err("its store has another number of shards".to_owned());
+    }
+    Ok(Side {
+        cut: described.sequence,
+        records: described.records,
+        roots: roots.to_vec(),
+        counts: compared.counts,
+        store,
+    })
+}
+
+/// Goes over all shards.
+async fn compare(route: &Route, sides: &[Side]) -> Result<Counts, Problem> {
+    let needed = route.copies_needed();
+    let mut counts = Counts::default();
+    let mut patience = walk::PATIENCE;
+    for shard in 0..=route.view().num_shards() {
+        let place = shard as usize;
+        let owns = |side: &&Side| route.owners(shard).contains(side.node());
+        let (owners, others): (Vec<&Side>, Vec<&Side>) = sides.iter().partition(owns);
+        let settled = others.iter().all(|side| side.count(place) == 0)
+            && owners
+                .windows(2)
+                .all(|pair| pair[0].roots.get(place) == pair[1].roots.get(place));
+        if settled {
+            let records = owners.first().map_or(0, |side| side.count(place));
+            counts.distinct += records;
+            if owners.len() < needed {
+                counts.under_replicated += records;
+            }
+        } else {
+            walk::shard(shard, &owners, &others, needed, &mut patience, &mut counts).await?;
+        }
+    }
+    Ok(counts)
+}
+
+fn report(route: &Route, sides: &[Side], away: &[(String, String)], counts: &Counts) -> Value {
+    let slots = route.view().placement().slots();
+    let nodes: Vec<Value> = sides
+        .iter()
+        .map(|side| {
+            json!({
+                "id": &**side.node(),
+                "records": side.records,
+                "shards": slots.get(&**side.node()).copied().unwrap_or(0),
+            })
+        })
+        .collect();
+    let unreachable: Vec<Value> = away
+        .iter()
+        .map(|(name, why)| json!({ "id": name, "reason": why }))
+        .collect();
+    let reason = match (away.first(), &counts.first_missing) {
+        (Some((name, why)), _) => Some(format!("{name} does not answer: {why}")),
+        (None, Some((id, node))) => Some(format!(
+            "{} records are missing at an owner, the first is {id} at {node}",
+            counts.missing
+        )),
+        (None, None) => None,
+    };
+    json!({
+        "equal": reason.is_none(),
+        "reason": reason,
+        "distinct_records": counts.distinct,
+        "under_replicated": counts.under_replicated,
+        "missing_at_owners": counts.missing,
+        "foreign": counts.foreign,
+        "nodes": nodes,
+        "unreachable": unreachable,
+    })
+}

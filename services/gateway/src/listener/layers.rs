@@ -1,0 +1,208 @@
+//! What every request passes: identity of its trace, limits, and a count.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, RETRY_AFTER,
+};
+use http::{Method, StatusCode};
+use metrics::{counter, gauge, histogram};
+use tonic::metadata::MetadataValue;
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::app::App;
+use crate::caller::{API_KEY_HEADER, Caller};
+use crate::error::Error;
+use crate::metrics::{REQUEST_SECONDS, REQUESTS, REQUESTS_RUNNING, SHED};
+use crate::problem::{Problem, X_TRACE_ID};
+
+/// Longest path with query. A question with all its parameters is a tenth of it.
+const URL_MAX: usize = 8 * 1024;
+
+/// Bytes of all header lines of a request.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a request may take. Writes and reads have shorter limits of their own; this ends what they do not see, as a
+/// body that does not come.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+
+/// The same for calls that go over everything.
+const WALK_MAX: Duration = Duration::from_secs(180);
+
+/// How long a browser may remember what it was allowed.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Which origins may call, from the settings. None given: any.
+///
+/// # Errors
+/// When one is no origin.
+pub fn cors(allowed_origins: &[String]) -> Result<CorsLayer, Error> {
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            ACCEPT,
+            CONTENT_TYPE,
+            HeaderName::from_static(API_KEY_HEADER),
+            HeaderName::from_static("traceparent"),
+            HeaderName::from_static("tracestate"),
+        ])
+        .expose_headers([X_TRACE_ID, RETRY_AFTER])
+        .max_age(PREFLIGHT_MAX_AGE);
+    if allowed_origins.is_empty() {
+        tracing::info!("browsers may call from any origin; http.allowed_origins narrows that");
+        return Ok(layer.allow_origin(Any));
+    }
+    let origins = allowed_origins
+        .iter()
+        .map(|origin| {
+            let uri: Option<http::Uri> = origin.parse().ok();
+            let is_origin = uri.is_some_and(|uri| {
+                uri.scheme().is_some() && uri.authority().is_some() && !origin.ends_with('/')
+            });
+            HeaderValue::from_str(origin)
+                .ok()
+                .filter(|_| is_origin)
+                .ok_or_else(|| Error::Origin(origin.clone()))
+        })
+        .collect::<Result<Vec<HeaderValue>, Error>>()?;
+    Ok(layer.allow_origin(origins))
+}
+
+/// Keeps secrets out of spans: the trace layer writes down every header that is not marked.
+pub(super) async fn hide_secrets(mut request: Request) -> Request {
+    for (name, value) in request.headers_mut() {
+        if *name == AUTHORIZATION || *name == COOKIE || *name == API_KEY_HEADER {
+            value.set_sensitive(true);
+        }
+    }
+    request
+}
+
+/// Tells the handler who asks, the client which trace it was, and the metrics that it happened.
+pub(super) async fn observe(mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let matched = request.extensions().get::<MatchedPath>();
+    let route = matched.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let trace = sidecar::trace::current();
+    let trace_id = trace.map_or_else(
+        || format!("{:032x}", rand::random::<u128>()),
+        |context| context.trace_hex(),
+    );
+    let api_key = request
+        .headers()
+        .get(API_KEY_HEADER)
+        .map(|key| MetadataValue::try_from(key.as_bytes()))
+        .transpose();
+    let mut response = match api_key {
+        Ok(api_key) => {
+            request.extensions_mut().insert(Caller {
+                api_key,
+                trace,
+                trace_id: trace_id.clone(),
+            });
+            next.run(request).await
+        }
+        Err(_) => Problem::bad_request(
+            "malformed_header",
+            "X-API-Key holds bytes that no key has",
+            "send the key as it was given to you",
+        )
+        .at("X-API-Key")
+        .into_response(),
+    };
+    if let Ok(value) = HeaderValue::from_str(&trace_id) {
+        response.headers_mut().insert(X_TRACE_ID, value);
+    }
+    let class = match response.status().as_u16() {
+        100..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    };
+    counter!(REQUESTS, "route" => route.clone(), "class" => class).increment(1);
+    histogram!(REQUEST_SECONDS, "route" => route).record(began.elapsed());
+    response
+}
+
+/// Turns away what is too long, too much or too late; ends what takes too long.
+pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if let Err(problem) = measure(&request) {
+        return problem.into_response();
+    }
+    let path = request.uri().path();
+    // Whoever asks how this process is gets an answer however busy it is.
+    if path.starts_with("/v1/health") || path == "/metrics" {
+        return next.run(request).await;
+    }
+    if app.readiness.is_draining() {
+        let next_step = "send it to another gateway";
+        return Problem::unavailable("draining", "this node is stopping", next_step)
+            .into_response();
+    }
+    let Ok(_place) = Arc::clone(&app.places.requests).try_acquire_owned() else {
+        counter!(SHED).increment(1);
+        return Problem::overloaded("too many requests at a time").into_response();
+    };
+    let walk = matches!(path, "/cluster/sync" | "/cluster/verify");
+    let limit = if walk { WALK_MAX } else { REQUEST_MAX };
+    gauge!(REQUESTS_RUNNING).increment(1.0);
+    let reply = tokio::time::timeout(limit, next.run(request)).await;
+    gauge!(REQUESTS_RUNNING).decrement(1.0);
+    reply.unwrap_or_else(|_| {
+        Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "request_timeout",
+            format!("the request took more than {} s", limit.as_secs()),
+            "send the body faster, or ask for less at a time",
+        )
+        .into_response()
+    })
+}
+
+fn measure(request: &Request) -> Result<(), Problem> {
+    let uri = request.uri();
+    let length = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+    if length > URL_MAX {
+        return Err(Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "url_too_long",
+            format!("the path with its query has {length} bytes"),
+            "send the question as POST /v1/query",
+        )
+        .limit(URL_MAX as u64));
+    }
+    let headers = request.headers().iter();
+    let bytes: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if bytes > HEADER_BYTES_MAX {
+        return Err(Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            format!("the headers have {bytes} bytes"),
+            "leave out headers that this API does not know",
+        )
+        .limit(HEADER_BYTES_MAX as u64));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_origins_are_origins() {
+        let given = |origin: &str| cors(&[origin.to_owned()]);
+        assert!(given("https://console.example.org").is_ok());
+        assert!(given("http://127.0.0.1:3000").is_ok());
+        for wrong in ["console.example.org", "https://example.org/", "*", "\n"] {
+            assert!(given(wrong).is_err(), "{wrong}");
+        }
+        assert!(cors(&[]).is_ok());
+    }
+}

@@ -1,0 +1,264 @@
+//! Parameters by name, from a URL or from a JSON object: each known, each once unless it is a list.
+
+use http::{StatusCode, Uri};
+use serde_json::Value;
+
+use crate::problem::Problem;
+
+/// More parameters than any call has.
+const COUNT_MAX: usize = 128;
+
+/// Names and values, in the order they were given.
+#[derive(Debug, Default)]
+pub struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads the query part of a URL.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8, or holds too much.
+    pub fn of_uri(uri: &Uri) -> Result<Parameters, Problem> {
+        let mut given = Parameters::default();
+        for pair in uri.query().unwrap_or_default().split('&') {
+            if pair.is_empty() {
+                continue;
+            }
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            given.push(decode(name)?, decode(value)?)?;
+        }
+        Ok(given)
+    }
+
+    /// Reads a JSON object: texts, numbers and booleans by their text, a list as several values.
+    ///
+    /// # Errors
+    /// 422 when a value is something else.
+    pub fn of_json(value: &Value) -> Result<Parameters, Problem> {
+        let Value::Object(members) = value else {
+            return Err(Problem::unprocessable(
+                "wrong_type",
+                "the question is not a JSON object",
+                "send an object, as {\"subject\": \"cas:7732-18-5\"}",
+            ));
+        };
+        let mut given = Parameters::default();
+        for (name, value) in members {
+            match value {
+                Value::Null => {}
+                Value::Array(values) => {
+                    for value in values {
+                        given.push(name.clone(), text_of(name, value)?)?;
+                    }
+                }
+                value => given.push(name.clone(), text_of(name, value)?)?,
+            }
+        }
+        Ok(given)
+    }
+
+    fn push(&mut self, name: String, value: String) -> Result<(), Problem> {
+        if self.0.len() == COUNT_MAX {
+            return Err(Problem::bad_request(
+                "too_many_parameters",
+                format!("more than {COUNT_MAX} parameters"),
+                "leave out what the call does not need; docs/api.md lists its parameters",
+            )
+            .limit(COUNT_MAX as u64));
+        }
+        self.0.push((name, value));
+        Ok(())
+    }
+
+    /// Refuses every name but these. `later` are names that another version knows.
+    ///
+    /// # Errors
+    /// 400, naming the first stranger.
+    pub fn only(&self, known: &[&str], later: &[&str]) -> Result<(), Problem> {
+        for (name, _) in &self.0 {
+            if later.contains(&name.as_str()) {
+                let problem = Problem::bad_request(
+                    "parameter_not_supported",
+                    format!("`{name}` is not in this version"),
+                    format!("leave it out; known here are: {}", known.join(", ")),
+                );
+                return Err(problem.at(name.clone()));
+            }
+            if !known.contains(&name.as_str()) {
+                let shown: String = name.chars().take(64).collect();
+                let known = if known.is_empty() {
+                    "leave it out; this call has no parameters".to_owned()
+                } else {
+                    format!("leave it out; known here are: {}", known.join(", "))
+                };
+                let problem = Problem::bad_request(
+                    "unknown_parameter",
+                    format!("`{shown}` is no parameter of this call"),
+                    known,
+                );
+                return Err(problem.at(shown));
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of a parameter that is given once at most.
+    ///
+    /// # Errors
+    /// 400 when it is there twice.
+    pub fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Problem> {
+        let mut values = self.values(name);
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(Problem::bad_request(
+                "repeated_parameter",
+                format!("`{name}` is given more than once"),
+                "give it once",
+            )
+            .at(name));
+        }
+        Ok(first)
+    }
+
+    /// The values of a list: given several times, or with commas between them.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        self.values(name)
+            .flat_map(|value| value.split(','))
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+            .collect()
+    }
+
+    /// A value that can be read as `T`.
+    ///
+    /// # Errors
+    /// 400 or 422, saying what is `wanted`.
+    pub fn parsed<T: std::str::FromStr>(
+        &self,
+        name: &str,
+        wanted: &str,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.one(name)? else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|_| bad_value(name, text, wanted))
+    }
+
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A value that its parameter cannot have.
+pub fn bad_value(name: &str, given: &str, wanted: &str) -> Problem {
+    let shown: String = given.chars().take(64).collect();
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "bad_value",
+        format!("`{name}` is `{shown}`"),
+        format!("give {wanted}"),
+    )
+    .at(name)
+}
+
+fn text_of(name: &str, value: &Value) -> Result<String, Problem> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(truth) => Ok(truth.to_string()),
+        _ => {
+            let shown: String = name.chars().take(64).collect();
+            Err(Problem::unprocessable(
+                "wrong_type",
+                format!("`{shown}` is neither text nor a number nor a list of them"),
+                "give it as docs/api.md shows",
+            )
+            .at(shown))
+        }
+    }
+}
+
+/// Undoes percent-encoding. A text that is not UTF-8 names no subject: it is refused, not mended.
+pub fn decode(text: &str) -> Result<String, Problem> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                match (digit(bytes.next()), digit(bytes.next())) {
+                    (Some(high), Some(low)) => {
+                        out.push(u8::try_from(high * 16 + low).unwrap_or_default());
+                    }
+                    _ => return Err(not_encoded()),
+                }
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8(out).map_err(|_| not_encoded())
+}
+
+fn not_encoded() -> Problem {
+    Problem::bad_request(
+        "malformed_url",
+        "the URL holds a percent-encoding that is broken, or bytes that are not UTF-8",
+        "percent-encode names and values as UTF-8",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(query: &str) -> Result<Parameters, Problem> {
+        Parameters::of_uri(&format!("/v1/query?{query}").parse().unwrap())
+    }
+
+    #[test]
+    fn values_are_decoded_and_strangers_named() {
+        let given =
+            of("subject=cas%3A7732-18-5&class=expert%2Cclinical&class=regulatory&x=a+b").unwrap();
+        assert_eq!(given.one("subject").unwrap(), Some("cas:7732-18-5"));
+        assert_eq!(given.list("class"), ["expert", "clinical", "regulatory"]);
+        assert_eq!(given.one("x").unwrap(), Some("a b"));
+        let refused = given.only(&["subject", "class"], &["epoch"]).unwrap_err();
+        assert_eq!(
+            (refused.code.as_str(), refused.path.as_deref()),
+            ("unknown_parameter", Some("x"))
+        );
+        assert!(given.one("class").is_err());
+        let later = of("epoch=1").unwrap().only(&[], &["epoch"]).unwrap_err();
+        assert_eq!(later.code, "parameter_not_supported");
+    }
+
+    #[test]
+    fn broken_encodings_are_refused_not_mended() {
+        for query in ["subject=%ff", "subject=%2", "subject=%zz", "%=1"] {
+            assert_eq!(of(query).unwrap_err().code, "malformed_url", "{query}");
+        }
+        let many = "a=1&".repeat(COUNT_MAX + 1);
+        assert_eq!(of(&many).unwrap_err().code, "too_many_parameters");
+    }
+
+    #[test]
+    fn json_gives_the_same() {
+        let value = serde_json::json!({
+            "subject": "s", "tolerance": 0.001, "class": ["expert", "clinical"], "cursor": null
+        });
+        let given = Parameters::of_json(&value).unwrap();
+        assert_eq!(
+            given.parsed::<f64>("tolerance", "a number").unwrap(),
+            Some(0.001)
+        );
+        assert_eq!(given.list("class").len(), 2);
+        assert_eq!(given.one("cursor").unwrap(), None);
+        assert!(Parameters::of_json(&serde_json::json!({"subject": {}})).is_err());
+        assert!(Parameters::of_json(&serde_json::json!([])).is_err());
+    }
+}
