@@ -121,7 +121,7 @@ async fn a_store_that_dies_is_seen_by_all_and_what_it_missed_comes_home() {
     )
     .await
     .json();
-    let list = home["replicas"].as_array().expect("a list");
+    let list = home["result"]["replicas"].as_array().expect("a list");
     let arrivals: BTreeSet<(&str, &str)> = list
         .iter()
         .filter_map(|replica| Some((replica["node"].as_str()?, replica["arrival"].as_str()?)))

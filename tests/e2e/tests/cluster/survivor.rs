@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use e2e::http::Http;
-use http::Method;
 
 use crate::claims::{claim, id, ids};
 use crate::nodes::reply;
@@ -43,9 +42,7 @@ async fn the_last_of_three_takes_writes_and_calls_its_answers_incomplete() {
     }
     // Whoever is content with one copy is told so at once.
     let local = survivor.api("/v1/assert?durability=local");
-    let local = http
-        .send(Method::POST, &local, &[], claim("survivor:local", 1))
-        .await;
+    let local = http.post(&local, claim("survivor:local", 1)).await;
     assert_eq!(local.expect("the survivor answers").status, 201);
     let url = survivor.api("/v1/query?subject=survivor:0");
     let incomplete = reply("an incomplete answer", PROOFS_END, &http, &url, |reply| {

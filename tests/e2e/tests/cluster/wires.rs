@@ -115,7 +115,7 @@ async fn a_gateway_writes_to_its_own_store_and_to_those_of_other_nodes() {
 
 /// Names of the nodes that hold a record.
 pub(crate) fn replicas(said: &Value) -> BTreeSet<String> {
-    let list = said["replicas"]
+    let list = said["result"]["replicas"]
         .as_array()
         .unwrap_or_else(|| panic!("no replicas: {said}"));
     let names = list.iter().filter_map(|replica| replica["node"].as_str());
