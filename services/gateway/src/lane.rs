@@ -150,27 +150,19 @@ impl Lane {
         &self.place
     }
 
-    /// Hands records over. They come back when the lane has too much already.
-    ///
-    /// # Errors
-    /// The job, untouched.
-    pub fn offer(&self, job: Job) -> Result<(), Job> {
-        let bytes = job.bytes();
+    /// Hands records over. They come back when the lane has too much already, or ends.
+    pub fn offer(&self, job: Job) -> Option<Job> {
+        let (records, bytes) = (job.records.len(), job.bytes());
         if self.depth.bytes.load(Ordering::Relaxed) + bytes > QUEUE_BYTES_MAX {
-            return Err(job);
+            return Some(job);
         }
-        let records = job.records.len();
         self.depth.add(records, bytes);
-        self.inbox
-            .try_send(Message::Job(job))
-            .map_err(|error| {
-                self.depth.take(records, bytes);
-                match error.into_inner() {
-                    Message::Job(job) => Some(job),
-                    Message::Lost | Message::Look => None,
-                }
-            })
-            .or_else(|job| job.map_or(Ok(()), Err))
+        let error = self.inbox.try_send(Message::Job(job)).err()?;
+        self.depth.take(records, bytes);
+        match error.into_inner() {
+            Message::Job(job) => Some(job),
+            Message::Lost | Message::Look => None,
+        }
     }
 
     /// Nobody is there, as a reader or the view found out.

@@ -1,5 +1,6 @@
 //! The stores of the cluster: a lane to each known member, and which of them answer.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -162,14 +163,15 @@ impl Nodes {
             stays
         });
         for (node, place) in wanted {
-            if !lanes.contains_key(&node) {
-                match self.open(&node, place) {
-                    Ok((lane, task)) => {
-                        tasks.spawn(task.run());
-                        lanes.insert(node, Arc::new(lane));
-                    }
-                    Err(why) => tracing::error!(%node, why, "no way to a store"),
+            let Entry::Vacant(vacant) = lanes.entry(Name::clone(&node)) else {
+                continue;
+            };
+            match self.open(&node, place) {
+                Ok((lane, task)) => {
+                    tasks.spawn(task.run());
+                    vacant.insert(Arc::new(lane));
                 }
+                Err(why) => tracing::error!(%node, why, "no way to a store"),
             }
         }
         for member in view.known() {

@@ -3,6 +3,8 @@
 //! Every problem has a stable `code`, and says what to do next in `next_step`. `path` names the field or parameter,
 //! `limit` what was exceeded.
 
+use std::ops::Deref;
+
 use assertion::Invalid;
 use axum::body::Body;
 use axum::extract::Path;
@@ -18,9 +20,13 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// What types of problems are named by: the code is the last part.
 const TYPE_PREFIX: &str = "urn:stemedb:problem:";
 
-/// A refusal.
+/// A refusal. Boxed: it is what every result of the API may be, and most are not.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+/// What a refusal says.
+#[derive(Debug, Clone)]
+pub struct Parts {
     /// HTTP status.
     pub status: StatusCode,
     /// Stable, for programs.
@@ -39,15 +45,23 @@ pub struct Problem {
     pub members: Map<String, Value>,
 }
 
+impl Deref for Problem {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl Problem {
-    /// A problem from its parts.
+    /// A problem from what it has to say.
     pub fn new(
         status: StatusCode,
         code: impl Into<String>,
         detail: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Problem {
-        Problem {
+        Problem(Box::new(Parts {
             status,
             code: code.into(),
             detail: detail.into(),
@@ -56,30 +70,30 @@ impl Problem {
             limit: None,
             retry_after: None,
             members: Map::new(),
-        }
+        }))
     }
 
     /// Names the field or parameter.
     pub fn at(mut self, path: impl Into<String>) -> Problem {
-        self.path = Some(path.into());
+        self.0.path = Some(path.into());
         self
     }
 
     /// Names the limit.
     pub fn limit(mut self, limit: u64) -> Problem {
-        self.limit = Some(limit);
+        self.0.limit = Some(limit);
         self
     }
 
     /// Adds a member.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Problem {
-        self.members.insert(name.to_owned(), value.into());
+        self.0.members.insert(name.to_owned(), value.into());
         self
     }
 
     /// Asks for another try after so many seconds.
     pub fn retry_after(mut self, seconds: u32) -> Problem {
-        self.retry_after = Some(seconds);
+        self.0.retry_after = Some(seconds);
         self
     }
 
@@ -186,12 +200,9 @@ impl From<Invalid> for Problem {
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let detail = format!("{} {}", invalid.path, invalid.detail);
-        let problem = Problem::new(status, invalid.code, detail, invalid.next_step);
-        Problem {
-            limit: invalid.limit,
-            path: Some(invalid.path),
-            ..problem
-        }
+        let mut problem = Problem::new(status, invalid.code, detail, invalid.next_step);
+        problem.0.limit = invalid.limit;
+        problem.at(invalid.path)
     }
 }
 

@@ -227,7 +227,7 @@ impl Batch {
             offered: Instant::now(),
         };
         let refused = match self.nodes.lane(node) {
-            Some(lane) => lane.offer(job).err(),
+            Some(lane) => lane.offer(job),
             None => Some(job),
         };
         if let Some(job) = refused {

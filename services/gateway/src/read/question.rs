@@ -285,7 +285,7 @@ mod tests {
 
     fn refused(query: &str) -> (String, Option<String>) {
         let problem = read(query).unwrap_err();
-        (problem.code, problem.path)
+        (problem.code.clone(), problem.path.clone())
     }
 
     #[test]

@@ -342,7 +342,7 @@ async fn read_page(
         let reply = store.query(query.clone(), caller, limit).await?;
         first.get_or_insert_with(|| Said::of(&reply));
         for found in reply.records {
-            let record = checked(&found).map_err(|problem| broken(problem.detail))?;
+            let record = checked(&found).map_err(|problem| broken(problem.detail.clone()))?;
             let at = record.assertion().asserted_at;
             records.push((
                 Position {
