@@ -6,7 +6,7 @@ use crate::client::{Client, GatewayUrl};
 use crate::failure::Failure;
 
 /// The three gateways of `stemedb up`: they serve the public API and the cluster's.
-const LOCAL_CLUSTER: [&str; 3] = [
+pub(crate) const LOCAL_CLUSTER: [&str; 3] = [
     "http://127.0.0.1:18181",
     "http://127.0.0.1:18281",
     "http://127.0.0.1:18381",

@@ -30,25 +30,35 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         output::json(&said);
         return Ok(());
     }
-    let members = said["members"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
     let mut table = output::table([
-        "NODE", "STATUS", "SINCE", "PHASE", "API", "SHARDS", "VERSION",
+        "NODE", "STATUS", "SINCE", "PHASE", "API", "SHARDS", "SERVICES", "VERSION",
     ]);
-    for member in members {
+    for member in said["members"].as_array().into_iter().flatten() {
         table.add_row([
             text(member, "id"),
             text(member, "status"),
-            since(member),
+            member["since_ms"]
+                .as_i64()
+                .map(dates::show)
+                .unwrap_or_default(),
             text(member, "phase"),
             text(member, "api_addr"),
-            shards(member),
+            member["owned_shards"].to_string(),
+            services(&member["services"]),
             text(member, "version"),
         ]);
     }
     output::print(&table);
+    for refused in said["refused"].as_array().into_iter().flatten() {
+        output::line(format!("refused: {}", refused.as_str().unwrap_or_default()));
+    }
+    let waiting = text(&said, "waiting_for");
+    if !waiting.is_empty() {
+        output::line(format!(
+            "no cluster yet: {} waits for {waiting}",
+            text(&said, "node")
+        ));
+    }
     Ok(())
 }
 
@@ -56,23 +66,38 @@ fn text(member: &Value, key: &str) -> String {
     member[key].as_str().unwrap_or_default().to_owned()
 }
 
-fn since(member: &Value) -> String {
-    let ms = member["since_ms"]
-        .as_i64()
-        .or_else(|| member["since"].as_i64());
-    ms.map(dates::show).unwrap_or_else(|| text(member, "since"))
+/// `all ok`, or those that are not and why.
+pub(crate) fn services(all: &Value) -> String {
+    let Some(all) = all.as_object() else {
+        return String::new();
+    };
+    let faults: Vec<String> = all
+        .iter()
+        .filter(|(_, how)| *how != "ok")
+        .map(|(name, how)| format!("{name}: {}", how.as_str().unwrap_or("unknown")))
+        .collect();
+    match faults.len() {
+        0 => "all ok".to_owned(),
+        // Four times the same says no more than once.
+        count if count == all.len() => "none answers".to_owned(),
+        _ => faults.join(", "),
+    }
 }
 
-/// A number, or the list of what it owns.
-fn shards(member: &Value) -> String {
-    let owned = ["owned_shards", "shards"]
-        .iter()
-        .map(|key| &member[*key])
-        .find(|value| !value.is_null());
-    match owned {
-        Some(Value::Array(list)) => list.len().to_string(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-        None => String::new(),
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn services_are_named_when_they_are_not_well() {
+        let well = json!({ "gateway": "ok", "store": "ok" });
+        assert_eq!(services(&well), "all ok");
+        let one = json!({ "gateway": "ok", "store": "does not answer" });
+        assert_eq!(services(&one), "store: does not answer");
+        let none = json!({ "gateway": "the node is away", "store": "unknown" });
+        assert_eq!(services(&none), "none answers");
+        assert_eq!(services(&Value::Null), "");
     }
 }

@@ -4,6 +4,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::client::{Call, Client, GatewayUrl};
+use crate::commands::members::services;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output;
@@ -55,11 +56,13 @@ struct Gateway {
     health: Value,
     /// Its members, or null.
     members: Value,
+    /// How repair stands with every peer, or null.
+    tasks: Value,
 }
 
 impl Gateway {
     fn to_json(&self) -> Value {
-        json!({ "url": self.url.to_string(), "ready": self.ready, "health": self.health, "members": self.members })
+        json!({ "url": self.url.to_string(), "ready": self.ready, "health": self.health, "members": self.members, "tasks": self.tasks })
     }
 }
 
@@ -71,22 +74,31 @@ async fn look(client: &Client, url: &GatewayUrl) -> Gateway {
         ),
         Err(why) => (false, json!({ "detail": why })),
     };
-    let members = match client.ask_one(url, &Call::get("/cluster/members")).await {
-        Ok((200, body)) => {
-            serde_json::from_slice::<Value>(&body).unwrap_or_default()["members"].take()
-        }
-        _ => Value::Null,
-    };
+    let (members, tasks) = tokio::join!(
+        part(client, url, "/cluster/members", "members"),
+        part(client, url, "/cluster/tasks", "tasks")
+    );
     Gateway {
         url: url.clone(),
         ready,
         health,
         members,
+        tasks,
+    }
+}
+
+/// One part of an answer; null where there is none, as on the public port.
+async fn part(client: &Client, url: &GatewayUrl, path: &str, key: &str) -> Value {
+    match client.ask_one(url, &Call::get(path)).await {
+        Ok((200, body)) => serde_json::from_slice::<Value>(&body).unwrap_or_default()[key].take(),
+        _ => Value::Null,
     }
 }
 
 fn show(gateways: &[Gateway]) {
-    let mut table = output::table(["GATEWAY", "NODE", "READY", "SEES", "WHY NOT"]);
+    let mut table = output::table([
+        "GATEWAY", "NODE", "READY", "SERVICES", "SEES", "REPAIR", "WHY NOT",
+    ]);
     for gateway in gateways {
         table.add_row([
             gateway.url.to_string(),
@@ -95,7 +107,9 @@ fn show(gateways: &[Gateway]) {
                 .unwrap_or_default()
                 .to_owned(),
             if gateway.ready { "yes" } else { "NO" }.to_owned(),
+            services(&gateway.health["services"]),
             sees(&gateway.members),
+            repair(&gateway.tasks),
             reasons(gateway),
         ]);
     }
@@ -124,6 +138,25 @@ fn sees(members: &Value) -> String {
     parts.join(", ")
 }
 
+/// `in step`, or how far behind which peers.
+fn repair(tasks: &Value) -> String {
+    let Some(tasks) = tasks.as_array() else {
+        return String::new();
+    };
+    let behind: Vec<String> = tasks
+        .iter()
+        .filter_map(|task| {
+            let lag = task["lag_seconds"].as_f64().filter(|lag| *lag > 0.0)?;
+            let peer = task["peer"].as_str().unwrap_or_default();
+            Some(format!("{lag:.0} s behind {peer}"))
+        })
+        .collect();
+    if behind.is_empty() {
+        return "in step".to_owned();
+    }
+    behind.join(", ")
+}
+
 fn reasons(gateway: &Gateway) -> String {
     if gateway.ready {
         return String::new();
@@ -150,5 +183,13 @@ mod tests {
         let members = json!([{ "status": "UP" }, { "status": "DOWN" }, { "status": "UP" }]);
         assert_eq!(sees(&members), "2 UP, 1 DOWN");
         assert_eq!(sees(&Value::Null), "");
+    }
+
+    #[test]
+    fn repair_names_the_peers_that_it_is_behind() {
+        let tasks = json!([{ "peer": "node2", "lag_seconds": 0.0 }, { "peer": "node3", "lag_seconds": 41.7 }]);
+        assert_eq!(repair(&tasks), "42 s behind node3");
+        assert_eq!(repair(&json!([])), "in step");
+        assert_eq!(repair(&Value::Null), "");
     }
 }

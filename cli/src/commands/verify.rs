@@ -65,13 +65,20 @@ fn show(said: &Value) {
         ]);
     }
     output::print(&table);
+    for node in said["unreachable"].as_array().into_iter().flatten() {
+        output::line(format!(
+            "{} does not answer: {}",
+            node["id"].as_str().unwrap_or_default(),
+            node["reason"].as_str().unwrap_or_default()
+        ));
+    }
     let verdict = if said["equal"] == true {
         "equal"
     } else {
         "NOT equal"
     };
     output::line(format!(
-        "{verdict}: {} distinct records, {} on fewer nodes than they shall be",
+        "{verdict}: {} records, {} on fewer nodes than they shall be",
         said["distinct_records"], said["under_replicated"]
     ));
 }

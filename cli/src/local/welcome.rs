@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cluster::Node;
 use super::plan::NodePlan;
 use crate::client::{Client, GatewayUrl};
+use crate::connection::LOCAL_CLUSTER;
 use crate::failure::Failure;
 use crate::import;
 use crate::output;
@@ -74,38 +75,43 @@ fn shown(path: &Path) -> String {
 /// Commands that work as printed, wherever the cluster listens and however this program was started.
 fn commands(nodes: &[&NodePlan], data_dir: &Path) -> Vec<String> {
     let program = std::env::current_exe().map_or("stemedb".to_owned(), |path| shown(&path));
-    let urls: Vec<String> = nodes
-        .iter()
-        .map(|node| format!("http://{}", node.admin()))
-        .collect();
-    let standard = nodes
-        .first()
-        .is_some_and(|node| node.api() == "127.0.0.1:18180");
-    let url = if standard {
-        String::new()
-    } else {
-        format!(" --url {}", urls.join(","))
-    };
     let directory = if data_dir == Path::new(super::DATA_DIR) {
         String::new()
     } else {
         format!(" --data-dir {}", data_dir.display())
     };
     let victim = nodes.last().map_or("node1", |node| node.name.as_str());
-    vec![
-        format!("{program} query constant:hubble h0_km_s_mpc --lens authority{url}"),
-        format!("{program} query constant:hubble h0_km_s_mpc --lens skeptic --tolerance 0.02{url}"),
+    let mut commands = Vec::new();
+    commands.extend(elsewhere(nodes));
+    commands.extend([
+        format!("{program} query constant:hubble h0_km_s_mpc --lens authority"),
+        format!("{program} query constant:hubble h0_km_s_mpc --lens skeptic --tolerance 0.02"),
         format!(
-            "{program} assert constant:hubble h0_km_s_mpc 70 --source https://example.org/my-telescope --class anecdotal{url}"
+            "{program} assert constant:hubble h0_km_s_mpc 70 --source https://example.org/my-telescope --class anecdotal"
         ),
         format!("{program} local kill {victim}{directory}"),
-        format!("{program} import bench/data/chem-claims.ndjson.gz{url}"),
-    ]
+        format!("{program} import bench/data/chem-claims.ndjson.gz"),
+    ]);
+    commands
+}
+
+/// Where the commands find the cluster, when it is not where they look by themselves.
+fn elsewhere(nodes: &[&NodePlan]) -> Option<String> {
+    let urls: Vec<String> = nodes
+        .iter()
+        .map(|node| format!("http://{}", node.admin()))
+        .collect();
+    let first: GatewayUrl = urls.first()?.parse().ok()?;
+    let known = LOCAL_CLUSTER.contains(&first.to_string().as_str());
+    (!known).then(|| format!("export STEMEDB_URL={}", urls.join(",")))
 }
 
 #[cfg(test)]
 mod tests {
+    use sidecar::settings::PORT_API;
+
     use super::*;
+    use crate::local::DATA_DIR;
 
     #[test]
     fn the_demo_set_holds_records_that_disagree() {
@@ -133,14 +139,12 @@ mod tests {
     fn commands_say_where_the_cluster_is_when_it_is_somewhere_else() {
         let node = NodePlan::new(1, 28_180, Path::new("five")).unwrap();
         let commands = commands(&[&node], Path::new("five"));
-        assert_eq!(commands.len(), 5);
+        assert_eq!(commands[0], "export STEMEDB_URL=http://127.0.0.1:28181");
         assert!(
-            commands[0].ends_with("--url http://127.0.0.1:28181"),
+            commands[4].ends_with("local kill node1 --data-dir five"),
             "{commands:?}"
         );
-        assert!(
-            commands[3].ends_with("local kill node1 --data-dir five"),
-            "{commands:?}"
-        );
+        let node = NodePlan::new(1, PORT_API, Path::new("")).unwrap();
+        assert_eq!(super::commands(&[&node], Path::new(DATA_DIR)).len(), 5);
     }
 }
