@@ -10,6 +10,7 @@ use crate::nodes::Nodes;
 use crate::read::Reader;
 use crate::readiness::Readiness;
 use crate::web::Web;
+use crate::window::Window;
 use crate::writer::Writer;
 
 /// Requests in hand; more are turned away at once. Each may hold a body of 8 MiB, but few are that long.
@@ -17,10 +18,6 @@ const REQUESTS_MAX: usize = 512;
 
 /// NDJSON streams in hand. Each holds a line and a window of records.
 const STREAMS_MAX: usize = 128;
-
-/// Records of all streams on their way at a time. More would not be faster: what waits in the stores' queues only gets
-/// older, and a store that commits a large group looks silent to everybody else.
-const STREAM_RECORDS_MAX: usize = 2_048;
 
 /// Walks over all ids of the cluster at a time.
 const VERIFICATIONS_MAX: usize = 1;
@@ -56,7 +53,7 @@ pub struct Places {
     /// NDJSON streams.
     pub streams: Arc<Semaphore>,
     /// Records of streams.
-    pub stream_records: Arc<Semaphore>,
+    pub window: Arc<Window>,
     /// Comparisons of all nodes.
     pub verifications: Semaphore,
 }
@@ -66,7 +63,7 @@ impl Default for Places {
         Places {
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
-            stream_records: Arc::new(Semaphore::new(STREAM_RECORDS_MAX)),
+            window: Arc::new(Window::default()),
             verifications: Semaphore::new(VERIFICATIONS_MAX),
         }
     }

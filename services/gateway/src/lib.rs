@@ -29,6 +29,7 @@ pub mod scrape;
 pub mod standing;
 pub mod store;
 pub mod web;
+pub mod window;
 pub mod write;
 pub mod writer;
 

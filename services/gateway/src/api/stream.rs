@@ -292,12 +292,8 @@ impl Stream {
         }
         let (lines, records): (Vec<u64>, Vec<Record>) = self.batch.drain(..).unzip();
         self.batch_bytes = 0;
-        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        let places = Arc::clone(&self.app.places.stream_records).acquire_many_owned(count);
-        let held = (
-            places.await.ok(),
-            self.app.writer.wait_for_room(&records).await,
-        );
+        let part = self.app.places.window.enter(records.len()).await;
+        let held = (part, self.app.writer.wait_for_room(&records).await);
         let caller = self.caller.clone();
         let written = self
             .app

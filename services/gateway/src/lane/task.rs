@@ -63,7 +63,10 @@ pub struct LaneTask {
     depth: Arc<Depth>,
     gone: CancellationToken,
     standing: Standing,
+    /// The last sign of life.
     heard: Instant,
+    /// The last answer to a call.
+    answered: Instant,
     waiting: VecDeque<Job>,
     flying: BTreeMap<u64, Flying>,
     calls: FuturesUnordered<BoxFuture<'static, (u64, Result<v1::AppendReply, Status>)>>,
@@ -106,6 +109,7 @@ impl LaneTask {
             gone: gone.clone(),
             standing: Standing::default(),
             heard: Instant::now(),
+            answered: Instant::now(),
             waiting: VecDeque::new(),
             flying: BTreeMap::new(),
             calls: FuturesUnordered::new(),
@@ -138,7 +142,7 @@ impl LaneTask {
                 },
                 Some((id, reply)) = self.calls.next(), if !self.calls.is_empty() => self.ended(id, reply),
                 said = probed(&mut self.probe) => self.described(said),
-                () = at(look) => self.look(),
+                () = at(look) => self.look(look),
             }
         }
         self.fail_all();
@@ -195,6 +199,7 @@ impl LaneTask {
             Ok(told) => {
                 counter!(APPENDS, "outcome" => "ok").increment(1);
                 self.heard();
+                self.answered = Instant::now();
                 self.enter();
                 for (part, outcomes) in parts.iter().zip(told) {
                     part.tell(&self.node, What::Outcomes(outcomes));
@@ -216,6 +221,7 @@ impl LaneTask {
         counter!(APPENDS, "outcome" => outcome).increment(1);
         if !matches!(fault, Fault::Gone | Fault::Silent) {
             self.heard();
+            self.answered = Instant::now();
         }
         match fault {
             Fault::Gone | Fault::CannotTake => self.leave(status.message()),
@@ -256,7 +262,7 @@ impl LaneTask {
     /// When there is something to look for next.
     fn next_look(&self) -> Option<Instant> {
         let step = (self.patience.hedge / 2).max(Duration::from_millis(1));
-        let quiet = self.quiet_since().map(|since| {
+        let quiet = self.quiet_since(self.heard).map(|since| {
             let steps = since.elapsed().as_millis() / step.as_millis() + 1;
             since + step * u32::try_from(steps).unwrap_or(u32::MAX)
         });
@@ -264,14 +270,15 @@ impl LaneTask {
         [quiet, probe].into_iter().flatten().min()
     }
 
-    /// Since when something is asked and nothing was heard.
-    fn quiet_since(&self) -> Option<Instant> {
+    /// Since when something is asked and nothing has come after `last`.
+    fn quiet_since(&self, last: Instant) -> Option<Instant> {
         let oldest = self.flying.values().map(|flying| flying.started).min()?;
-        Some(oldest.max(self.heard))
+        Some(oldest.max(last))
     }
 
-    fn look(&mut self) {
-        if let Some(since) = self.quiet_since() {
+    fn look(&mut self, planned: Option<Instant>) {
+        self.forgive(planned);
+        if let Some(since) = self.quiet_since(self.heard) {
             let quiet = since.elapsed();
             // A store that commits a large group says nothing for a while either: ask whether it lives, in time to know
             // when the hedge is due.
@@ -286,9 +293,26 @@ impl LaneTask {
                 self.went_out("it says nothing");
             }
         }
-        self.tell_silence(self.patience.write / 2);
+        // It lives and gets nothing done: its disk hangs.
+        let stuck = self.patience.write / 2;
+        if self
+            .quiet_since(self.answered)
+            .is_some_and(|since| since.elapsed() >= stuck)
+        {
+            self.tell_silence(stuck);
+        }
         if self.standing.is_out() && self.probe.is_none() && self.next_probe <= Instant::now() {
             self.ask();
+        }
+    }
+
+    /// A look that comes late says that this process got no time, or was stopped. What was not heard meanwhile is not the
+    /// store's silence.
+    fn forgive(&mut self, planned: Option<Instant>) {
+        let late = planned.map_or(Duration::ZERO, |planned| planned.elapsed());
+        if late >= self.patience.hedge / 4 {
+            self.heard = Instant::now();
+            self.answered = self.answered.max(Instant::now() - self.patience.hedge);
         }
     }
 

@@ -104,7 +104,10 @@ fn a_failed_node_is_tried_again_with_growing_pauses() {
     write.confirmed(&one, true);
     write.failed(&other, 10);
     assert_eq!(advance(&mut write, 10, &route), (vec![], Next::Wait(60)));
-    assert_eq!(advance(&mut write, 60, &route).0, std::slice::from_ref(&other));
+    assert_eq!(
+        advance(&mut write, 60, &route).0,
+        std::slice::from_ref(&other)
+    );
     write.failed(&other, 60);
     assert_eq!(advance(&mut write, 61, &route), (vec![], Next::Wait(160)));
 }
