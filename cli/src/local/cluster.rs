@@ -114,10 +114,15 @@ impl Cluster {
         self.save()
     }
 
+    /// Finds ports that somebody else has, before anything is written or started.
+    pub(crate) fn check_ports(&self) -> Result<(), Failure> {
+        let nodes = self.nodes();
+        ports::check(nodes.iter().map(|node| &node.plan))
+    }
+
     /// Starts every process of the nodes that does not run.
     pub(crate) fn start_all(&self) -> Result<(), Failure> {
         let nodes = self.nodes();
-        ports::check(nodes.iter().map(|node| &node.plan))?;
         // First the file, then the data: a directory with data in it is always recognised.
         self.save()?;
         for node in &nodes {

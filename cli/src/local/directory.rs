@@ -16,6 +16,9 @@ const CLUSTER_FILE: &str = "cluster.json";
 /// Held by the running `up`.
 const LOCK_FILE: &str = "up.lock";
 
+/// Where it takes orders.
+const CONTROL_FILE: &str = "control.sock";
+
 /// Socket paths have at most 107 bytes on Linux.
 const SOCKET_PATH_MAX: usize = 107;
 
@@ -100,7 +103,7 @@ impl Directory {
 
     /// Where `up` takes orders: in the directory, or beside it when the path is too long for a socket.
     pub(crate) fn control(&self) -> PathBuf {
-        let inside = self.path.join("control.sock");
+        let inside = self.path.join(CONTROL_FILE);
         if inside.as_os_str().len() <= SOCKET_PATH_MAX {
             return inside;
         }
@@ -156,7 +159,8 @@ fn refuse_strangers(path: &Path) -> Result<(), Failure> {
     let mut entries = fs::read_dir(path).map_err(Failure::file("cannot read", path))?;
     let strange = entries.find_map(|entry| {
         let name = entry.ok()?.file_name();
-        (name != LOCK_FILE).then_some(name)
+        // An `up` that was killed early leaves these.
+        (name != LOCK_FILE && name != CONTROL_FILE).then_some(name)
     });
     match strange {
         None => Ok(()),

@@ -8,26 +8,7 @@ use crate::failure::Failure;
 
 /// Binds every port of the nodes once and lets it go.
 pub(crate) fn check<'a>(nodes: impl IntoIterator<Item = &'a NodePlan>) -> Result<(), Failure> {
-    let mut taken = Vec::new();
-    for node in nodes {
-        for port in node.tcp_ports() {
-            note(
-                &mut taken,
-                &node.name,
-                port,
-                "TCP",
-                TcpListener::bind((Ipv4Addr::LOCALHOST, port)).err(),
-            );
-        }
-        let port = node.udp_port();
-        note(
-            &mut taken,
-            &node.name,
-            port,
-            "UDP",
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).err(),
-        );
-    }
+    let taken: Vec<String> = nodes.into_iter().filter_map(taken).collect();
     if taken.is_empty() {
         return Ok(());
     }
@@ -37,13 +18,25 @@ pub(crate) fn check<'a>(nodes: impl IntoIterator<Item = &'a NodePlan>) -> Result
     )))
 }
 
-fn note(taken: &mut Vec<String>, node: &str, port: u16, kind: &str, error: Option<std::io::Error>) {
-    match error {
-        None => {}
-        Some(error) if error.kind() == ErrorKind::AddrInUse => {
-            taken.push(format!("  {port}/{kind} ({node})"))
-        }
-        Some(error) => taken.push(format!("  {port}/{kind} ({node}): {error}")),
+/// A line about the ports of a node that cannot be had, if there are any.
+fn taken(node: &NodePlan) -> Option<String> {
+    let tcp = node.tcp_ports().filter_map(|port| {
+        let error = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).err()?;
+        Some(fault(port, "TCP", &error))
+    });
+    let port = node.udp_port();
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))
+        .err()
+        .map(|error| fault(port, "UDP", &error));
+    let faults: Vec<String> = tcp.chain(udp).collect();
+    (!faults.is_empty()).then(|| format!("  {}: {}", node.name, faults.join(", ")))
+}
+
+fn fault(port: u16, kind: &str, error: &std::io::Error) -> String {
+    if error.kind() == ErrorKind::AddrInUse {
+        format!("{port}/{kind}")
+    } else {
+        format!("{port}/{kind} ({error})")
     }
 }
 
@@ -63,7 +56,7 @@ mod tests {
         };
         let error = check([&node]).unwrap_err().to_string();
         assert!(
-            error.contains(&format!("{port}/TCP (node1)")) && error.contains("--base-port"),
+            error.contains(&format!("node1: {port}/TCP")) && error.contains("--base-port"),
             "{error}"
         );
     }

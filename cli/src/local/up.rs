@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
+use sidecar::Settings;
 use sidecar::settings::PORT_API;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -56,19 +57,23 @@ or a node dies; `stemedb local` kills, pauses and starts them. Started again wit
 /// Runs the cluster until it is told to end.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let began = Instant::now();
+    // What no service would start with is told once, here, not by twelve logs.
+    Settings::load(None).map_err(|error| Failure::Configuration(error.to_string()))?;
     let mut ends = Ends::new()?;
     let (sender, mut deaths) = mpsc::unbounded_channel();
     let cluster = Rc::new(prepare(&arguments, sender)?);
+    cluster.check_ports()?;
     let listener = control::listen(&cluster.control())?;
-    // Spawned children are killed if anything below fails: they are dropped with the cluster.
-    cluster.start_all()?;
-    let outcome = {
-        let orders = control::serve(listener, Rc::clone(&cluster));
-        let life = live(&cluster, &arguments, &mut deaths, began);
-        tokio::select! {
-            () = orders => Ok(()),
-            outcome = life => outcome,
-            () = ends.next() => Ok(()),
+    let outcome = match cluster.start_all() {
+        Err(failure) => Err(failure),
+        Ok(()) => {
+            let orders = control::serve(listener, Rc::clone(&cluster));
+            let life = live(&cluster, &arguments, &mut deaths, began);
+            tokio::select! {
+                () = orders => Ok(()),
+                outcome = life => outcome,
+                () = ends.next() => Ok(()),
+            }
         }
     };
     let drained = drain(&cluster, &mut ends).await;
