@@ -26,7 +26,12 @@ async fn the_key_and_the_trace_of_a_client_reach_the_store() {
     let node = cluster.node(1);
     let store = Recorder::default();
     let listener = TcpListener::bind(node.loopback("store")).await;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter
+        .set_service_status("", tonic_health::ServingStatus::Serving)
+        .await;
     let server = tonic::transport::Server::builder()
+        .add_service(health)
         .add_service(StoreServer::new(store.clone()))
         .add_service(StoreControlServer::new(store.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener.expect("a port of ours")));
