@@ -21,6 +21,9 @@ const SCHEMA: i64 = 1;
 const FILE: &str = "store.db";
 const LOCK_FILE: &str = "store.lock";
 
+/// Connections of repair, beside those of questions: a store under load still proves that it is complete.
+const REPAIR_READERS: u32 = 2;
+
 /// How long a statement waits for the file's lock. Nobody but a person with a shell takes it from us.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -61,11 +64,49 @@ pub struct Database {
     /// Copies the log into the file beside the writer.
     pub checkpointer: SqliteConnection,
     /// Connections that only read.
-    pub readers: SqlitePool,
+    pub readers: Readers,
     /// Who it is.
     pub identity: Identity,
     /// Where it is.
     pub files: Files,
+}
+
+/// Connections that only read. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Readers {
+    /// For questions.
+    pub questions: SqlitePool,
+    /// For repair, and for the trees that both need.
+    pub repair: SqlitePool,
+}
+
+impl Readers {
+    async fn open(options: &SqliteConnectOptions, questions: u32) -> Result<Readers, sqlx::Error> {
+        let options = options
+            .clone()
+            .read_only(true)
+            .pragma("cache_size", format!("-{READER_CACHE_KIB}"));
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .min_connections(connections)
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+                .connect_with(options.clone())
+        };
+        Ok(Readers {
+            questions: pool(questions).await?,
+            repair: pool(REPAIR_READERS).await?,
+        })
+    }
+
+    /// Waits for the statements in hand, then closes all.
+    pub async fn close(self) {
+        self.questions.close().await;
+        self.repair.close().await;
+    }
 }
 
 /// The files of the database, locked for this process while the value lives.
@@ -145,17 +186,7 @@ impl Database {
             .await
             .map_err(opened)?;
         let checkpointer = options.clone().connect().await.map_err(opened)?;
-        let reader = options
-            .read_only(true)
-            .pragma("cache_size", format!("-{READER_CACHE_KIB}"));
-        let readers = SqlitePoolOptions::new()
-            .min_connections(config.readers)
-            .max_connections(config.readers)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(reader)
+        let readers = Readers::open(&options, config.readers)
             .await
             .map_err(opened)?;
         Ok(Database {
@@ -173,7 +204,7 @@ fn lock(directory: &Path) -> Result<Files, Error> {
         path: directory.to_path_buf(),
         source,
     };
-    std::fs::create_dir_all(directory).map_err(failed)?;
+    make(directory).map_err(failed)?;
     let lock = File::create(directory.join(LOCK_FILE)).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(Files {
@@ -185,6 +216,18 @@ fn lock(directory: &Path) -> Result<Files, Error> {
         }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
+}
+
+/// Makes a directory that is still there after a power cut.
+fn make(directory: &Path) -> std::io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(directory)?;
+    let above = directory.canonicalize()?;
+    above
+        .parent()
+        .map_or(Ok(()), |above| File::open(above)?.sync_all())
 }
 
 /// Looks at a file before anything is written to it. True: it is new.

@@ -33,7 +33,6 @@ use proto::v1::store_control_server::StoreControlServer;
 use proto::v1::store_server::StoreServer;
 use sidecar::Shutdown;
 use sidecar::tasks::Tasks;
-use sqlx::SqlitePool;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
@@ -42,7 +41,7 @@ pub use config::Config;
 pub use error::Error;
 
 use completeness::Completeness;
-use database::Database;
+use database::{Database, Readers};
 use grpc::{Membership, Parts, StoreService};
 use holdings::Holdings;
 use query::Queries;
@@ -99,7 +98,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
 ///
 /// # Errors
 /// The first fault of a part.
-pub async fn end(tasks: Tasks, readers: SqlitePool) -> Result<(), Error> {
+pub async fn end(tasks: Tasks, readers: Readers) -> Result<(), Error> {
     let ended = tasks.join(GRACE).await;
     readers.close().await;
     Ok(ended?)
@@ -114,7 +113,7 @@ pub async fn assemble(
     listeners: Listeners,
     tasks: &mut Tasks,
     shutdown: Shutdown,
-) -> Result<SqlitePool, Error> {
+) -> Result<Readers, Error> {
     let Database {
         writer,
         checkpointer,
@@ -128,7 +127,7 @@ pub async fn assemble(
         source,
     };
     let trees = Arc::new(
-        Trees::open(readers.clone(), num_shards)
+        Trees::open(readers.repair.clone(), num_shards)
             .await
             .map_err(opened)?,
     );
@@ -158,19 +157,19 @@ pub async fn assemble(
         membership: membership.clone(),
         writer,
         queries: Queries::new(
-            readers.clone(),
+            readers.questions.clone(),
             Arc::clone(&trees),
             Arc::clone(&completeness),
             num_shards,
         ),
         walks: Walks::new(
-            readers.clone(),
+            readers.repair.clone(),
             Arc::clone(&trees),
             Arc::clone(&completeness),
             identity.store_id,
             num_shards,
         ),
-        readers: readers.clone(),
+        readers: readers.questions.clone(),
         trees,
         completeness,
         space,

@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::TryStreamExt as _;
 use merkle::{Digest, EMPTY_ROOT, Id, Tree};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::sqlite::SqliteExecutor;
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 /// Memory of all trees together, about twelve million ids. Below what the shards in use need, writes would read whole shards
 /// again and again.
@@ -25,7 +26,6 @@ pub struct Trees {
     /// One shard is read at a time: two readers of the same one would do the work twice, of many would fill memory.
     loading: tokio::sync::Mutex<()>,
     readers: SqlitePool,
-    records: AtomicU64,
     sequence: AtomicU64,
     memory_max: usize,
 }
@@ -33,6 +33,7 @@ pub struct Trees {
 #[derive(Debug)]
 struct Slots {
     shards: Vec<Slot>,
+    records: u64,
     bytes: usize,
     /// Counts uses; the tree with the smallest number was not used for longest.
     uses: u64,
@@ -93,15 +94,21 @@ impl Trees {
         Ok(Trees {
             slots: Mutex::new(Slots {
                 shards,
+                records,
                 bytes: 0,
                 uses: 0,
             }),
             loading: tokio::sync::Mutex::new(()),
             readers,
-            records: AtomicU64::new(records),
             sequence: AtomicU64::new(sequence),
             memory_max: MEMORY_MAX,
         })
+    }
+
+    /// The same with another limit.
+    #[cfg(test)]
+    pub(crate) fn with_memory(self, memory_max: usize) -> Trees {
+        Trees { memory_max, ..self }
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -116,7 +123,7 @@ impl Trees {
 
     /// Ids in all shards.
     pub fn records(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
+        self.slots().records
     }
 
     /// The last arrival sequence committed.
@@ -149,7 +156,24 @@ impl Trees {
         if let Some(tree) = self.slots().in_memory(shard) {
             return Ok(tree);
         }
-        let tree = self.read(shard).await?;
+        let tree = read(&self.readers, shard).await?;
+        self.slots().keep(shard, &tree, self.memory_max);
+        Ok(tree)
+    }
+
+    /// The same for the writer, over its own connection: it waits for no reader.
+    ///
+    /// # Errors
+    /// When the ids cannot be read.
+    pub async fn tree_over(
+        &self,
+        connection: &mut SqliteConnection,
+        shard: u32,
+    ) -> Result<Tree, sqlx::Error> {
+        if let Some(tree) = self.slots().in_memory(shard) {
+            return Ok(tree);
+        }
+        let tree = read(connection, shard).await?;
         self.slots().keep(shard, &tree, self.memory_max);
         Ok(tree)
     }
@@ -177,36 +201,35 @@ impl Trees {
                 continue;
             };
             let ids = tree.len() as u64;
-            self.records
-                .fetch_add(ids.saturating_sub(slot.ids), Ordering::Relaxed);
+            let before = std::mem::replace(&mut slot.ids, ids);
             slot.root = root;
-            slot.ids = ids;
+            slots.records = slots.records - before + ids;
             slots.put(shard, tree);
         }
         slots.trim(self.memory_max);
         self.sequence.store(sequence, Ordering::Release);
     }
+}
 
-    async fn read(&self, shard: u32) -> Result<Tree, sqlx::Error> {
-        let mut ids: Vec<Id> = Vec::new();
-        let mut rows = sqlx::query("SELECT id FROM place WHERE shard = ? ORDER BY id")
-            .bind(shard)
-            .fetch(&self.readers);
-        while let Some(row) = rows.try_next().await? {
-            ids.push(id(row.try_get(0)?)?);
-            tokio::task::consume_budget().await;
-        }
-        drop(rows);
-        let build = move || {
-            let tree: Tree = ids.into_iter().collect();
-            // Worked out here, where it holds up nobody.
-            tree.root();
-            tree
-        };
-        tokio::task::spawn_blocking(build)
-            .await
-            .map_err(|_| sqlx::Error::WorkerCrashed)
+async fn read<'e>(executor: impl SqliteExecutor<'e>, shard: u32) -> Result<Tree, sqlx::Error> {
+    let mut ids: Vec<Id> = Vec::new();
+    let mut rows = sqlx::query("SELECT id FROM place WHERE shard = ? ORDER BY id")
+        .bind(shard)
+        .fetch(executor);
+    while let Some(row) = rows.try_next().await? {
+        ids.push(id(row.try_get(0)?)?);
+        tokio::task::consume_budget().await;
     }
+    drop(rows);
+    let build = move || {
+        let tree: Tree = ids.into_iter().collect();
+        // Worked out here, where it holds up nobody.
+        tree.root();
+        tree
+    };
+    tokio::task::spawn_blocking(build)
+        .await
+        .map_err(|_| sqlx::Error::WorkerCrashed)
 }
 
 impl Slots {

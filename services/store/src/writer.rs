@@ -234,12 +234,11 @@ impl WriterTask {
         let refused = match self.space.check() {
             Ok(()) => {
                 let records = appends.iter().flat_map(|append| &append.records);
-                let group = Group::new(records, &self.trees);
+                let group = Group::new(records, &mut self.connection, &self.trees);
                 let written = match group.await {
                     Ok(group) => {
-                        group
-                            .write(&mut self.connection, &self.trees, &self.statements)
-                            .await
+                        let connection = &mut self.connection;
+                        group.write(connection, &self.trees, &self.statements).await
                     }
                     Err(error) => Err(error),
                 };
@@ -321,3 +320,6 @@ fn answer(appends: Vec<Append>, new: &[bool]) {
         let _ = append.reply.send(Ok(own.to_vec()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ impl<'a> Group<'a> {
     /// Finds out what is new. Of a record that is in the group twice, the first is.
     pub(super) async fn new(
         records: impl Iterator<Item = &'a Incoming>,
+        connection: &mut SqliteConnection,
         trees: &Trees,
     ) -> Result<Group<'a>, sqlx::Error> {
         let received_at = sidecar::clock::unix_ms();
@@ -35,7 +36,7 @@ impl<'a> Group<'a> {
             let tree = match changed.entry(incoming.shard) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(trees.tree(incoming.shard).await?)
+                    entry.insert(trees.tree_over(connection, incoming.shard).await?)
                 }
             };
             let is_new = tree.insert(id);
