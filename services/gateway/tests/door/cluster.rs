@@ -1,0 +1,135 @@
+//! The cluster's own API.
+
+use http::Method;
+use proto::v1;
+use serde_json::json;
+
+use crate::stage::{Stage, claim, record};
+
+#[tokio::test]
+async fn members_are_shown_with_what_is_known_of_them() {
+    let stage = Stage::calm().await;
+    stage.change_view(|view| view.members[2].status = v1::Status::Down.into());
+    stage
+        .until("node3 is DOWN", async || {
+            stage.get_internal("/cluster/members").await.json()["members"][2]["status"] == "DOWN"
+        })
+        .await;
+    let said = stage.get_internal("/cluster/members").await.json();
+    assert_eq!(said["members"].as_array().unwrap().len(), 3);
+    let first = &said["members"][0];
+    assert_eq!(
+        (&first["id"], &first["status"], &first["phase"]),
+        (&json!("node1"), &json!("UP"), &json!("serving"))
+    );
+    assert_eq!(first["services"]["store"], "ok");
+    assert_eq!(first["services"]["gateway"], "ok");
+    assert_eq!(
+        said["members"][2]["services"]["gateway"],
+        "the node is away"
+    );
+    let shards: u64 = (0..3)
+        .map(|place| said["members"][place]["owned_shards"].as_u64().unwrap())
+        .sum();
+    assert_eq!(shards, 32, "16 shards, two owners each");
+}
+
+#[tokio::test]
+async fn members_are_forgotten_by_name() {
+    let stage = Stage::calm().await;
+    let forget = async |name: &str| {
+        let path = format!("/cluster/members/{name}/forget");
+        stage.ask(stage.bind, Method::POST, &path, &[], "").await
+    };
+    let reply = forget("node3").await;
+    assert_eq!(
+        (reply.status, &reply.json()["warning"]),
+        (200, &json!("what only node3 had is lost"))
+    );
+    forget("node2").await.refused(409, "member_is_up");
+    forget("node9").await.refused(404, "no_such_member");
+}
+
+#[tokio::test]
+async fn repair_is_started_and_shown() {
+    let stage = Stage::calm().await;
+    let sync = async |query: &str| {
+        let path = format!("/cluster/sync{query}");
+        stage.ask(stage.bind, Method::POST, &path, &[], "").await
+    };
+    assert_eq!(sync("").await.json()["peers"][0]["pulled"], 7);
+    assert_eq!(sync("?dry_run=true").await.json()["peers"][0]["pulled"], 0);
+    sync("?dry_run=perhaps").await.refused(422, "bad_value");
+    let tasks = stage.get_internal("/cluster/tasks").await.json();
+    assert_eq!(tasks["tasks"][0]["lag_seconds"], 1.5);
+}
+
+#[tokio::test]
+async fn verify_finds_what_an_owner_lacks_and_nothing_else() {
+    let stage = Stage::calm().await;
+    let claims: Vec<String> = (0..40)
+        .map(|number| {
+            claim(f64::from(number), "u").replace("cas:7732-18-5", &format!("cas:{number}"))
+        })
+        .collect();
+    stage.post_lines(claims.join("\n")).await;
+    let verify = async || stage.get_internal("/cluster/verify").await.json();
+    let said = verify().await;
+    assert_eq!(said["equal"], true, "{said}");
+    assert_eq!(
+        (&said["distinct_records"], &said["under_replicated"]),
+        (&json!(40), &json!(0))
+    );
+    let held: u64 = (0..3)
+        .map(|place| said["nodes"][place]["records"].as_u64().unwrap())
+        .sum();
+    assert_eq!(held, 80);
+
+    // A stand-in's row is no difference.
+    let (_, other, third) = stage.places(&record(&claims[7]));
+    third.put(&record(&claims[7]));
+    let said = verify().await;
+    assert_eq!(
+        (&said["equal"], &said["foreign"]),
+        (&json!(true), &json!(1)),
+        "{said}"
+    );
+
+    // A write that is on its way to an owner at the cut is none either.
+    other.state().late = vec![record(&claims[7]).id()];
+    let said = verify().await;
+    assert_eq!(
+        (&said["equal"], &said["under_replicated"]),
+        (&json!(true), &json!(0)),
+        "{said}"
+    );
+    other.state().late.clear();
+
+    // A row that an owner lacks is one; the stand-in's copy still counts as a copy.
+    other.state().records.remove(&record(&claims[7]).id());
+    let said = verify().await;
+    assert_eq!(said["equal"], false, "{said}");
+    assert_eq!(
+        (&said["missing_at_owners"], &said["under_replicated"]),
+        (&json!(1), &json!(0))
+    );
+    assert!(
+        said["reason"]
+            .as_str()
+            .unwrap()
+            .contains(&record(&claims[7]).id().to_string())
+    );
+    third.state().records.remove(&record(&claims[7]).id());
+    assert_eq!(verify().await["under_replicated"], 1);
+
+    other.kill();
+    let said = verify().await;
+    assert_eq!(said["equal"], false);
+    assert!(
+        said["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("{} does not answer", other.node)),
+        "{said}"
+    );
+}

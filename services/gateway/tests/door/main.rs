@@ -1,0 +1,12 @@
+//! The gateway through its front door, among stores, a membership and an antientropy that live in this process.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod batches;
+mod cluster;
+mod edges;
+mod neighbours;
+mod reads;
+mod stage;
+mod store;
+mod writes;
