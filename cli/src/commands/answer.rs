@@ -151,9 +151,7 @@ fn meta(result: &Value, meta: &Value) {
     let mut parts = Vec::new();
     match meta["complete"].as_bool() {
         Some(true) => parts.push("complete".to_owned()),
-        Some(false) => {
-            parts.push("NOT complete: a node that may hold more does not answer".to_owned())
-        }
+        Some(false) => parts.push(incomplete(meta)),
         None => {}
     }
     for (reason, said) in [
@@ -175,6 +173,20 @@ fn meta(result: &Value, meta: &Value) {
     if !parts.is_empty() {
         output::line(format!("({})", parts.join(", ")));
     }
+}
+
+fn incomplete(meta: &Value) -> String {
+    let missing: Vec<&str> = meta["union"]["missing"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if missing.is_empty() {
+        return "NOT complete: there may be claims that were not found".to_owned();
+    }
+    let names = missing.join(", ");
+    format!("NOT complete: claims that {names} should hold may be missing")
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -236,6 +248,13 @@ mod tests {
         assert_eq!(cell("a\u{1b}[31mred\nline"), "a [31mred line");
         let long = cell(&"x".repeat(10_000));
         assert_eq!(long.chars().count(), CELL_CHARS_MAX + 1);
+    }
+
+    #[test]
+    fn an_answer_that_may_lack_something_says_whose() {
+        let meta = json!({ "complete": false, "union": { "missing": ["node2", "node3"] } });
+        assert!(incomplete(&meta).contains("node2, node3"));
+        assert!(incomplete(&Value::Null).starts_with("NOT complete"));
     }
 
     #[test]
