@@ -46,8 +46,11 @@ pub struct Session<'a> {
     pub local: Asked,
     /// The peer's store.
     pub remote: Asked,
-    /// Shards that this node owns.
+    /// Shards that the peer's ids are brought here of: those that this node owns, or all of them while its store counts
+    /// as absent, since it may have held any shard for somebody else.
     pub owned: BTreeSet<u32>,
+    /// The last shard there is, which is the global one.
+    pub last: u32,
     /// Shards that the peer owns.
     pub theirs: BTreeSet<u32>,
     /// Also bring the peer what it owns and lacks.
@@ -169,12 +172,14 @@ impl Session<'_> {
 
     /// Reads the own roots, then asks the peer in one message whether it shows what is expected of it.
     async fn compare(&mut self) -> Result<Seen, SessionError> {
-        let mut shards = self.owned.clone();
-        if self.push {
-            shards.extend(&self.theirs);
+        let mut shards = self.compared();
+        let mut local = self.local.compare(&shards, None).await?;
+        if local.counts_as_absent {
+            self.owned = (0..=self.last).collect();
+            shards = self.compared();
+            local = self.local.compare(&shards, None).await?;
         }
-        let shards: Vec<u32> = shards.into_iter().collect();
-        let local = self.local.compare(&shards, None).await?;
+        self.remembered.keep_only(&self.owned);
         self.remembered.bind_local(&local.store_id);
         let mut own: BTreeMap<u32, Digest> = shards.into_iter().zip(local.roots).collect();
         own.retain(|shard, root| self.owned.contains(shard) || *root != EMPTY_ROOT);
@@ -202,6 +207,12 @@ impl Session<'_> {
             remote_store: reply.store_id,
             peer_counts_as_absent: reply.counts_as_absent,
         })
+    }
+
+    fn compared(&self) -> Vec<u32> {
+        let theirs = self.theirs.iter().filter(|_| self.push);
+        let shards: BTreeSet<u32> = self.owned.iter().chain(theirs).copied().collect();
+        shards.into_iter().collect()
     }
 
     fn expected(&self, shard: u32, own: Digest) -> Digest {

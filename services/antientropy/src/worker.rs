@@ -245,13 +245,13 @@ impl Worker {
             .owned_by(self.peer.name())
             .into_iter()
             .collect();
-        self.remembered.keep_only(&owned);
         let mut session = Session {
             peer: &self.peer,
             local,
             remote,
             owned,
             theirs,
+            last: shard::global_shard(view.num_shards()),
             push,
             dry_run,
             shared: &self.shared,

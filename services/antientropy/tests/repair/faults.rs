@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proto::v1;
 use stemedb_antientropy::metrics;
 
-use crate::cluster::{ASKED_ONLY, BRISK, Cluster, until};
+use crate::cluster::{ASKED_ONLY, BRISK, Cluster, Plan, until};
 use crate::store::{id_of, record};
 
 fn all_but(shard: u32) -> BTreeSet<u32> {
@@ -155,4 +155,26 @@ async fn a_peer_that_counts_as_absent_is_reported_as_such() {
     let state = one.store.state();
     let mut proofs = state.reports.iter().flat_map(|(_, report)| &report.proofs);
     assert!(proofs.all(|proof| proof.peer_counts_as_absent));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_counts_as_absent_is_proved_every_shard_there_is() {
+    let three = Plan { nodes: 3, ..BRISK };
+    let cluster = Cluster::start(three, |stores| stores[0].state().counts_as_absent = true).await;
+    let node = &cluster.nodes[0];
+    let owned = cluster.owned(0);
+    let every: BTreeSet<u32> = (0..=three.num_shards).collect();
+    assert!(owned.len() < every.len(), "with three nodes and two copies");
+    for peer in ["node2", "node3"] {
+        until("proofs of every shard", || node.proved(peer) == every).await;
+    }
+    // What it is told that it owns does not change with that.
+    let state = node.store.state();
+    let (_, report) = state.reports.last().unwrap();
+    let told: u32 = report
+        .owned
+        .iter()
+        .map(|run| run.last - run.first + 1)
+        .sum();
+    assert_eq!(told as usize, owned.len());
 }
