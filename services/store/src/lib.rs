@@ -41,14 +41,14 @@ pub use config::Config;
 pub use error::Error;
 
 use completeness::Completeness;
-use database::{Database, Readers};
+use database::{Database, Identity, Readers};
 use grpc::{Membership, Parts, StoreService};
 use holdings::Holdings;
 use query::Queries;
 use space::Space;
 use trees::Trees;
 use walk::Walks;
-use writer::WriterTask;
+use writer::{Writer, WriterTask};
 
 /// Calls in hand get five seconds to end (sidecar); then the writer commits what it has.
 const GRACE: Duration = Duration::from_secs(8);
@@ -121,22 +121,14 @@ pub async fn assemble(
         identity,
         files,
     } = Database::open(config).await?;
-    let num_shards = identity.num_shards;
     let opened = |source| Error::Open {
         path: config.data_dir.clone(),
         source,
     };
-    let trees = Arc::new(
-        Trees::open(readers.repair.clone(), num_shards)
-            .await
-            .map_err(opened)?,
-    );
-    let completeness = Arc::new(Completeness::new(identity.counts_as_absent, num_shards));
-    let space = Arc::new(Space::new(
-        files.directory().to_path_buf(),
-        config.min_free_bytes,
-    ));
-    let membership = Membership::new(identity.cluster_id);
+    let trees = Trees::open(readers.repair.clone(), identity.num_shards);
+    let trees = Arc::new(trees.await.map_err(opened)?);
+    let directory = files.directory().to_path_buf();
+    let space = Arc::new(Space::new(directory, config.min_free_bytes));
     let (task, writer) = WriterTask::new(writer, Arc::clone(&trees), Arc::clone(&space));
     let holdings = Holdings::new(files, Arc::clone(&trees));
     tracing::info!(
@@ -151,31 +143,57 @@ pub async fn assemble(
         Arc::clone(&trees),
         shutdown.clone(),
     );
-    let service = StoreService::new(Parts {
-        store_id: identity.store_id,
+    tasks.spawn("writer", task.run());
+    tasks.spawn("checkpointer", copier);
+    tasks.spawn_infallible("holdings", holdings.clone().measure(shutdown.clone()));
+    let parts = parts(identity, writer, &readers, trees, space, holdings);
+    serve(parts, listeners, tasks, shutdown).await;
+    Ok(readers)
+}
+
+fn parts(
+    identity: Identity,
+    writer: Writer,
+    readers: &Readers,
+    trees: Arc<Trees>,
+    space: Arc<Space>,
+    holdings: Holdings,
+) -> Parts {
+    let Identity {
+        store_id,
+        cluster_id,
         num_shards,
-        membership: membership.clone(),
+        counts_as_absent,
+    } = identity;
+    let completeness = Arc::new(Completeness::new(counts_as_absent, num_shards));
+    let questions = readers.questions.clone();
+    let shared = || (Arc::clone(&trees), Arc::clone(&completeness));
+    let (of_queries, of_walks) = (shared(), shared());
+    Parts {
+        store_id,
+        num_shards,
+        membership: Membership::new(cluster_id),
         writer,
-        queries: Queries::new(
-            readers.questions.clone(),
-            Arc::clone(&trees),
-            Arc::clone(&completeness),
-            num_shards,
-        ),
+        queries: Queries::new(questions.clone(), of_queries.0, of_queries.1, num_shards),
         walks: Walks::new(
             readers.repair.clone(),
-            Arc::clone(&trees),
-            Arc::clone(&completeness),
-            identity.store_id,
+            of_walks.0,
+            of_walks.1,
+            store_id,
             num_shards,
         ),
-        readers: readers.questions.clone(),
+        readers: questions,
         trees,
         completeness,
         space,
-        holdings: holdings.clone(),
-    });
-    let (readiness, health) = sidecar::health::readiness().await;
+        holdings,
+    }
+}
+
+/// Opens the doors: peers must name the cluster, the node's own services may, and only they have `StoreControl`.
+async fn serve(parts: Parts, listeners: Listeners, tasks: &mut Tasks, shutdown: Shutdown) {
+    let membership = parts.membership.clone();
+    let service = StoreService::new(parts);
     let door = |must_say| {
         let membership = membership.clone();
         let store = StoreServer::new(service.clone())
@@ -183,21 +201,16 @@ pub async fn assemble(
             .max_encoding_message_size(proto::MESSAGE_MAX);
         InterceptedService::new(store, move |request| membership.admit(request, must_say))
     };
+    let (readiness, health) = sidecar::health::readiness().await;
     let for_peers = Routes::new(door(true));
     let for_own = Routes::new(health)
         .add_service(door(false))
         .add_service(StoreControlServer::new(service.clone()));
-    tasks.spawn("writer", task.run());
-    tasks.spawn("checkpointer", copier);
-    tasks.spawn_infallible("holdings", holdings.measure(shutdown.clone()));
+    let Listeners { peers, local } = listeners;
     tasks.spawn(
-        "peers' gRPC",
-        sidecar::grpc::serve(for_peers, listeners.peers, shutdown.clone()),
+        "gRPC of peers",
+        sidecar::grpc::serve(for_peers, peers, shutdown.clone()),
     );
-    tasks.spawn(
-        "local gRPC",
-        sidecar::grpc::serve(for_own, listeners.local, shutdown),
-    );
+    tasks.spawn("local gRPC", sidecar::grpc::serve(for_own, local, shutdown));
     readiness.set(true).await;
-    Ok(readers)
 }

@@ -130,14 +130,6 @@ async fn messages_that_mean_nothing_are_refused() {
     append(&node, &claims(0..5)).await;
     let mut store = node.store();
     let short = Bytes::from_static(b"short");
-    let salt = Bytes::from_static(&[1; 16]);
-    let tree_node = |shard, depth, prefix: &'static [u8]| v1::TreeNode {
-        shard,
-        depth,
-        prefix: Bytes::from_static(prefix),
-    };
-    let fetch_node = |node, short_ids: Bytes| v1::FetchNode { node, short_ids };
-
     let record = pushed(claim(9).canonical());
     let push = |records| v1::AppendRequest {
         records,
@@ -193,6 +185,23 @@ async fn messages_that_mean_nothing_are_refused() {
             })
             .await,
     );
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn places_that_do_not_exist_are_refused() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    append(&node, &claims(0..5)).await;
+    let mut store = node.store();
+    let short = Bytes::from_static(b"short");
+    let salt = Bytes::from_static(&[1; 16]);
+    let tree_node = |shard, depth, prefix: &'static [u8]| v1::TreeNode {
+        shard,
+        depth,
+        prefix: Bytes::from_static(prefix),
+    };
+    let fetch_node = |node, short_ids: Bytes| v1::FetchNode { node, short_ids };
 
     let descend = |nodes, salt| v1::DescendRequest { nodes, salt };
     invalid(
