@@ -178,8 +178,23 @@ impl<W: Work> Client for HttpClient<W> {
         if self.work.good(status, &body) {
             return Ok(());
         }
-        let text = String::from_utf8_lossy(&body);
-        let text: String = text.chars().take(REASON_CHARACTERS).collect();
-        Err(format!("{status} {text}"))
+        Err(format!("{status} {}", reason(&body)))
     }
+}
+
+/// The code of a problem; of any other reply its beginning.
+fn reason(body: &[u8]) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let code = problem
+        .as_ref()
+        .and_then(|problem| problem["code"].as_str());
+    code.map_or_else(
+        || {
+            String::from_utf8_lossy(body)
+                .chars()
+                .take(REASON_CHARACTERS)
+                .collect()
+        },
+        str::to_owned,
+    )
 }

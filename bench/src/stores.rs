@@ -23,15 +23,17 @@ const STORE: u16 = 1;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Says which cluster a call is meant for.
+/// Says which cluster a call is meant for, once that is known.
 #[derive(Debug, Clone)]
-pub struct OfCluster(MetadataValue<Ascii>);
+pub struct OfCluster(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for OfCluster {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request
-            .metadata_mut()
-            .insert(proto::CLUSTER_ID_HEADER, self.0.clone());
+        if let Some(cluster_id) = &self.0 {
+            request
+                .metadata_mut()
+                .insert(proto::CLUSTER_ID_HEADER, cluster_id.clone());
+        }
         Ok(request)
     }
 }
@@ -55,13 +57,13 @@ impl Stores {
         let mut by_node = Vec::new();
         let mut num_shards = 0;
         for node in &cluster.nodes {
-            let mut first = store(node, "")?;
+            let mut first = store(node, None)?;
             let said = first.describe(v1::DescribeRequest {}).await;
             let said = said
                 .map_err(|status| format!("{}: {status}", node.name))?
                 .into_inner();
             num_shards = said.num_shards;
-            by_node.push((node.name.clone(), store(node, &said.cluster_id)?));
+            by_node.push((node.name.clone(), store(node, Some(&said.cluster_id))?));
         }
         let names = by_node.iter().map(|(name, _)| name.clone());
         let placement = Arc::new(Placement::new(names, num_shards, 2));
@@ -102,6 +104,34 @@ impl Stores {
         Ok(reply.map_err(|status| status.to_string())?.into_inner())
     }
 
+    /// Makes records durable at one store and nowhere else: a write whose other pushes were all lost.
+    ///
+    /// # Errors
+    /// When the store does not take them.
+    pub async fn append(&self, place: usize, canonical: &[Bytes]) -> Result<(), String> {
+        for part in canonical.chunks(proto::APPEND_RECORDS_MAX) {
+            let record = |canonical: &Bytes| v1::AppendRecord {
+                canonical: canonical.clone(),
+                ..v1::AppendRecord::default()
+            };
+            let request = v1::AppendRequest {
+                records: part.iter().map(record).collect(),
+                traces: Vec::new(),
+                arrival: v1::Arrival::Push.into(),
+            };
+            let reply = self.at(place).append(request).await;
+            let outcomes = reply
+                .map_err(|status| status.to_string())?
+                .into_inner()
+                .outcomes;
+            let stored = v1::AppendStatus::Stored;
+            if let Some(odd) = outcomes.iter().find(|outcome| outcome.status() != stored) {
+                return Err(format!("a record was not stored: {odd:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// How many of the ids a store holds.
     ///
     /// # Errors
@@ -128,7 +158,7 @@ impl Stores {
     }
 }
 
-fn store(node: &Node, cluster_id: &str) -> Result<Store, String> {
+fn store(node: &Node, cluster_id: Option<&str>) -> Result<Store, String> {
     let rpc = node.rpc();
     let port = rpc
         .rsplit_once(':')
@@ -138,9 +168,8 @@ fn store(node: &Node, cluster_id: &str) -> Result<Store, String> {
     let addr = format!("http://127.0.0.1:{}", base + e2e::ports::LOOPBACK + STORE);
     let endpoint = Endpoint::from_shared(addr).map_err(|error| error.to_string())?;
     let channel = endpoint.tcp_nodelay(true).timeout(TIMEOUT).connect_lazy();
-    let cluster_id = cluster_id
-        .parse()
-        .map_err(|_| "a cluster id is not ASCII".to_owned())?;
+    let cluster_id = cluster_id.map(str::parse).transpose();
+    let cluster_id = cluster_id.map_err(|_| "a cluster id is not ASCII".to_owned())?;
     let client = StoreClient::with_interceptor(channel, OfCluster(cluster_id));
     Ok(client.max_decoding_message_size(proto::MESSAGE_MAX))
 }

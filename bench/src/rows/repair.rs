@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use assertion::RecordId;
 use bytes::Bytes;
 use e2e::cluster::{Cluster, REPAIR};
+use e2e::node::Node;
 use e2e::scrape::Scrape;
 use merkle::Digest;
 use prost::Message as _;
@@ -13,17 +14,17 @@ use proto::v1;
 use rustix::process::Signal;
 
 use crate::figures::{digits, each, median, ms};
-use crate::lab::{self, Lab, NODES, gateways};
+use crate::lab::{Lab, NODES};
 use crate::rows::Finding;
-use crate::rows::writes::serving;
 use crate::say;
 use crate::stores::Stores;
 use crate::wire;
 
-/// The node that misses something.
-const AWAY: usize = NODES - 1;
+/// Places of the node that lacks records, and of the one that has them: rows 7 and 8.
+const LACKS: usize = 2;
+const HAS: usize = 0;
 
-/// Records that it misses: rows 5 and 8.
+/// Records that are missing: rows 5 and 8.
 const HEALED: usize = 10_000;
 const MOVED: usize = 1_000;
 
@@ -141,84 +142,120 @@ pub(super) async fn equal(lab: &mut Lab) -> Result<Finding, String> {
 
 /// What a repair of known size took.
 struct Repair {
+    /// From when it could begin until all records were home.
     took: Duration,
     counted: Counted,
-    /// On the ports between nodes, both directions.
+    /// On the port of the store that had them, both directions.
     wire: Result<u64, String>,
     /// Canonical bytes that were missing.
     missing: usize,
 }
 
-/// Makes a node miss exactly so many records, and lets only its own repair bring them: all other repair is stopped meanwhile.
+/// Claims that are on one of their owners only, and where they are missing.
+struct Lost {
+    ids: Vec<RecordId>,
+    bytes: usize,
+}
+
+/// Stops all repair, gives so many claims of the two nodes to one of them only, then lets the other one's repair run alone.
 async fn repaired(lab: &Lab, cluster: &Cluster, count: usize) -> Result<Repair, String> {
     let stores = Stores::of(cluster).await?;
     lab.settle(cluster).await?;
-    let before = Counted::at(lab, cluster, AWAY).await?;
-    let signal = |signal| {
-        cluster
-            .nodes
-            .iter()
-            .for_each(|node| node.signal_one("antientropy", signal))
-    };
-    signal(Signal::STOP);
-    let done = without_others(lab, cluster, &stores, count).await;
-    signal(Signal::CONT);
-    let (took, wire, missing) = done?;
-    let counted = Counted::at(lab, cluster, AWAY).await?.since(before);
+    let before = Counted::at(lab, cluster, LACKS).await?;
+    signal(cluster, Signal::STOP);
+    let done = alone(lab, cluster, &stores, count, before).await;
+    signal(cluster, Signal::CONT);
+    let repair = done?;
     lab.settle(cluster).await?;
+    Ok(repair)
+}
+
+fn signal(cluster: &Cluster, signal: Signal) {
+    let repair = |node: &Node| node.signal_one("antientropy", signal);
+    cluster.nodes.iter().for_each(repair);
+}
+
+async fn alone(
+    lab: &Lab,
+    cluster: &Cluster,
+    stores: &Stores,
+    count: usize,
+    before: Counted,
+) -> Result<Repair, String> {
+    let lost = lose(lab, stores, count, |_, owners| {
+        (owners == [HAS, LACKS]).then_some(HAS)
+    })
+    .await?;
+    let ports = &rpc_ports(cluster)[HAS..=HAS];
+    let wire = wire::bytes(ports);
+    cluster.nodes[LACKS].signal_one("antientropy", Signal::CONT);
+    let began = Instant::now();
+    home(stores, LACKS, &lost[LACKS].ids, began).await?;
+    let took = began.elapsed();
+    // The session that brought them has ended when both peers had one and the bytes are counted.
+    let counted = loop {
+        let counted = Counted::at(lab, cluster, LACKS).await?.since(before);
+        if counted.sessions >= 2.0 && counted.bytes >= lost[LACKS].bytes as f64 {
+            break counted;
+        }
+        if began.elapsed() > REPAIR {
+            return Err(format!("the session does not end: {counted:?}"));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let wire = wire.and_then(|before| Ok(wire::bytes(ports)?.saturating_sub(before)));
     Ok(Repair {
         took,
         counted,
         wire,
-        missing,
+        missing: lost[LACKS].bytes,
     })
 }
 
-async fn without_others(
+/// Gives claims to one of their owners only, until so many are missing somewhere. `choose` says which, none: not this one.
+/// What is missing, by node.
+async fn lose(
     lab: &Lab,
-    cluster: &Cluster,
     stores: &Stores,
     count: usize,
-) -> Result<(Duration, Result<u64, String>, usize), String> {
-    let away = &cluster.nodes[AWAY];
-    away.kill_one("store");
-    let (ids, missing) = write_for(lab, cluster, stores, count).await?;
-    away.start_one("store");
-    serving(stores, AWAY).await?;
-    // Its sessions are with the others' stores, so these ports carry them and nothing else but pings.
-    let ports = &rpc_ports(cluster)[..AWAY];
-    let wire = wire::bytes(ports);
-    away.signal_one("antientropy", Signal::CONT);
-    let began = Instant::now();
-    home(stores, &ids, began).await?;
-    let took = began.elapsed();
-    let wire = wire.and_then(|before| Ok(wire::bytes(ports)?.saturating_sub(before)));
-    Ok((took, wire, missing))
-}
-
-/// Writes claims through the other gateways until so many belong to the node that is away; those, and their bytes.
-async fn write_for(
-    lab: &Lab,
-    cluster: &Cluster,
-    stores: &Stores,
-    count: usize,
-) -> Result<(Vec<RecordId>, usize), String> {
-    let (mut lines, mut ids, mut bytes) = (Vec::new(), Vec::new(), 0);
-    while ids.len() < count {
-        let claim = lab.claims.fresh_claim()?;
-        if stores.owners(claim.record.subject()).contains(&AWAY) {
-            ids.push(claim.record.id());
-            bytes += claim.record.canonical().len();
-            lines.push(claim.line);
+    choose: impl Fn(usize, &[usize]) -> Option<usize>,
+) -> Result<[Lost; NODES], String> {
+    let mut kept: [Vec<Bytes>; NODES] = Default::default();
+    let mut lost = [const {
+        Lost {
+            ids: Vec::new(),
+            bytes: 0,
+        }
+    }; NODES];
+    let mut number = 0;
+    while number < count {
+        let record = lab.claims.fresh_claim()?.record;
+        let owners = stores.owners(record.subject());
+        let Some(keeps) = choose(number, &owners) else {
+            continue;
+        };
+        number += 1;
+        kept[keeps].push(Bytes::copy_from_slice(record.canonical()));
+        for lacks in owners.into_iter().filter(|owner| *owner != keeps) {
+            lost[lacks].ids.push(record.id());
+            lost[lacks].bytes += record.canonical().len();
         }
     }
-    lab::import_through(&gateways(cluster)[..AWAY], &lines).await?;
-    Ok((ids, bytes))
+    for (place, records) in kept.iter().enumerate() {
+        stores.append(place, records).await?;
+    }
+    Ok(lost)
 }
 
-async fn home(stores: &Stores, ids: &[RecordId], began: Instant) -> Result<(), String> {
+/// Waits until a store holds all of them.
+async fn home(
+    stores: &Stores,
+    place: usize,
+    ids: &[RecordId],
+    began: Instant,
+) -> Result<(), String> {
     loop {
-        let held = stores.held(AWAY, ids).await.unwrap_or(0);
+        let held = stores.held(place, ids).await.unwrap_or(0);
         if held == ids.len() {
             return Ok(());
         }
@@ -233,7 +270,8 @@ async fn home(stores: &Stores, ids: &[RecordId], began: Instant) -> Result<(), S
     }
 }
 
-/// Row 7: one record is missing. Round trips beyond the one that every session needs are those of the repair.
+/// Row 7: one record is missing at one of its owners. Round trips beyond the one that every session needs are those of the
+/// repair; the bytes are all that went over the port of the store that has it until the session has ended.
 pub(super) async fn one(lab: &mut Lab) -> Result<Finding, String> {
     let cluster = lab.loaded().await?;
     let (mut trips, mut bytes, mut times) = (Vec::new(), Vec::new(), Vec::new());
@@ -252,16 +290,18 @@ pub(super) async fn one(lab: &mut Lab) -> Result<Finding, String> {
             digits(ms(repair.took))
         ));
     }
-    let held: u64 = Stores::of(&cluster).await?.describe(AWAY).await?.records;
-    let (trip, byte, time) = (
-        median(trips.iter().copied()),
-        median(bytes.iter().copied()),
-        median(times.iter().copied()),
-    );
-    notes.push(format!("1 of {} at that node", digits(held as f64)));
+    let held = Stores::of(&cluster).await?.describe(LACKS).await?.records;
+    let trip = median(trips.iter().copied());
+    let byte = median(bytes.iter().copied());
+    let time = median(times.iter().copied());
+    notes.push(format!(
+        "1 of {} at that node; {} ms are all sessions meanwhile",
+        digits(held as f64),
+        digits(time)
+    ));
     Ok(Finding {
         measured: format!(
-            "{} round trips, {} B with headers and pings, {} ms of sessions",
+            "{} round trips, {} B with HTTP/2, headers and pings, {} ms",
             digits(trip),
             digits(byte),
             digits(time)
@@ -279,32 +319,35 @@ pub(super) async fn one(lab: &mut Lab) -> Result<Finding, String> {
     })
 }
 
-/// Row 8: a thousand records are missing; all bytes on the wire against the canonical bytes of the missing ones.
+/// Row 8: a thousand records are missing at one of their owners; all bytes over the port of the store that has them against
+/// the canonical bytes of those records.
 pub(super) async fn moved(lab: &mut Lab) -> Result<Finding, String> {
     let cluster = lab.loaded().await?;
     let (mut shares, mut times, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..lab.runs {
         let repair = repaired(lab, &cluster, MOVED).await?;
         times.push(repair.took.as_secs_f64());
+        say(&format!(
+            "  {:?}, {} bytes missing",
+            repair.counted, repair.missing
+        ));
         match repair.wire {
             Ok(wire) => shares.push(wire as f64 / repair.missing as f64),
             Err(why) => notes.push(why),
         }
         if repair.counted.bytes > repair.missing as f64 {
-            notes.push(format!(
-                "{} record bytes moved for {}",
-                repair.counted.bytes, repair.missing
-            ));
+            let moved = repair.counted.bytes;
+            notes.push(format!("{moved} record bytes moved for {}", repair.missing));
         }
     }
     let share = median(shares.iter().copied());
     Ok(Finding {
-        measured: format!(
-            "{} (with HTTP/2, headers and pings), home after {} s",
-            digits(share),
+        measured: format!("{} with HTTP/2, headers and pings", digits(share)),
+        runs: format!(
+            "{}; home after {} s",
+            each(shares.iter().copied()),
             each(times)
         ),
-        runs: each(shares.iter().copied()),
         beside: String::new(),
         ratio: None,
         holds: (!shares.is_empty()).then_some(share <= 1.10),
@@ -312,19 +355,22 @@ pub(super) async fn moved(lab: &mut Lab) -> Result<Finding, String> {
     })
 }
 
-/// Row 5: one store is killed, and claims are written until it misses 10,000; time from when it serves again until it has
-/// them all.
+/// Row 5: all repair is stopped, 10,000 claims are given to one of their owners only, in turn, and repair goes on: time until
+/// every owner has all of them. No gateway knows that a push was lost, so nobody asks for the repair.
 pub(super) async fn heal(lab: &mut Lab) -> Result<Finding, String> {
     let cluster = lab.loaded().await?;
     let stores = Stores::of(&cluster).await?;
     let mut times = Vec::new();
     for _ in 0..lab.runs {
         lab.settle(&cluster).await?;
-        cluster.nodes[AWAY].kill_one("store");
-        let (ids, _) = write_for(lab, &cluster, &stores, HEALED).await?;
-        cluster.nodes[AWAY].start_one("store");
-        let began = serving(&stores, AWAY).await?;
-        home(&stores, &ids, began).await?;
+        signal(&cluster, Signal::STOP);
+        let keeps = |number: usize, owners: &[usize]| owners.get(number % owners.len()).copied();
+        let lost = lose(lab, &stores, HEALED, keeps).await;
+        signal(&cluster, Signal::CONT);
+        let began = Instant::now();
+        for (place, lost) in lost?.iter().enumerate() {
+            home(&stores, place, &lost.ids, began).await?;
+        }
         times.push(began.elapsed().as_secs_f64());
         say(&format!("  {} s", digits(began.elapsed().as_secs_f64())));
     }

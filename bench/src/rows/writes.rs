@@ -328,7 +328,7 @@ async fn handed_over(lab: &Lab, cluster: &Cluster, stores: &Stores) -> Result<Du
 }
 
 /// Waits until a store serves; the moment.
-pub(super) async fn serving(stores: &Stores, place: usize) -> Result<Instant, String> {
+async fn serving(stores: &Stores, place: usize) -> Result<Instant, String> {
     let began = Instant::now();
     loop {
         match stores.describe(place).await {
