@@ -1,7 +1,7 @@
 //! The clients' door: HTTP in, gRPC to the stores out.
 //!
 //! A write ([`api::assert`], [`api::batch`]) is checked here, once, and goes to every owner of its shard at once. What
-//! becomes of it is decided by a value without clock or socket ([`write`]), driven by [`writer`], and carried by one
+//! becomes of it is decided by a value without clock or socket ([`mod@write`]), driven by [`writer`], and carried by one
 //! [`lane`] for each store, where the writes of all requests share calls. A read ([`read`]) goes to one owner that can
 //! prove that it has everything, or to all live nodes together.
 //!

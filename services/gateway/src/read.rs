@@ -1,6 +1,7 @@
 //! Answers questions: one complete owner when there is one, else all live nodes together.
 
 mod owner;
+mod pages;
 pub mod question;
 mod union;
 

@@ -1,8 +1,8 @@
 //! What becomes of one record: whom to send it to, when it counts as stored, when to stop waiting.
 //!
 //! A [`Write`] is a value: it is told what happened and asked what to do next. It never sees a clock or a socket; the
-//! task that drives it ([`crate::writer`]) has both. Its promise is in one line of [`Write::verdict`]: *stored* only when
-//! enough distinct nodes said that the record is on their disk (protocol, section 4).
+//! task that drives it ([`crate::writer`]) has both. Its promise: [`Verdict::Stored`] only when enough distinct nodes said
+//! that the record is on their disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -25,7 +25,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Takes the next part. What [`Lines::next`] still gives of the one before must have been taken.
+    /// Takes the next part. What [`Lines::next_line`] still gives of the one before must have been taken.
     pub fn push(&mut self, part: Bytes) {
         self.part = part;
     }

@@ -9,7 +9,7 @@ use proto::v1;
 use serde_json::value::RawValue;
 use tonic::Status;
 
-use super::union::page_json;
+use super::pages::page_json;
 use super::{Answer, CALL_MAX, HEDGE, Question, Reader, refusal};
 use crate::caller::Caller;
 use crate::problem::Problem;

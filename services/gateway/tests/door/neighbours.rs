@@ -18,20 +18,20 @@ use tonic::{Request, Response, Status};
 
 /// A membership service with a view that a test changes.
 #[derive(Debug, Clone)]
-pub struct FakeMembership {
+pub(crate) struct FakeMembership {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// What it publishes.
-    pub view: watch::Sender<v1::View>,
+    pub(crate) view: watch::Sender<v1::View>,
 }
 
 /// An antientropy service that notes what it is told.
 #[derive(Debug, Clone)]
-pub struct FakeAntientropy {
+pub(crate) struct FakeAntientropy {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Peers of nudges.
-    pub nudged: Arc<Mutex<Vec<String>>>,
+    pub(crate) nudged: Arc<Mutex<Vec<String>>>,
 }
 
 async fn serve(routes: impl FnOnce(Routes) -> Routes) -> SocketAddr {
@@ -50,7 +50,7 @@ async fn serve_at(listener: TcpListener, routes: impl FnOnce(Routes) -> Routes) 
 
 impl FakeMembership {
     /// Starts one that publishes this view.
-    pub async fn start(view: v1::View) -> FakeMembership {
+    pub(crate) async fn start(view: v1::View) -> FakeMembership {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let membership = FakeMembership {
             address: listener.local_addr().unwrap(),
@@ -105,7 +105,7 @@ impl Membership for FakeMembership {
 
 impl FakeAntientropy {
     /// Starts one.
-    pub async fn start() -> FakeAntientropy {
+    pub(crate) async fn start() -> FakeAntientropy {
         let nudged = Arc::<Mutex<Vec<String>>>::default();
         let service = FakeAntientropy {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),

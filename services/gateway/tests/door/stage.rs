@@ -24,61 +24,61 @@ use crate::store::{FakeStore, NUM_SHARDS};
 const EVENTUALLY: Duration = Duration::from_secs(20);
 
 /// Nothing is silent for so long in a test that does not want it.
-pub const PATIENT: Patience = Patience {
+pub(crate) const PATIENT: Patience = Patience {
     hedge: Duration::from_secs(30),
     write: Duration::from_secs(60),
     maybe_stored: Duration::from_secs(60),
 };
 
 /// For tests of silence and deadlines.
-pub const HASTY: Patience = Patience {
+pub(crate) const HASTY: Patience = Patience {
     hedge: Duration::from_millis(150),
     write: Duration::from_millis(1_500),
     maybe_stored: Duration::from_millis(3_000),
 };
 
 /// A gateway of node1, three stores, and its neighbours.
-pub struct Stage {
+pub(crate) struct Stage {
     /// node1 to node3.
-    pub stores: Vec<FakeStore>,
+    pub(crate) stores: Vec<FakeStore>,
     /// What it follows.
-    pub membership: FakeMembership,
+    pub(crate) membership: FakeMembership,
     /// What it nudges.
-    pub antientropy: FakeAntientropy,
+    pub(crate) antientropy: FakeAntientropy,
     /// The public listener.
-    pub api: SocketAddr,
+    pub(crate) api: SocketAddr,
     /// The internal listener.
-    pub bind: SocketAddr,
+    pub(crate) bind: SocketAddr,
     /// Begins its end.
-    pub shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 /// A reply, read to its end.
 #[derive(Debug)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Reply {
     /// The body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// The body as text.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The lines of an NDJSON body.
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         let text = self.text();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -87,7 +87,7 @@ impl Reply {
 
     /// Fails unless it is a problem with this status and code that says what to do.
     #[track_caller]
-    pub fn refused(&self, status: u16, code: &str) -> Value {
+    pub(crate) fn refused(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
         let said = self.json();
         assert_eq!(said["code"], code, "{said}");
@@ -106,12 +106,12 @@ impl Reply {
 
 impl Stage {
     /// A cluster of three that has formed, with nobody in a hurry.
-    pub async fn calm() -> Stage {
+    pub(crate) async fn calm() -> Stage {
         Stage::with(PATIENT, |_| {}).await
     }
 
     /// A cluster of three that has formed; `adjust` changes the gateway's configuration.
-    pub async fn with(patience: Patience, adjust: impl FnOnce(&mut Config)) -> Stage {
+    pub(crate) async fn with(patience: Patience, adjust: impl FnOnce(&mut Config)) -> Stage {
         let stage = Stage::raw(patience, adjust).await;
         stage
             .until("the gateway is ready", async || {
@@ -122,7 +122,7 @@ impl Stage {
     }
 
     /// The same without waiting for readiness.
-    pub async fn raw(patience: Patience, adjust: impl FnOnce(&mut Config)) -> Stage {
+    pub(crate) async fn raw(patience: Patience, adjust: impl FnOnce(&mut Config)) -> Stage {
         let mut stores = Vec::new();
         for node in ["node1", "node2", "node3"] {
             stores.push(FakeStore::start(node).await);
@@ -169,32 +169,32 @@ impl Stage {
     }
 
     /// GET on the public listener.
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.ask(self.api, Method::GET, path, &[], Bytes::new())
             .await
     }
 
     /// GET on the internal listener.
-    pub async fn get_internal(&self, path: &str) -> Reply {
+    pub(crate) async fn get_internal(&self, path: &str) -> Reply {
         self.ask(self.bind, Method::GET, path, &[], Bytes::new())
             .await
     }
 
     /// POST of JSON on the public listener.
-    pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
         let json = [("content-type", "application/json")];
         self.ask(self.api, Method::POST, path, &json, body).await
     }
 
     /// POST of lines.
-    pub async fn post_lines(&self, body: impl Into<Bytes>) -> Reply {
+    pub(crate) async fn post_lines(&self, body: impl Into<Bytes>) -> Reply {
         let ndjson = [("content-type", "application/x-ndjson")];
         self.ask(self.api, Method::POST, "/v1/assert/batch", &ndjson, body)
             .await
     }
 
     /// Any request.
-    pub async fn ask(
+    pub(crate) async fn ask(
         &self,
         address: SocketAddr,
         method: Method,
@@ -223,7 +223,7 @@ impl Stage {
     }
 
     /// Waits for a condition.
-    pub async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
         let deadline = Instant::now() + EVENTUALLY;
         while !condition().await {
             assert!(Instant::now() < deadline, "never: {what}");
@@ -232,7 +232,7 @@ impl Stage {
     }
 
     /// The owners of a record and the third node.
-    pub fn places(&self, record: &Record) -> (&FakeStore, &FakeStore, &FakeStore) {
+    pub(crate) fn places(&self, record: &Record) -> (&FakeStore, &FakeStore, &FakeStore) {
         let names = self.stores.iter().map(|store| store.node.clone());
         let placement = shard::Placement::new(names, NUM_SHARDS, 2);
         let owners = placement.owners(shard::shard_of(record.subject(), NUM_SHARDS));
@@ -245,7 +245,7 @@ impl Stage {
     }
 
     /// Changes the view.
-    pub fn change_view(&self, change: impl FnOnce(&mut v1::View)) {
+    pub(crate) fn change_view(&self, change: impl FnOnce(&mut v1::View)) {
         self.membership.view.send_modify(|view| {
             view.version += 1;
             change(view);
@@ -282,13 +282,13 @@ fn view(stores: &[FakeStore]) -> v1::View {
 }
 
 /// Water boils, as this source has it.
-pub fn claim(value: f64, source: &str) -> String {
+pub(crate) fn claim(value: f64, source: &str) -> String {
     format!(
         r#"{{"subject":"cas:7732-18-5","predicate":"boiling_point_k","object":{{"type":"number","value":{value}}},"source":{{"uri":"{source}","class":"expert"}},"asserted_at":1388534400000}}"#
     )
 }
 
 /// The claim as a record.
-pub fn record(json: &str) -> Record {
+pub(crate) fn record(json: &str) -> Record {
     Record::from_client_json(json.as_bytes(), 4_000_000_000_000).unwrap()
 }

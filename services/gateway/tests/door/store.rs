@@ -18,11 +18,11 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 /// Shards of every test's cluster.
-pub const NUM_SHARDS: u32 = 16;
+pub(crate) const NUM_SHARDS: u32 = 16;
 
 /// What the store does with calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub(crate) enum Mood {
     /// All of them.
     Well,
     /// Answers nothing at all.
@@ -37,42 +37,42 @@ pub enum Mood {
 
 /// What it holds and says.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     /// What it does with calls.
-    pub mood: Mood,
+    pub(crate) mood: Mood,
     /// Records by id, with their arrival sequence.
-    pub records: BTreeMap<RecordId, (Record, u64)>,
+    pub(crate) records: BTreeMap<RecordId, (Record, u64)>,
     /// It can prove that it has everything.
-    pub complete: bool,
+    pub(crate) complete: bool,
     /// It started empty.
-    pub absent: bool,
+    pub(crate) absent: bool,
     /// Overrides the `result` of a lens.
-    pub result: Option<Bytes>,
+    pub(crate) result: Option<Bytes>,
     /// Calls of `Append`, and records in each.
-    pub appends: Vec<usize>,
+    pub(crate) appends: Vec<usize>,
     /// Metadata of the last call.
-    pub metadata: MetadataMap,
+    pub(crate) metadata: MetadataMap,
     /// Queries answered.
-    pub queries: usize,
+    pub(crate) queries: usize,
     /// Records that arrive only when their sequence is looked at again: ids hidden from lists.
-    pub late: Vec<RecordId>,
+    pub(crate) late: Vec<RecordId>,
     sequence: u64,
 }
 
 /// A store.
 #[derive(Debug, Clone)]
-pub struct FakeStore {
+pub(crate) struct FakeStore {
     /// Its node.
-    pub node: String,
+    pub(crate) node: String,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
     running: Arc<Mutex<Option<Shutdown>>>,
 }
 
 impl FakeStore {
     /// Starts one on a free port.
-    pub async fn start(node: &str) -> FakeStore {
+    pub(crate) async fn start(node: &str) -> FakeStore {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let store = FakeStore {
             node: node.to_owned(),
@@ -112,14 +112,14 @@ impl FakeStore {
     }
 
     /// Ends it as a kill does; what it held is kept.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         if let Some(running) = self.running.lock().unwrap().take() {
             running.trigger();
         }
     }
 
     /// Starts it again at the same place.
-    pub async fn restart(&self) {
+    pub(crate) async fn restart(&self) {
         let listener = loop {
             match TcpListener::bind(self.address).await {
                 Ok(listener) => break listener,
@@ -130,12 +130,12 @@ impl FakeStore {
     }
 
     /// Looks at it, or changes it.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a record there behind the gateway's back.
-    pub fn put(&self, record: &Record) {
+    pub(crate) fn put(&self, record: &Record) {
         let mut state = self.state();
         state.sequence += 1;
         let sequence = state.sequence;
