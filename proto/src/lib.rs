@@ -22,6 +22,10 @@ pub mod v1 {
 /// Metadata key of the caller's cluster id, on every call to a peer's store.
 pub const CLUSTER_ID_HEADER: &str = "stemedb-cluster-id";
 
+/// Metadata key of the name of the node that a call is meant for. Addresses move between nodes: a store of another node
+/// refuses the call, or one disk could count as two copies.
+pub const NODE_HEADER: &str = "stemedb-node";
+
 /// Metadata key of the stable error code beside a gRPC status.
 pub const CODE_HEADER: &str = "stemedb-code";
 

@@ -8,6 +8,8 @@ use sidecar::Settings;
 /// Everything [`crate::run`] needs.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Name of the node.
+    pub node: String,
     /// Directory of the database; made when it is not there.
     pub data_dir: PathBuf,
     /// Free disk below which writes are refused.
@@ -29,6 +31,7 @@ impl From<&Settings> for Config {
         let loopback = settings.loopback();
         let [_, metrics, _, _] = loopback.metrics;
         Config {
+            node: settings.cluster.node_id.clone(),
             data_dir: settings.storage.data_dir.clone(),
             min_free_bytes: settings.storage.min_free_bytes,
             readers: settings.storage.readers,

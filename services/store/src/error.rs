@@ -129,6 +129,14 @@ pub enum CallError {
     /// The caller belongs to another cluster.
     #[error("{0}")]
     WrongCluster(String),
+    /// The caller looks for another node.
+    #[error("this is the store of {node}, the call is meant for {meant}; addresses have moved")]
+    WrongNode {
+        /// Whom the caller looks for.
+        meant: String,
+        /// Whose store this is.
+        node: String,
+    },
     /// The write was not done.
     #[error(transparent)]
     Refused(#[from] Refusal),

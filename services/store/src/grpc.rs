@@ -1,7 +1,7 @@
 //! The two services, and the one place where an error becomes a status.
 
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
@@ -14,6 +14,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status};
 
 use crate::completeness::Completeness;
+use crate::door::Belonging;
 use crate::error::{CallError, Refusal};
 use crate::holdings::Holdings;
 use crate::intake::{Incoming, Intake};
@@ -24,53 +25,8 @@ use crate::trees::Trees;
 use crate::walk::Walks;
 use crate::writer::Writer;
 
-/// Longest cluster id: it travels in metadata and in messages of membership.
+/// Longest cluster id: it travels in metadata and in messages of belonging.
 const CLUSTER_ID_MAX: usize = 128;
-
-/// The cluster that the store belongs to, once it has one.
-#[derive(Debug, Clone, Default)]
-pub struct Membership(Arc<RwLock<Option<Arc<str>>>>);
-
-impl Membership {
-    /// As the database says.
-    pub fn new(cluster_id: Option<String>) -> Membership {
-        Membership(Arc::new(RwLock::new(cluster_id.map(Arc::from))))
-    }
-
-    fn adopted(&self) -> Option<Arc<str>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn adopt(&self, cluster_id: &str) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(cluster_id.into());
-    }
-
-    /// Lets calls of the own cluster in. Peers must say which they belong to, the node's own services may.
-    ///
-    /// # Errors
-    /// FAILED_PRECONDITION with both ids.
-    pub fn admit(&self, request: Request<()>, must_say: bool) -> Result<Request<()>, Status> {
-        let named = request.metadata().get(proto::CLUSTER_ID_HEADER);
-        let named = named.map(|id| id.to_str().unwrap_or("(not a text)"));
-        let adopted = self.adopted();
-        let same = match (named, adopted.as_deref()) {
-            (None, _) => !must_say,
-            (Some(named), Some(adopted)) => named == adopted,
-            (Some(_), None) => false,
-        };
-        if same {
-            return Ok(request);
-        }
-        let named = named.unwrap_or("none");
-        let adopted = adopted.as_deref().unwrap_or("none yet");
-        Err(status(CallError::WrongCluster(format!(
-            "this store belongs to cluster {adopted}, the caller says {named}"
-        ))))
-    }
-}
 
 /// Serves `Store` and `StoreControl`.
 #[derive(Debug, Clone)]
@@ -84,7 +40,7 @@ pub struct Parts {
     /// Shards of the cluster.
     pub num_shards: u32,
     /// Whose store it is.
-    pub membership: Membership,
+    pub belonging: Belonging,
     /// The way to the writer.
     pub writer: Writer,
     /// Lenses and pages.
@@ -141,7 +97,7 @@ impl StoreService {
         let Parts {
             store_id,
             num_shards,
-            membership,
+            belonging,
             writer,
             ..
         } = &*self.0;
@@ -158,7 +114,7 @@ impl StoreService {
                 "this store has {num_shards} shards, cluster {cluster_id} has {named}; the number is fixed for a cluster's life"
             )));
         }
-        match membership.adopted() {
+        match belonging.adopted() {
             Some(adopted) if *adopted != *cluster_id => {
                 return Err(CallError::WrongCluster(format!(
                     "this store belongs to cluster {adopted} and cannot be bound to {cluster_id}; give the node an empty data directory"
@@ -167,7 +123,7 @@ impl StoreService {
             Some(_) => {}
             None => {
                 writer.adopt(cluster_id.clone()).await?;
-                membership.adopt(&cluster_id);
+                belonging.adopt(&cluster_id);
                 tracing::info!(cluster_id, "the store belongs to a cluster now");
             }
         }
@@ -184,7 +140,7 @@ impl StoreService {
         v1::DescribeReply {
             store_id: Bytes::copy_from_slice(&parts.store_id),
             cluster_id: parts
-                .membership
+                .belonging
                 .adopted()
                 .map(|id| id.to_string())
                 .unwrap_or_default(),
@@ -327,10 +283,11 @@ impl StoreControl for StoreService {
 }
 
 /// What a caller sees of an error: the gRPC code, the text, and a code for programs in `stemedb-code`.
-fn status(error: CallError) -> Status {
+pub(crate) fn status(error: CallError) -> Status {
     let (code, name) = match &error {
         CallError::Wire(_) => (Code::InvalidArgument, "invalid_request"),
         CallError::WrongCluster(_) => (Code::FailedPrecondition, "wrong_cluster"),
+        CallError::WrongNode { .. } => (Code::FailedPrecondition, "wrong_node"),
         CallError::Refused(Refusal::DiskFull { .. }) => (Code::ResourceExhausted, "disk_full"),
         CallError::Refused(Refusal::Overloaded) | CallError::Overloaded => {
             (Code::ResourceExhausted, "overloaded")

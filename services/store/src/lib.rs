@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod completeness;
 pub mod config;
 pub mod database;
+pub mod door;
 pub mod error;
 pub mod grpc;
 pub mod held;
@@ -42,7 +43,8 @@ pub use error::Error;
 
 use completeness::Completeness;
 use database::{Database, Identity, Readers};
-use grpc::{Membership, Parts, StoreService};
+use door::{Belonging, Door};
+use grpc::{Parts, StoreService};
 use holdings::Holdings;
 use query::Queries;
 use space::Space;
@@ -146,12 +148,16 @@ pub async fn assemble(
     tasks.spawn("writer", task.run());
     tasks.spawn("checkpointer", copier);
     tasks.spawn_infallible("holdings", holdings.clone().measure(shutdown.clone()));
-    let parts = parts(identity, writer, &readers, trees, space, holdings);
+    let belonging = Belonging::new(&config.node, identity.cluster_id.clone());
+    let parts = parts(
+        belonging, identity, writer, &readers, trees, space, holdings,
+    );
     serve(parts, listeners, tasks, shutdown).await;
     Ok(readers)
 }
 
 fn parts(
+    belonging: Belonging,
     identity: Identity,
     writer: Writer,
     readers: &Readers,
@@ -161,9 +167,9 @@ fn parts(
 ) -> Parts {
     let Identity {
         store_id,
-        cluster_id,
         num_shards,
         counts_as_absent,
+        ..
     } = identity;
     let completeness = Arc::new(Completeness::new(counts_as_absent, num_shards));
     let questions = readers.questions.clone();
@@ -172,7 +178,7 @@ fn parts(
     Parts {
         store_id,
         num_shards,
-        membership: Membership::new(cluster_id),
+        belonging,
         writer,
         queries: Queries::new(questions.clone(), of_queries.0, of_queries.1, num_shards),
         walks: Walks::new(
@@ -192,19 +198,19 @@ fn parts(
 
 /// Opens the doors: peers must name the cluster, the node's own services may, and only they have `StoreControl`.
 async fn serve(parts: Parts, listeners: Listeners, tasks: &mut Tasks, shutdown: Shutdown) {
-    let membership = parts.membership.clone();
+    let belonging = parts.belonging.clone();
     let service = StoreService::new(parts);
-    let door = |must_say| {
-        let membership = membership.clone();
+    let store = |door| {
+        let belonging = belonging.clone();
         let store = StoreServer::new(service.clone())
             .max_decoding_message_size(proto::MESSAGE_MAX)
             .max_encoding_message_size(proto::MESSAGE_MAX);
-        InterceptedService::new(store, move |request| membership.admit(request, must_say))
+        InterceptedService::new(store, move |request| belonging.admit(request, door))
     };
     let (readiness, health) = sidecar::health::readiness().await;
-    let for_peers = Routes::new(door(true));
+    let for_peers = Routes::new(store(Door::Peers));
     let for_own = Routes::new(health)
-        .add_service(door(false))
+        .add_service(store(Door::Own))
         .add_service(StoreControlServer::new(service.clone()));
     let Listeners { peers, local } = listeners;
     tasks.spawn(

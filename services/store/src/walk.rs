@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use merkle::{Digest, Id, Path, Salt, ShortId, Tree};
 use proto::convert::{self, WireError};
-use proto::v1;
+use proto::{SHORT_IDS_MAX, TREE_NODES_MAX, v1};
 use sqlx::SqlitePool;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -15,17 +15,8 @@ use crate::error::CallError;
 use crate::held::{self, Batch, Place};
 use crate::trees::Trees;
 
-/// Nodes of one Descend, as the contract says.
-const DESCEND_NODES_MAX: usize = 256;
-
 /// Bytes of the answer to one Descend, about.
 const DESCEND_BYTES: usize = 1024 * 1024;
-
-/// Nodes of one Fetch or Missing.
-const NODES_MAX: usize = 4_096;
-
-/// Short ids of one Fetch or Missing.
-const SHORT_IDS_MAX: usize = 32_768;
 
 /// A chunk of Fetch, as the contract says.
 const CHUNK_RECORDS: usize = 1_000;
@@ -118,8 +109,8 @@ impl Walks {
         request: v1::DescendRequest,
     ) -> Result<v1::DescendReply, CallError> {
         let salt = convert::salt(&request.salt)?;
-        if request.nodes.len() > DESCEND_NODES_MAX {
-            return Err(too_many("nodes", request.nodes.len(), DESCEND_NODES_MAX).into());
+        if request.nodes.len() > TREE_NODES_MAX {
+            return Err(too_many("nodes", request.nodes.len(), TREE_NODES_MAX).into());
         }
         let nodes = request
             .nodes
@@ -262,8 +253,8 @@ impl Walks {
     }
 
     fn sought(&self, nodes: &[v1::FetchNode]) -> Result<Vec<Sought>, WireError> {
-        if nodes.len() > NODES_MAX {
-            return Err(too_many("nodes", nodes.len(), NODES_MAX));
+        if nodes.len() > TREE_NODES_MAX {
+            return Err(too_many("nodes", nodes.len(), TREE_NODES_MAX));
         }
         let short_ids: usize = nodes
             .iter()

@@ -29,6 +29,7 @@ fn incoming(number: usize) -> Incoming {
 async fn open(directory: &Path) -> (WriterTask, Writer, Arc<Trees>, Readers) {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let config = Config {
+        node: "node1".into(),
         data_dir: directory.to_path_buf(),
         min_free_bytes: 0,
         readers: 1,

@@ -102,6 +102,33 @@ async fn peers_name_the_cluster_and_the_store_keeps_to_one() {
 }
 
 #[tokio::test]
+async fn a_call_for_another_node_is_refused_at_both_doors() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    node.control()
+        .adopt_cluster(adopt("one", SHARDS))
+        .await
+        .unwrap();
+    for (name, mut store) in [("own", node.store()), ("peers", node.peer())] {
+        let meant_for = |meant| {
+            let mut request = from_cluster("one", v1::DescribeRequest {});
+            let meant = MetadataValue::from_static(meant);
+            request.metadata_mut().insert(proto::NODE_HEADER, meant);
+            request
+        };
+        store.describe(meant_for("node1")).await.unwrap();
+        let refused = store.describe(meant_for("node2")).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{name}");
+        assert_eq!(
+            refused.metadata().get(proto::CODE_HEADER).unwrap(),
+            "wrong_node"
+        );
+        assert!(refused.message().contains("node1") && refused.message().contains("node2"));
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn what_changes_beliefs_is_not_for_peers() {
     let directory = tempdir().unwrap();
     let node = Node::start(directory.path()).await;

@@ -25,6 +25,7 @@ pub(crate) struct Node {
 pub(crate) fn config(directory: &Path) -> Config {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Config {
+        node: "node1".into(),
         data_dir: directory.to_path_buf(),
         min_free_bytes: 0,
         readers: 2,

@@ -48,15 +48,52 @@ async fn walk(giver: &Node, receiver: &Node) -> Vec<v1::FetchNode> {
     nodes
 }
 
+/// Of these, what a store does not hold.
 async fn missing(node: &Node, nodes: Vec<v1::FetchNode>) -> Vec<v1::FetchNode> {
-    let salt = Bytes::copy_from_slice(&SALT);
-    let asked: Vec<Option<v1::TreeNode>> = nodes.iter().map(|node| node.node.clone()).collect();
-    let request = v1::MissingRequest { nodes, salt };
-    let reply = node.store().missing(request).await.unwrap().into_inner();
-    let answered: Vec<Option<v1::TreeNode>> =
-        reply.nodes.iter().map(|node| node.node.clone()).collect();
-    assert_eq!(answered, asked);
-    reply.nodes
+    let mut lacking = Vec::new();
+    for nodes in nodes.chunks(proto::TREE_NODES_MAX) {
+        let request = v1::MissingRequest {
+            nodes: nodes.to_vec(),
+            salt: Bytes::copy_from_slice(&SALT),
+        };
+        let reply = node.store().missing(request).await.unwrap().into_inner();
+        let places = |nodes: &[v1::FetchNode]| -> Vec<Option<v1::TreeNode>> {
+            nodes.iter().map(|node| node.node.clone()).collect()
+        };
+        assert_eq!(places(&reply.nodes), places(nodes));
+        lacking.extend(reply.nodes);
+    }
+    lacking
+}
+
+/// Carries records from one store to the other, chunk by chunk. Returns how many came.
+async fn carry(giver: &Node, receiver: &Node, wanted: &[v1::FetchNode]) -> usize {
+    let mut fetched = 0;
+    for nodes in wanted.chunks(proto::TREE_NODES_MAX) {
+        let request = v1::FetchRequest {
+            nodes: nodes.to_vec(),
+            salt: Bytes::copy_from_slice(&SALT),
+        };
+        let mut chunks = giver.store().fetch(request).await.unwrap().into_inner();
+        while let Some(chunk) = chunks.message().await.unwrap() {
+            assert!(chunk.records.len() <= 1_000);
+            fetched += chunk.records.len();
+            let records = chunk.records.into_iter().map(|record| v1::AppendRecord {
+                canonical: record.canonical,
+                ..v1::AppendRecord::default()
+            });
+            let request = v1::AppendRequest {
+                records: records.collect(),
+                traces: Vec::new(),
+                arrival: v1::Arrival::Repair.into(),
+            };
+            let reply = receiver.store().append(request).await.unwrap();
+            let outcomes = reply.into_inner().outcomes;
+            let stored = |outcome: &v1::AppendOutcome| outcome.status() == v1::AppendStatus::Stored;
+            assert!(outcomes.iter().all(stored));
+        }
+    }
+    fetched
 }
 
 fn count(nodes: &[v1::FetchNode]) -> usize {
@@ -76,37 +113,9 @@ async fn a_difference_is_found_fetched_and_gone() {
     assert_eq!(count(&wanted), 1_700);
     assert_eq!(count(&missing(&giver, wanted.clone()).await), 0);
 
-    let request = v1::FetchRequest {
-        nodes: wanted,
-        salt: Bytes::copy_from_slice(&SALT),
-    };
-    let mut chunks = giver.store().fetch(request).await.unwrap().into_inner();
-    let mut fetched = 0;
-    while let Some(chunk) = chunks.message().await.unwrap() {
-        assert!(chunk.records.len() <= 1_000);
-        fetched += chunk.records.len();
-        let records = chunk.records.into_iter().map(|record| v1::AppendRecord {
-            canonical: record.canonical,
-            ..v1::AppendRecord::default()
-        });
-        let request = v1::AppendRequest {
-            records: records.collect(),
-            traces: Vec::new(),
-            arrival: v1::Arrival::Repair.into(),
-        };
-        let reply = receiver.store().append(request).await.unwrap().into_inner();
-        assert!(
-            reply
-                .outcomes
-                .iter()
-                .all(|outcome| outcome.status() == v1::AppendStatus::Stored)
-        );
-    }
-    assert_eq!(fetched, 1_700);
-    assert!(
-        walk(&giver, &receiver).await.is_empty()
-            || count(&missing(&receiver, walk(&giver, &receiver).await).await) == 0
-    );
+    assert_eq!(carry(&giver, &receiver, &wanted).await, 1_700);
+    let again = walk(&giver, &receiver).await;
+    assert_eq!(count(&missing(&receiver, again).await), 0);
 
     // The other way, from a store that has no tree in memory.
     receiver.stop().await;
