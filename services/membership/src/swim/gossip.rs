@@ -42,6 +42,11 @@ const RETRANSMIT_MULT: usize = 8;
 const STREAM_TIMEOUT: Duration = Duration::from_secs(1);
 /// An id may move to another address this long after its death. Ids are never used twice; it only must not be zero.
 const RECLAIM: Duration = Duration::from_secs(3);
+/// The dead are kept in the library's list for ever: when it drops one (0.8.5, `reset_nodes`), it moves others without telling
+/// its index, and the shuffle that follows leaves the entry at place 0 as it is about once in as many times as there are
+/// nodes. News of that member then change another one, or panic. A name's next incarnation is a new entry, so the list grows
+/// by one for each restart; some packets go to the dead.
+const DEAD_KEPT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// A join opens, sends and reads: three stream timeouts bound it, this is less.
 const JOIN_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// A changed description is known to all well within this; if not, the next exchange of state brings it.
@@ -167,7 +172,8 @@ fn options(config: &GossipConfig) -> Result<Options, GossipError> {
         .with_suspicion_max_timeout_mult(SUSPICION_MAX_TIMEOUT_MULT)
         .with_retransmit_mult(RETRANSMIT_MULT)
         .with_timeout(STREAM_TIMEOUT)
-        .with_dead_node_reclaim_time(RECLAIM);
+        .with_dead_node_reclaim_time(RECLAIM)
+        .with_gossip_to_the_dead_time(DEAD_KEPT);
     let Some(secret) = &config.secret else {
         return Ok(options);
     };
@@ -307,6 +313,26 @@ mod tests {
         assert_eq!(split_id("a/b/17"), Some(("a/b", 17)));
         assert_eq!(split_id("node1"), None);
         assert_eq!(split_id("node1/x"), None);
+    }
+
+    #[test]
+    fn the_dead_are_never_dropped() {
+        let config = GossipConfig {
+            name: "node1".into(),
+            incarnation: 1,
+            cluster_name: "stemedb".into(),
+            secret: None,
+            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            advertise: IpAddr::from([127, 0, 0, 1]),
+            metadata: Vec::new(),
+            requirements: Requirements {
+                num_shards: 256,
+                cluster_id: None,
+            },
+            book: Vec::new(),
+        };
+        let kept = options(&config).unwrap().gossip_to_the_dead_time();
+        assert!(kept > Duration::from_secs(365 * 24 * 60 * 60), "{kept:?}");
     }
 
     #[test]
