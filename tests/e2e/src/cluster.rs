@@ -73,7 +73,8 @@ impl Cluster {
         urls.join(",")
     }
 
-    /// Waits until every node is ready and sees every node UP.
+    /// Waits until every node is ready, sees every node UP, and finds that every store counts: one that started empty brings
+    /// in whatever the others have until then, also what is none of its business.
     pub async fn formed(&self) {
         let http = Http::new();
         for node in &self.nodes {
@@ -86,7 +87,24 @@ impl Cluster {
                     .ok_or_else(|| format!("{statuses:?}"))
             })
             .await;
+            self.counted(&http, node).await;
         }
+    }
+
+    /// Waits until no store that a node asks is missing or counts as absent.
+    async fn counted(&self, http: &Http, node: &Node) {
+        let url = node.api("/v1/query?subject=e2e:nothing&consistency=all");
+        eventually(
+            &format!("all stores count at {}", node.name),
+            FORMATION,
+            || async {
+                let reply = http.get(&url).await?;
+                let missing = &reply.json()["meta"]["union"]["missing"];
+                let none = missing.as_array().is_some_and(Vec::is_empty);
+                none.then_some(()).ok_or_else(|| reply.text())
+            },
+        )
+        .await;
     }
 
     /// Waits until a node is ready.

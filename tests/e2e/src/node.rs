@@ -113,6 +113,8 @@ impl Node {
                 std::env::vars()
                     .filter(|(key, _)| key == "PATH" || key == "HOME" || key == "TMPDIR"),
             )
+            // Logs are read as text in the message of a failure.
+            .env("NO_COLOR", "1")
             .envs(self.settings.iter().map(|(key, value)| (key, value)));
         *place = Some(Process::start(command, &self.log(service)));
     }

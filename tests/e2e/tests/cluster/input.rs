@@ -72,7 +72,7 @@ fn hostile() -> Vec<(String, &'static str, &'static str)> {
             "confidence",
         ),
         (
-            spoiled("\"subject\"", "\"signatures\":[],\"subject\""),
+            spoiled("\"subject\"", "\"signatures\":[{}],\"subject\""),
             "signatures_not_supported",
             "signatures",
         ),

@@ -1,6 +1,6 @@
 //! One node alone: the same programs, one copy.
 
-use e2e::cluster::Cluster;
+use e2e::cluster::{Cluster, FORMATION};
 use e2e::http::Http;
 
 use crate::claims::{claim, id, ids};
@@ -18,28 +18,23 @@ async fn a_node_alone_acknowledges_alone_and_is_complete() {
     assert_eq!(written.status, 201, "{}", written.text());
     assert_eq!(written.json()["copies"], 1, "{}", written.text());
     let url = node.api("/v1/query?subject=alone");
-    let page = http.get(&url).await.expect("the gateway answers");
-    assert_eq!(page.json()["meta"]["complete"], true, "{}", page.text());
-    assert!(ids(&page.json()).contains(&id(&written)), "{}", page.text());
+    complete_with(&http, &url, &id(&written)).await;
 
     // What was acknowledged outlives a kill of everything.
     node.kill();
     node.start();
     cluster.formed().await;
-    let again = reply(
-        "a complete answer",
-        e2e::cluster::FORMATION,
-        &http,
-        &url,
-        |reply| reply.json()["meta"]["complete"] == true,
-    )
-    .await;
-    assert!(
-        ids(&again.json()).contains(&id(&written)),
-        "{}",
-        again.text()
-    );
+    complete_with(&http, &url, &id(&written)).await;
     let present = http.post(&node.api("/v1/assert"), claim("alone", 1)).await;
     assert_eq!(present.expect("the gateway answers").status, 200);
     cluster.equal(&http).await;
+}
+
+/// Repair tells the store within a second of a start that there is nobody else to ask.
+async fn complete_with(http: &Http, url: &str, id: &str) {
+    let page = reply("a complete answer", FORMATION, http, url, |reply| {
+        reply.json()["meta"]["complete"] == true
+    })
+    .await;
+    assert!(ids(&page.json()).contains(id), "{}", page.text());
 }

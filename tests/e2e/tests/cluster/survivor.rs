@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use e2e::http::Http;
+use e2e::node::Node;
+use futures::future::join_all;
 
-use crate::claims::{claim, id, ids};
+use crate::claims::{claim, holders, id, ids};
 use crate::nodes::reply;
 use crate::stage;
 use crate::wires::replicas;
@@ -24,22 +26,7 @@ async fn the_last_of_three_takes_writes_and_calls_its_answers_incomplete() {
         cluster.node(number).kill();
     }
     let survivor = cluster.node(1);
-    let mut alone = Vec::new();
-    for number in 0..ALONE {
-        let url = survivor.api("/v1/assert");
-        let written = http
-            .post(&url, claim(&format!("survivor:{number}"), 1))
-            .await;
-        let written = written.expect("the survivor answers");
-        assert_eq!(written.status, 202, "{}", written.text());
-        let said = written.json();
-        assert_eq!(
-            (&said["copies"], &said["holders"]),
-            (&1.into(), &["node1"].into_iter().collect()),
-            "{said}"
-        );
-        alone.push(id(&written));
-    }
+    let alone = join_all((0..ALONE).map(|number| alone(&http, survivor, number))).await;
     // Whoever is content with one copy is told so at once.
     let local = survivor.api("/v1/assert?durability=local");
     let local = http.post(&local, claim("survivor:local", 1)).await;
@@ -85,4 +72,18 @@ async fn the_last_of_three_takes_writes_and_calls_its_answers_incomplete() {
         .await;
         assert!(ids(&whole.json()).contains(&alone[0]), "{}", whole.text());
     }
+}
+
+/// A write that the survivor takes, and calls short of a copy.
+async fn alone(http: &Http, survivor: &Node, number: u32) -> String {
+    let url = survivor.api("/v1/assert");
+    let written = http
+        .post(&url, claim(&format!("survivor:{number}"), 1))
+        .await
+        .expect("the survivor answers");
+    assert_eq!(written.status, 202, "{}", written.text());
+    let said = written.json();
+    assert_eq!(said["copies"], 1, "{said}");
+    assert_eq!(holders(&written), ["node1".to_owned()].into(), "{said}");
+    id(&written)
 }
