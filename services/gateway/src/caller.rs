@@ -1,5 +1,6 @@
-//! On whose behalf a store is asked: what travels with every call.
+//! On whose behalf a neighbour or a store is asked: what travels with every call.
 
+use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use sidecar::trace::Context;
@@ -16,4 +17,16 @@ pub struct Caller {
     pub trace: Option<Context>,
     /// Its id as the client sees it: 32 hex digits.
     pub trace_id: String,
+}
+
+impl Caller {
+    /// A message with the client's key beside it.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(api_key) = &self.api_key {
+            let key = api_key.clone();
+            request.metadata_mut().insert(API_KEY_HEADER, key);
+        }
+        request
+    }
 }

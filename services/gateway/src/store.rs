@@ -67,8 +67,12 @@ impl Store {
     ///
     /// # Errors
     /// As the store answers, or DEADLINE_EXCEEDED.
-    pub async fn describe(&self, limit: Duration) -> Result<v1::DescribeReply, Status> {
-        let request = self.request(v1::DescribeRequest {}, None);
+    pub async fn describe(
+        &self,
+        caller: &Caller,
+        limit: Duration,
+    ) -> Result<v1::DescribeReply, Status> {
+        let request = self.request(v1::DescribeRequest {}, caller.api_key.as_ref());
         within(limit, self.client().describe(request)).await
     }
 
@@ -107,9 +111,10 @@ impl Store {
     pub async fn compare(
         &self,
         compare: v1::CompareRequest,
+        caller: &Caller,
         limit: Duration,
     ) -> Result<v1::CompareReply, Status> {
-        let request = self.request(compare, None);
+        let request = self.request(compare, caller.api_key.as_ref());
         within(limit, self.client().compare(request)).await
     }
 
@@ -120,9 +125,10 @@ impl Store {
     pub async fn list_ids(
         &self,
         list: v1::ListIdsRequest,
+        caller: &Caller,
         limit: Duration,
     ) -> Result<v1::ListIdsReply, Status> {
-        let request = self.request(list, None);
+        let request = self.request(list, caller.api_key.as_ref());
         within(limit, self.client().list_ids(request)).await
     }
 }
@@ -200,7 +206,10 @@ mod tests {
         // Port 1 of loopback: nothing listens there.
         let channel = sidecar::grpc::channel("127.0.0.1:1").unwrap();
         let store = Store::new("node2".into(), channel, "c").unwrap();
-        let status = store.describe(Duration::from_secs(5)).await.unwrap_err();
+        let status = store
+            .describe(&Caller::default(), Duration::from_secs(5))
+            .await
+            .unwrap_err();
         assert_eq!(Fault::of(&status), Fault::Gone, "{status:?}");
         let hung = std::future::pending::<Result<Response<()>, Status>>();
         let status = within(Duration::from_millis(1), hung).await.unwrap_err();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -15,6 +16,7 @@ use sidecar::settings::SERVICES;
 
 use crate::api::health;
 use crate::app::App;
+use crate::caller::Caller;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok, segment};
 use crate::read::question::hex;
@@ -76,6 +78,7 @@ pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
 /// 404 for a stranger, 409 while it is up.
 pub async fn forget(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
@@ -83,7 +86,7 @@ pub async fn forget(
     let name = segment(path)?;
     let mut client = MembershipClient::new(app.membership.clone());
     let request = v1::ForgetRequest { name: name.clone() };
-    match within(FORGET_MAX, client.forget(request)).await {
+    match within(FORGET_MAX, client.forget(caller.request(request))).await {
         Ok(reply) => Ok(ok(&json!({ "forgotten": name, "warning": reply.warning }))),
         Err(status) => Err(match status.code() {
             tonic::Code::NotFound => Problem::new(

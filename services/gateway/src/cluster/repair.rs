@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use tonic::Status;
 
 use crate::app::App;
+use crate::caller::Caller;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok};
 use crate::store::within;
@@ -26,7 +28,11 @@ const STATUS_MAX: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// 503 while antientropy is away.
-pub async fn sync(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub async fn sync(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let given = Parameters::of_uri(&uri)?;
     given.only(&["dry_run", "peer"], &[])?;
     let dry_run = given
@@ -37,7 +43,7 @@ pub async fn sync(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Pro
         dry_run,
     };
     let mut client = AntientropyClient::new(app.antientropy.clone());
-    let reply = within(SYNC_MAX, client.sync(request))
+    let reply = within(SYNC_MAX, client.sync(caller.request(request)))
         .await
         .map_err(|status| refused(&status))?;
     let peers: Vec<Value> = reply
@@ -64,10 +70,14 @@ pub async fn sync(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Pro
 ///
 /// # Errors
 /// 503 while antientropy is away.
-pub async fn tasks(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub async fn tasks(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     Parameters::of_uri(&uri)?.only(&[], &[])?;
     let mut client = AntientropyClient::new(app.antientropy.clone());
-    let status = client.status(v1::RepairStatusRequest {});
+    let status = client.status(caller.request(v1::RepairStatusRequest {}));
     let reply = within(STATUS_MAX, status)
         .await
         .map_err(|status| refused(&status))?;

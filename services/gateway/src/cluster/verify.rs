@@ -9,6 +9,7 @@ mod walk;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use futures::future::join_all;
@@ -17,6 +18,7 @@ use proto::{convert, v1};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::caller::Caller;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok};
 use crate::route::{Name, Route};
@@ -58,20 +60,24 @@ impl Side {
 ///
 /// # Errors
 /// 503 while the node is not ready, another comparison runs, or a store breaks off.
-pub async fn verify(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub async fn verify(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     Parameters::of_uri(&uri)?.only(&[], &[])?;
     let turn = tokio::time::timeout(TURN_MAX, app.places.verifications.acquire());
     let Ok(Ok(_turn)) = turn.await else {
         return Err(Problem::overloaded("another comparison of all nodes runs"));
     };
     let route = app.readiness.formed()?;
-    let (sides, away) = sides(&app, &route).await;
-    let counts = compare(&route, &sides).await?;
+    let (sides, away) = sides(&app, &route, &caller).await;
+    let counts = compare(&route, &sides, &caller).await?;
     Ok(ok(&report(&route, &sides, &away, &counts)))
 }
 
 /// Asks every known member; who does not answer, and why, comes second.
-async fn sides(app: &App, route: &Route) -> (Vec<Side>, Vec<(String, String)>) {
+async fn sides(app: &App, route: &Route, caller: &Caller) -> (Vec<Side>, Vec<(String, String)>) {
     let shards: Vec<u32> = (0..=route.view().num_shards()).collect();
     let request = v1::CompareRequest {
         shards: convert::shard_bits(&shards),
@@ -82,7 +88,7 @@ async fn sides(app: &App, route: &Route) -> (Vec<Side>, Vec<(String, String)>) {
         let (lane, request, count) = (app.nodes.lane(&name), request.clone(), shards.len());
         async move {
             let side = match lane {
-                Some(lane) => side(lane.store().clone(), request, count).await,
+                Some(lane) => side(lane.store().clone(), request, count, caller).await,
                 None => Err("its address is not known".to_owned()),
             };
             (name, side)
@@ -99,10 +105,15 @@ async fn sides(app: &App, route: &Route) -> (Vec<Side>, Vec<(String, String)>) {
     (sides, away)
 }
 
-async fn side(store: Store, request: v1::CompareRequest, shards: usize) -> Result<Side, String> {
-    let described = store.describe(DESCRIBE_MAX).await;
+async fn side(
+    store: Store,
+    request: v1::CompareRequest,
+    shards: usize,
+    caller: &Caller,
+) -> Result<Side, String> {
+    let described = store.describe(caller, DESCRIBE_MAX).await;
     let described = described.map_err(|status| status.message().to_owned())?;
-    let compared = store.compare(request, COMPARE_MAX).await;
+    let compared = store.compare(request, caller, COMPARE_MAX).await;
     let compared = compared.map_err(|status| status.message().to_owned())?;
     let (roots, rest) = compared.roots.as_chunks::<32>();
     if roots.len() != shards || compared.counts.len() != shards || !rest.is_empty() {
@@ -118,10 +129,10 @@ async fn side(store: Store, request: v1::CompareRequest, shards: usize) -> Resul
 }
 
 /// Goes over all shards.
-async fn compare(route: &Route, sides: &[Side]) -> Result<Counts, Problem> {
+async fn compare(route: &Route, sides: &[Side], caller: &Caller) -> Result<Counts, Problem> {
     let needed = route.copies_needed();
     let mut counts = Counts::default();
-    let mut patience = walk::PATIENCE;
+    let mut terms = walk::Terms::new(needed, caller);
     for shard in 0..=route.view().num_shards() {
         let place = shard as usize;
         let owns = |side: &&Side| route.owners(shard).contains(side.node());
@@ -137,7 +148,7 @@ async fn compare(route: &Route, sides: &[Side]) -> Result<Counts, Problem> {
                 counts.under_replicated += records;
             }
         } else {
-            walk::shard(shard, &owners, &others, needed, &mut patience, &mut counts).await?;
+            walk::shard(shard, &owners, &others, &mut terms, &mut counts).await?;
         }
     }
     Ok(counts)

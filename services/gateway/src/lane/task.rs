@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 
 use super::call::{self, Gathered, Part};
 use super::{Depth, JOBS_MAX, Job, Lane, Message, Place, What};
+use crate::caller::Caller;
 use crate::config::Patience;
 use crate::metrics::{APPENDS, LANE_RECORDS};
 use crate::nodes::Nodes;
@@ -330,7 +331,9 @@ impl LaneTask {
 
     fn ask(&mut self) {
         let store = self.probes.clone();
-        self.probe = Some(Box::pin(async move { store.describe(PROBE_MAX).await }));
+        self.probe = Some(Box::pin(async move {
+            store.describe(&Caller::default(), PROBE_MAX).await
+        }));
     }
 
     fn heard(&mut self) {

@@ -86,7 +86,7 @@ pub(super) async fn hide_secrets(mut request: Request) -> Request {
 pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let matched = request.extensions().get::<MatchedPath>();
-    let route = matched.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let route = matched.map_or("none", |path| label(path.as_str()));
     let trace = sidecar::trace::current();
     let trace_id = trace.map_or_else(
         || format!("{:032x}", rand::random::<u128>()),
@@ -97,6 +97,12 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
         .get(API_KEY_HEADER)
         .map(|key| MetadataValue::try_from(key.as_bytes()))
         .transpose();
+    let api_key = api_key.map(|key| {
+        key.map(|mut key| {
+            key.set_sensitive(true);
+            key
+        })
+    });
     let mut response = match api_key {
         Ok(api_key) => {
             request.extensions_mut().insert(Caller {
@@ -123,9 +129,31 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
         400..500 => "4xx",
         _ => "5xx",
     };
-    counter!(REQUESTS, "route" => route.clone(), "class" => class).increment(1);
+    counter!(REQUESTS, "route" => route, "class" => class).increment(1);
     histogram!(REQUEST_SECONDS, "route" => route).record(began.elapsed());
     response
+}
+
+/// The label of a route. The list bounds the label whatever routes there are; one that is not in it is `other`.
+fn label(path: &str) -> &'static str {
+    const ROUTES: [&str; 14] = [
+        "/v1/assert",
+        "/v1/assert/batch",
+        "/v1/query",
+        "/v1/skeptic",
+        "/v1/records/{id}",
+        "/v1/records/{id}/replicas",
+        "/v1/health",
+        "/v1/health/live",
+        "/metrics",
+        "/cluster/members",
+        "/cluster/members/{name}/forget",
+        "/cluster/verify",
+        "/cluster/sync",
+        "/cluster/tasks",
+    ];
+    let known = ROUTES.iter().find(|route| **route == path);
+    known.copied().unwrap_or("other")
 }
 
 /// Turns away what is too long, too much or too late; ends what takes too long.
@@ -149,9 +177,8 @@ pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     };
     let walk = matches!(path, "/cluster/sync" | "/cluster/verify");
     let limit = if walk { WALK_MAX } else { REQUEST_MAX };
-    gauge!(REQUESTS_RUNNING).increment(1.0);
+    let _running = Running::new();
     let reply = tokio::time::timeout(limit, next.run(request)).await;
-    gauge!(REQUESTS_RUNNING).decrement(1.0);
     reply.unwrap_or_else(|_| {
         Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
@@ -161,6 +188,22 @@ pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
         )
         .into_response()
     })
+}
+
+/// A request in hand, however it ends: a client that hangs up ends it as well.
+struct Running;
+
+impl Running {
+    fn new() -> Running {
+        gauge!(REQUESTS_RUNNING).increment(1.0);
+        Running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        gauge!(REQUESTS_RUNNING).decrement(1.0);
+    }
 }
 
 fn measure(request: &Request) -> Result<(), Problem> {

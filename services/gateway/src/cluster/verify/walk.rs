@@ -27,7 +27,7 @@ const LOOK_UP_MAX: Duration = Duration::from_secs(2);
 
 /// Time that all shards together give writes in flight to arrive everywhere: an id that one owner had at the cut and
 /// another one not yet is no difference.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two looks for such ids.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -57,18 +57,36 @@ struct Doubt {
     lacking: BTreeSet<usize>,
 }
 
-/// Walks a shard and adds to the counts. `patience` is shared by all shards.
+/// What all shards of one comparison share.
+#[derive(Debug)]
+pub(super) struct Terms<'a> {
+    needed: usize,
+    caller: &'a Caller,
+    patience: Duration,
+}
+
+impl<'a> Terms<'a> {
+    /// `needed`: copies that every record shall have.
+    pub(super) fn new(needed: usize, caller: &'a Caller) -> Terms<'a> {
+        Terms {
+            needed,
+            caller,
+            patience: PATIENCE,
+        }
+    }
+}
+
+/// Walks a shard and adds to the counts.
 pub(super) async fn shard(
     shard: u32,
     owners: &[&Side],
     others: &[&Side],
-    needed: usize,
-    patience: &mut Duration,
+    terms: &mut Terms<'_>,
     counts: &mut Counts,
 ) -> Result<(), Problem> {
     let mut lists = Vec::new();
     for side in owners.iter().chain(others) {
-        let mut list = List::new(side, shard);
+        let mut list = List::new(side, shard, terms.caller);
         list.fill().await.map_err(|status| broken(side, &status))?;
         lists.push(list);
     }
@@ -90,7 +108,7 @@ pub(super) async fn shard(
         }
         counts.distinct += 1;
         if lacking.is_empty() {
-            counts.under_replicated += u64::from(copies < needed);
+            counts.under_replicated += u64::from(copies < terms.needed);
         } else {
             doubts.push(Doubt {
                 id,
@@ -99,42 +117,34 @@ pub(super) async fn shard(
             });
         }
         if doubts.len() == LOOK_UPS_AT_ONCE {
-            settle(
-                std::mem::take(&mut doubts),
-                owners,
-                needed,
-                patience,
-                counts,
-            )
-            .await?;
+            settle(std::mem::take(&mut doubts), owners, terms, counts).await?;
         }
     }
-    settle(doubts, owners, needed, patience, counts).await
+    settle(doubts, owners, terms, counts).await
 }
 
 /// Looks doubtful ids up again, for as long as there is patience; what is still lacking then is missing.
 async fn settle(
     mut doubts: Vec<Doubt>,
     owners: &[&Side],
-    needed: usize,
-    patience: &mut Duration,
+    terms: &mut Terms<'_>,
     counts: &mut Counts,
 ) -> Result<(), Problem> {
     loop {
         for (place, owner) in owners.iter().enumerate() {
-            look_up(&mut doubts, place, owner)
+            look_up(&mut doubts, place, owner, terms.caller)
                 .await
                 .map_err(|status| broken(owner, &status))?;
         }
         let open = doubts.iter().any(|doubt| !doubt.lacking.is_empty());
-        if !open || *patience < PAUSE {
+        if !open || terms.patience < PAUSE {
             break;
         }
-        *patience -= PAUSE;
+        terms.patience -= PAUSE;
         tokio::time::sleep(PAUSE).await;
     }
     for doubt in doubts {
-        counts.under_replicated += u64::from(doubt.copies < needed);
+        counts.under_replicated += u64::from(doubt.copies < terms.needed);
         if let Some(owner) = doubt.lacking.first().and_then(|place| owners.get(*place)) {
             counts.missing += 1;
             let id = RecordId::from_bytes(doubt.id);
@@ -146,7 +156,12 @@ async fn settle(
     Ok(())
 }
 
-async fn look_up(doubts: &mut [Doubt], place: usize, owner: &Side) -> Result<(), Status> {
+async fn look_up(
+    doubts: &mut [Doubt],
+    place: usize,
+    owner: &Side,
+    caller: &Caller,
+) -> Result<(), Status> {
     let lacking = doubts.iter().filter(|doubt| doubt.lacking.contains(&place));
     let ids: Vec<Bytes> = lacking
         .map(|doubt| Bytes::copy_from_slice(&doubt.id))
@@ -158,10 +173,7 @@ async fn look_up(doubts: &mut [Doubt], place: usize, owner: &Side) -> Result<(),
         ids,
         provenance_only: true,
     };
-    let reply = owner
-        .store
-        .get(request, &Caller::default(), LOOK_UP_MAX)
-        .await?;
+    let reply = owner.store.get(request, caller, LOOK_UP_MAX).await?;
     let found: BTreeSet<Bytes> = reply.records.into_iter().map(|held| held.id).collect();
     for doubt in doubts.iter_mut() {
         if found.contains(&doubt.id[..]) && doubt.lacking.remove(&place) {
@@ -187,18 +199,20 @@ fn broken(side: &Side, status: &Status) -> Problem {
 struct List<'a> {
     side: &'a Side,
     shard: u32,
+    caller: &'a Caller,
     page: Bytes,
     after: Bytes,
     more: bool,
 }
 
 impl<'a> List<'a> {
-    fn new(side: &'a Side, shard: u32) -> List<'a> {
+    fn new(side: &'a Side, shard: u32, caller: &'a Caller) -> List<'a> {
         // A cut at 0 means that nothing was stored yet; the store would take it for "no cut".
         let more = side.cut > 0;
         List {
             side,
             shard,
+            caller,
             page: Bytes::new(),
             after: Bytes::new(),
             more,
@@ -225,7 +239,11 @@ impl<'a> List<'a> {
                 after: self.after.clone(),
                 limit: PAGE_IDS,
             };
-            let reply = self.side.store.list_ids(request, PAGE_MAX).await?;
+            let reply = self
+                .side
+                .store
+                .list_ids(request, self.caller, PAGE_MAX)
+                .await?;
             let (ids, rest) = reply.ids.as_chunks::<32>();
             let ascending = ids.is_sorted_by(|a, b| a < b)
                 && ids
