@@ -12,7 +12,7 @@ use sidecar::Shutdown;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::database;
-use crate::error::Error;
+use crate::error::{BUSY, Error, FULL, sqlite_code};
 use crate::trees::Trees;
 use crate::writer::Writer;
 
@@ -26,6 +26,7 @@ const COPY_PAGES: i64 = 4_096;
 const LONG_PAGES: i64 = 16_384;
 
 /// How the log stands.
+#[derive(Debug, Default)]
 struct Log {
     pages: i64,
     copied: i64,
@@ -66,11 +67,16 @@ pub async fn run(
     Ok(())
 }
 
+/// Runs a checkpoint and tells how the log stands. When the file cannot grow, or somebody else is at it, that is for later.
 async fn pragma(connection: &mut SqliteConnection, sql: &'static str) -> Result<Log, Error> {
-    let row = sqlx::query(sql)
-        .fetch_one(connection)
-        .await
-        .map_err(Error::Write)?;
+    let row = match sqlx::query(sql).fetch_one(connection).await {
+        Ok(row) => row,
+        Err(error) if matches!(sqlite_code(&error), Some(BUSY | FULL)) => {
+            tracing::warn!(%error, "the log could not be copied");
+            return Ok(Log::default());
+        }
+        Err(error) => return Err(Error::Write(error)),
+    };
     Ok(Log {
         pages: row.try_get(1).map_err(Error::Write)?,
         copied: row.try_get(2).map_err(Error::Write)?,

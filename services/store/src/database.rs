@@ -137,8 +137,7 @@ impl Files {
 }
 
 impl Database {
-    /// Opens the database of a directory, and makes it when there is none. When this returns, the log of an earlier process
-    /// is in the file and on the disk.
+    /// Opens the database of a directory, and makes it when there is none.
     ///
     /// # Errors
     /// When it is locked, not ours, newer, of another number of shards, or cannot be read or written.
@@ -180,11 +179,6 @@ impl Database {
                 configured: config.num_shards,
             });
         }
-        // Before the first acknowledgement: a log that cannot be copied is found now, and what it held is safe again.
-        writer
-            .execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            .await
-            .map_err(opened)?;
         let checkpointer = options.clone().connect().await.map_err(opened)?;
         let readers = Readers::open(&options, config.readers)
             .await

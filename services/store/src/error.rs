@@ -109,8 +109,8 @@ pub enum Refusal {
     /// Nothing was stored: too much waits already.
     #[error("overloaded: too many bytes wait to be written; back off and send again")]
     Overloaded,
-    /// Nothing was stored: somebody else holds the write lock of the file.
-    #[error("another program holds the database's write lock; end its transaction")]
+    /// Nothing was stored: somebody else holds a lock on the file.
+    #[error("another program has the database locked; end its transaction")]
     Busy,
     /// Nothing was stored: the store is ending.
     #[error("the store is stopping")]

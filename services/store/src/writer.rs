@@ -10,7 +10,7 @@ mod rows;
 
 use std::sync::Arc;
 
-use sqlx::{Executor as _, SqliteConnection};
+use sqlx::{Executor as _, Row as _, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::database;
@@ -54,6 +54,27 @@ struct Append {
     bytes: usize,
     reply: oneshot::Sender<Written>,
     _room: Room,
+}
+
+/// Why a group was not written.
+#[derive(Debug)]
+enum Failure {
+    /// It was not tried.
+    Refused(Refusal),
+    /// It was.
+    Sqlite(sqlx::Error),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        Failure::Refused(refusal)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Failure {
+        Failure::Sqlite(error)
+    }
 }
 
 /// A place among the bytes that wait.
@@ -141,6 +162,8 @@ pub struct WriterTask {
     trees: Arc<Trees>,
     space: Arc<Space>,
     statements: Statements,
+    /// What an earlier process left in the log is in the file and on the disk.
+    settled: bool,
 }
 
 impl WriterTask {
@@ -165,6 +188,7 @@ impl WriterTask {
                 trees,
                 space,
                 statements,
+                settled: false,
             },
             writer,
         )
@@ -175,6 +199,10 @@ impl WriterTask {
     /// # Errors
     /// When it is not known what reached the disk.
     pub async fn run(mut self) -> Result<(), Error> {
+        if let Err(failure) = self.settle().await {
+            // Refused now, it is tried again before each group.
+            self.judge(failure).await?;
+        }
         let mut next = self.jobs.recv().await;
         while let Some(job) = next {
             let after = self.perform(job).await?;
@@ -185,6 +213,22 @@ impl WriterTask {
         }
         self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)").await?;
         database::close(self.connection).await;
+        Ok(())
+    }
+
+    /// Copies what an earlier process left in the log. It may have died of a failed fsync, and what it wrote may be seen here
+    /// and not be on the disk: nothing is acknowledged before this is through.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        if self.settled {
+            return Ok(());
+        }
+        let row = sqlx::query("PRAGMA wal_checkpoint(FULL)")
+            .fetch_one(&mut self.connection)
+            .await?;
+        if row.try_get::<i64, _>(0)? != 0 {
+            return Err(Failure::Refused(Refusal::Busy));
+        }
+        self.settled = true;
         Ok(())
     }
 
@@ -199,12 +243,12 @@ impl WriterTask {
             Job::Adopt(cluster_id, reply) => {
                 let update = sqlx::query("UPDATE store SET cluster_id = ?").bind(cluster_id);
                 let done = update.execute(&mut self.connection).await;
-                self.note(done, reply)?;
+                self.note(done, reply).await?;
             }
             Job::Proved(reply) => {
                 let update = sqlx::query("UPDATE store SET counts_as_absent = 0");
                 let done = update.execute(&mut self.connection).await;
-                self.note(done, reply)?;
+                self.note(done, reply).await?;
             }
             Job::Checkpoint => self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?,
         }
@@ -231,33 +275,16 @@ impl WriterTask {
 
     async fn commit(&mut self, appends: Vec<Append>) -> Result<(), Error> {
         metrics::waiting(WAITING_KIB_MAX - self.room.available_permits());
-        let refused = match self.space.check() {
-            Ok(()) => {
-                let records = appends.iter().flat_map(|append| &append.records);
-                let group = Group::new(records, &mut self.connection, &self.trees);
-                let written = match group.await {
-                    Ok(group) => {
-                        let connection = &mut self.connection;
-                        group.write(connection, &self.trees, &self.statements).await
-                    }
-                    Err(error) => Err(error),
-                };
-                match written {
-                    Ok(new) => {
-                        answer(appends, &new);
-                        return Ok(());
-                    }
-                    Err(error) => self.judge(error).await,
-                }
+        let failure = match self.write(&appends).await {
+            Ok(new) => {
+                answer(appends, &new);
+                return Ok(());
             }
-            Err(refusal) => Ok(refusal),
+            Err(failure) => failure,
         };
-        let (refusal, end) = match refused {
+        let (refusal, end) = match self.judge(failure).await {
             Ok(refusal) => (refusal, Ok(())),
-            Err(error) => (
-                Refusal::MaybeStored(error.to_string()),
-                Err(Error::Write(error)),
-            ),
+            Err(error) => (Refusal::MaybeStored(error.to_string()), Err(error)),
         };
         for append in appends {
             // A caller that has gone needs no answer.
@@ -266,33 +293,42 @@ impl WriterTask {
         end
     }
 
-    /// What an error means: a refusal after which all is as before, or the end.
-    async fn judge(&mut self, error: sqlx::Error) -> Result<Refusal, sqlx::Error> {
+    async fn write(&mut self, appends: &[Append]) -> Result<Vec<bool>, Failure> {
+        self.space.check()?;
+        self.settle().await?;
+        let records = appends.iter().flat_map(|append| &append.records);
+        let group = Group::new(records, &mut self.connection, &self.trees).await?;
+        let written = group.write(&mut self.connection, &self.trees, &self.statements);
+        Ok(written.await?)
+    }
+
+    /// What a failure means: a refusal after which all is as before, or the end.
+    async fn judge(&mut self, failure: Failure) -> Result<Refusal, Error> {
+        let error = match failure {
+            Failure::Refused(refusal) => return Ok(refusal),
+            Failure::Sqlite(error) => error,
+        };
         let refusal = match sqlite_code(&error) {
             Some(FULL) => self.space.found_full(),
             Some(BUSY) => Refusal::Busy,
-            _ => return Err(error),
+            _ => return Err(Error::Write(error)),
         };
         // SQLite may have rolled back by itself, or never begun.
         let _ = self.connection.execute("ROLLBACK").await;
-        tracing::warn!(%error, "a group of writes was refused");
+        tracing::warn!(%error, "a write was refused");
         Ok(refusal)
     }
 
-    fn note<T>(
-        &self,
+    async fn note<T>(
+        &mut self,
         done: Result<T, sqlx::Error>,
         reply: oneshot::Sender<Result<(), Refusal>>,
     ) -> Result<(), Error> {
         let (answer, end) = match done {
             Ok(_) => (Ok(()), Ok(())),
-            Err(error) => match sqlite_code(&error) {
-                Some(FULL) => (Err(self.space.found_full()), Ok(())),
-                Some(BUSY) => (Err(Refusal::Busy), Ok(())),
-                _ => (
-                    Err(Refusal::MaybeStored(error.to_string())),
-                    Err(Error::Write(error)),
-                ),
+            Err(error) => match self.judge(Failure::Sqlite(error)).await {
+                Ok(refusal) => (Err(refusal), Ok(())),
+                Err(error) => (Err(Refusal::MaybeStored(error.to_string())), Err(error)),
             },
         };
         // A caller that has gone needs no answer.

@@ -137,6 +137,33 @@ async fn a_full_disk_takes_no_writes_and_goes_on_reading() {
 }
 
 #[tokio::test]
+async fn nothing_is_acknowledged_while_the_log_of_an_earlier_process_cannot_be_copied() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    append(&node, &claims(0..10)).await;
+    let mut connection = shell(directory.path()).await;
+    // Reads the database as it is now, and keeps it so: what comes later has to stay in the log.
+    for sql in ["BEGIN", "SELECT count(*) FROM record"] {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
+    append(&node, &claims(10..50)).await;
+    node.stop().await;
+    let node = Node::start(directory.path()).await;
+    assert_eq!(node.describe().await.records, 50);
+    let failed = node.store().append(push(&claims(0..1))).await.unwrap_err();
+    assert_eq!(failed.code(), tonic::Code::Unavailable);
+    let code = failed.metadata().get(proto::CODE_HEADER).unwrap();
+    assert_eq!(code, "database_locked");
+    connection.close().await.unwrap();
+    let statuses = append(&node, &claims(49..51)).await;
+    assert_eq!(
+        statuses,
+        [v1::AppendStatus::Present, v1::AppendStatus::Stored]
+    );
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn the_file_is_readable_with_a_shell_while_the_store_runs() {
     let directory = tempdir().unwrap();
     let node = Node::start(directory.path()).await;
