@@ -23,8 +23,8 @@ use crate::problem::Problem;
 use crate::route::{Name, Route};
 use crate::write::{Deadlines, Durability, Next, Verdict, Write};
 
-/// Most records of one batch: a few calls' worth.
-pub const BATCH_MAX: usize = 1_000;
+/// Records of one batch: enough to share the cost of a call, few enough that answers keep coming.
+pub const BATCH_RECORDS: usize = 256;
 
 /// Record bytes in all writes that run, in KiB. More requests than fit wait a moment or are turned away; without the bound
 /// slow stores would fill this process's memory with other people's patience.

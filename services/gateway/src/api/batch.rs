@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::problem::{Problem, json_reply, several};
 use crate::write::Durability;
-use crate::writer::{BATCH_MAX, Written};
+use crate::writer::{BATCH_RECORDS, Written};
 
 /// Faults of one array that are named; the rest is counted.
 const FAULTS_SHOWN: usize = 100;
@@ -28,8 +28,8 @@ const FAULTS_SHOWN: usize = 100;
 /// Records checked before other requests get their turn: a few milliseconds.
 const CHECKED_AT_ONCE: usize = 256;
 
-/// Batches of one array on their way at a time.
-const BATCHES_AT_ONCE: usize = 4;
+/// Batches of one array on their way at a time, within the window that all of them share with the streams.
+const BATCHES_AT_ONCE: usize = 8;
 
 /// Takes an array or a stream of records, by the Content-Type.
 ///
@@ -63,17 +63,23 @@ async fn array(
 ) -> Result<Response, Problem> {
     let records = check(bytes).await?;
     app.readiness.formed()?;
+    let room = Arc::new(app.writer.room(&records).await?);
     let mut batches = Vec::new();
     let mut records = records.into_iter().peekable();
     while records.peek().is_some() {
-        batches.push(records.by_ref().take(BATCH_MAX).collect::<Vec<Record>>());
+        batches.push(
+            records
+                .by_ref()
+                .take(BATCH_RECORDS)
+                .collect::<Vec<Record>>(),
+        );
     }
-    let caller = &caller;
+    let (caller, room) = (&caller, &room);
     let written: Vec<Vec<Written>> = futures::stream::iter(batches)
         .map(|batch| async move {
-            let room = app.writer.room(&batch).await?;
+            let held = (app.places.window.enter(batch.len()).await, Arc::clone(room));
             app.writer
-                .write(batch, durability, caller.clone(), room)
+                .write(batch, durability, caller.clone(), held)
                 .await
         })
         .buffered(BATCHES_AT_ONCE)

@@ -31,10 +31,7 @@ use crate::caller::Caller;
 use crate::metrics::STREAMS_RUNNING;
 use crate::problem::Problem;
 use crate::write::{Durability, Verdict};
-use crate::writer::{Written, outcome};
-
-/// Records of a batch: enough to share the cost of a call, few enough that answers keep coming.
-const BATCH_RECORDS: usize = 256;
+use crate::writer::{BATCH_RECORDS, Written, outcome};
 
 /// Bytes of a batch; records of usual size reach the other bound first.
 const BATCH_BYTES: usize = 512 * 1024;
