@@ -13,14 +13,18 @@ const PROGRAMS: [&str; 5] = [
     "stemedb",
 ];
 
-static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+/// Where the programs are, or why they are not: found once, told to every test.
+static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
 /// Path of a program, built from this tree with the profile of the test itself. The first call builds all of them.
 ///
 /// # Panics
 /// When they cannot be built.
 pub fn path(program: &str) -> PathBuf {
-    DIRECTORY.get_or_init(build).join(program)
+    match DIRECTORY.get_or_init(build) {
+        Ok(directory) => directory.join(program),
+        Err(why) => panic!("{why}"),
+    }
 }
 
 /// Takes programs that are built already, from `<target>/<profile>`. To be called before the first [`path`].
@@ -29,11 +33,11 @@ pub fn path(program: &str) -> PathBuf {
 /// When programs were taken from elsewhere, or one is missing.
 pub fn given(directory: &Path) {
     let directory = directory.canonicalize().expect("the directory is there");
-    assert_complete(&directory);
-    assert_eq!(*DIRECTORY.get_or_init(|| directory.clone()), directory);
+    let taken = DIRECTORY.get_or_init(|| complete(directory.clone()));
+    assert_eq!(*taken, Ok(directory));
 }
 
-fn build() -> PathBuf {
+fn build() -> Result<PathBuf, String> {
     // target/<profile>/deps/cluster-<hash>, or a program that uses this crate: target/<profile>/bench
     let test = std::env::current_exe().expect("a test has an executable");
     let mut directory = test.parent().expect("an executable lies in a directory");
@@ -47,7 +51,8 @@ fn build() -> PathBuf {
         Some(other) => other,
     };
     let target = directory.parent().expect("<target>/<profile>");
-    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    // Cargo tells the tests that it runs who it is.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .args(["build", "--workspace", "--bins", "--profile", profile])
@@ -55,17 +60,19 @@ fn build() -> PathBuf {
         .arg(target)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let status = command.status().expect("cargo can be run");
-    assert!(status.success(), "the programs do not build: {command:?}");
-    assert_complete(&directory);
-    directory
+    if !status.success() {
+        return Err(format!("the programs do not build: {command:?}"));
+    }
+    complete(directory)
 }
 
-fn assert_complete(directory: &Path) {
-    for program in PROGRAMS {
-        assert!(
-            directory.join(program).is_file(),
-            "{program} is not in {}",
-            directory.display()
-        );
+/// The directory, when all programs are in it.
+fn complete(directory: PathBuf) -> Result<PathBuf, String> {
+    let missing = PROGRAMS
+        .iter()
+        .find(|program| !directory.join(program).is_file());
+    match missing {
+        Some(program) => Err(format!("{program} is not in {}", directory.display())),
+        None => Ok(directory),
     }
 }
