@@ -1,4 +1,5 @@
 # One image for every container: the four services of a node and the `stemedb` command. Whoever runs it names the binary.
+# They are one file under five names, which is each service's own binary when called by that name.
 #
 # The bases are arguments, so that the image also builds where no registry is reached: tests/deploy/bases.sh makes
 # stand-ins under these names. BUILDER has cargo of the version in rust-toolchain.toml and a C compiler; RUNTIME has
@@ -14,10 +15,9 @@ COPY . .
 RUN --mount=type=cache,id=stemedb-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=stemedb-target,target=/src/target \
     find . -path ./target -prune -o -type f -exec touch {} + \
-    && cargo build --release --locked --bins \
-        -p stemedb -p stemedb-gateway -p stemedb-store -p stemedb-membership -p stemedb-antientropy \
-    && install -D -t /image/bin target/release/stemedb target/release/stemedb-gateway target/release/stemedb-store \
-        target/release/stemedb-membership target/release/stemedb-antientropy \
+    && cargo build --release --locked --package stemedb \
+    && install -D -t /image/bin target/release/stemedb \
+    && for service in gateway store membership antientropy; do ln -s stemedb /image/bin/stemedb-$service; done \
     && install -d /image/data
 
 FROM ${RUNTIME}

@@ -22,6 +22,9 @@ use crate::failure::{EXIT_DONE, Failure};
 use crate::local::{orders, up};
 
 fn main() -> ExitCode {
+    if let Some(code) = services::called() {
+        return code;
+    }
     let command = Arguments::parse().command;
     let json = std::env::args().any(|argument| argument == "--json");
     let outcome = match command {
