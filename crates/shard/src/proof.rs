@@ -4,8 +4,10 @@
 //! *Complete*: X is complete for a shard when, for it and the global shard, it has fresh proofs from all other known members but
 //! at most rf − 1. An acknowledged record has min(rf, known) holders, so the absent ones cannot be all that hold it.
 //!
-//! A store that started empty, or was restored, may lack what it once acknowledged: it *counts as absent* until it has
-//! containment from all other known members, and what it has to offer proves nothing to others.
+//! A store that started empty, or was restored, may lack what it once acknowledged: it *counts as absent* until it contains all
+//! that the other known members have of every shard, and until then what it has to offer proves nothing to others.
+//!
+//! Why each part of the rule is there, and what a simulation found without it: docs/adr/0008-completeness.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -117,16 +119,20 @@ impl Ledger {
         }
     }
 
-    /// All that the other known members had, absent ones included, is here.
+    /// All that the other known members had of every shard there is, absent ones included, is here. The shards that this node
+    /// owns now are not enough: it may have held any of them, as an owner of old or as a stand-in.
     fn is_contained_everywhere(&self, now: u64) -> bool {
-        !self.owned.is_empty()
-            && self.others.iter().all(|peer| {
-                self.owned.iter().all(|shard| {
-                    self.dates
-                        .get(&(peer.clone(), *shard))
-                        .is_some_and(|date| is_fresh(now, date.contained_at))
-                })
+        // The global shard is always owned, and is the last.
+        let Some(&last) = self.owned.iter().max() else {
+            return false;
+        };
+        self.others.iter().all(|peer| {
+            (0..=last).all(|shard| {
+                self.dates
+                    .get(&(peer.clone(), shard))
+                    .is_some_and(|date| is_fresh(now, date.contained_at))
             })
+        })
     }
 
     /// Whether this store counts as absent.
@@ -223,24 +229,52 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_store_needs_all_others_and_stays_present_then() {
-        let mut ledger = Ledger::new(true);
-        ledger.report(1_000, report(vec![proof("node2", 900)]));
-        assert_eq!(ledger.complete(1_000, 0, GLOBAL), None);
-        let from_absent = Proof {
-            peer_absent: true,
-            ..proof("node3", 950)
+    fn an_absent_store_needs_every_shard_of_all_others_and_stays_present_then() {
+        let every = |peer| Proof {
+            shards: (0..=GLOBAL).collect(),
+            ..proof(peer, 900)
         };
-        ledger.report(1_100, report(vec![from_absent]));
+        let from_absent = |peer| Proof {
+            peer_absent: true,
+            ..every(peer)
+        };
+        let mut ledger = Ledger::new(true);
+        ledger.report(1_000, report(vec![every("node2")]));
+        assert!(ledger.is_absent(), "node3 may have more");
+        ledger.report(1_050, report(vec![proof("node3", 900)]));
+        assert!(ledger.is_absent(), "and of shards that are not owned now");
+        ledger.report(1_100, report(vec![from_absent("node3")]));
         assert!(
             !ledger.is_absent(),
             "containment in an absent peer is containment"
         );
-        assert_eq!(
-            ledger.complete(1_100, 0, GLOBAL),
-            Some(900),
-            "but it proves nothing"
+        assert_eq!(ledger.complete(1_100, 0, GLOBAL), Some(900));
+        ledger.report(30_000, report(vec![]));
+        assert!(!ledger.is_absent());
+
+        let mut ledger = Ledger::new(true);
+        ledger.report(
+            1_000,
+            report(vec![from_absent("node2"), from_absent("node3")]),
         );
+        assert!(!ledger.is_absent());
+        assert_eq!(
+            ledger.complete(1_000, 0, GLOBAL),
+            None,
+            "which proves nothing yet"
+        );
+    }
+
+    #[test]
+    fn a_store_that_is_told_of_no_shards_stays_absent() {
+        let mut ledger = Ledger::new(true);
+        let nothing = Report {
+            known: BTreeSet::from(["node1".into()]),
+            owned: vec![],
+            ..report(vec![])
+        };
+        ledger.report(1_000, nothing);
+        assert!(ledger.is_absent());
     }
 
     #[test]

