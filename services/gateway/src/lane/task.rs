@@ -307,14 +307,15 @@ impl LaneTask {
         }
     }
 
-    /// A look that comes late says that this process got no time, or was stopped. What was not heard meanwhile is not the
-    /// store's silence.
+    /// A look that comes late says that this process got no time, or was stopped. What could not be heard meanwhile is not
+    /// the store's silence.
     fn forgive(&mut self, planned: Option<Instant>) {
         let late = planned.map_or(Duration::ZERO, |planned| planned.elapsed());
-        if late >= self.patience.hedge / 4 {
-            self.heard = Instant::now();
-            self.answered = self.answered.max(Instant::now() - self.patience.hedge);
-        }
+        let later = |last| {
+            let since = self.quiet_since(last).unwrap_or(last);
+            (since + late).min(Instant::now())
+        };
+        (self.heard, self.answered) = (later(self.heard), later(self.answered));
     }
 
     /// Tells the writes in calls of this age, once, that others should be asked.

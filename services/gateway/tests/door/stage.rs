@@ -33,7 +33,7 @@ pub(crate) const PATIENT: Patience = Patience {
 /// For tests of silence and deadlines.
 pub(crate) const HASTY: Patience = Patience {
     hedge: Duration::from_millis(150),
-    write: Duration::from_millis(1_500),
+    write: Duration::from_millis(2_000),
     maybe_stored: Duration::from_millis(3_000),
 };
 
