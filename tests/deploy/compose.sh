@@ -91,6 +91,13 @@ for binary in stemedb stemedb-gateway stemedb-store stemedb-membership stemedb-a
     docker run --rm stemedb "$binary" --version
 done
 took "five binaries answer"
+# What Kubernetes will give the pods, judged by who reads it.
+for settings in k8s/base/config.toml k8s/overlays/*/config.toml; do
+    docker run --rm --env STEMEDB_CONFIG=/etc/stemedb/config.toml --env STEMEDB_NODE_ID=stemedb-0 \
+        --volume "$PWD/$settings:/etc/stemedb/config.toml:ro" \
+        --volume "$PWD/$settings:/run/secrets/stemedb/cluster-secret:ro" stemedb stemedb config check >/dev/null
+done
+took "settings of all manifests accepted"
 
 echo "== three nodes"
 compose up --build --detach --wait --wait-timeout 180
@@ -109,8 +116,9 @@ before=$(answer 18180)
 for service in gateway store membership antientropy; do
     get 18180/metrics | grep -q "service=\"$service\"" || fail "no metrics of $service"
 done
+tests/deploy/panels.sh
 docker stats --no-stream --format '   {{.Name}} {{.MemUsage}} {{.CPUPerc}}' $(compose ps --quiet) | sort
-took "answers alike, metrics of all four services"
+took "answers alike, metrics of all four services, panels"
 
 echo "== node2 is killed"
 victims=(node2-gateway node2-store node2-membership node2-antientropy)

@@ -39,6 +39,14 @@ if ! command -v kubectl >/dev/null && [[ ! -x $work/bin/kubectl ]]; then
     cp "$work/apt/unpacked/usr/bin/kubectl" "$work/bin/"
 fi
 
+# Unpacked, not installed: the package would start a server.
+if [[ ! -x $work/prometheus/usr/bin/prometheus ]]; then
+    apt-cache show prometheus >/dev/null 2>&1 || apt-get update -qq
+    mkdir -p "$work/apt"
+    (cd "$work/apt" && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb "$work/prometheus" &&
+        rm prometheus_*.deb)
+fi
+
 if ! cmp -s tests/deploy/requirements.txt "$work/python/requirements.txt"; then
     rm -rf "$work/python"
     python3 -m venv "$work/python"
