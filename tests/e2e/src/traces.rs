@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
+/// Spans that are kept, the latest: an import makes thousands, and a test looks for those of a moment ago.
+const KEPT_MAX: usize = 50_000;
+
 /// A span as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
@@ -32,7 +35,7 @@ pub struct Span {
     pub node: String,
 }
 
-/// Everything received so far.
+/// What was received lately.
 #[derive(Debug, Clone, Default)]
 pub struct Receiver {
     spans: Arc<Mutex<Vec<Span>>>,
@@ -70,6 +73,12 @@ impl Receiver {
         });
         let address = address.recv().expect("the receiver listens");
         (receiver, address)
+    }
+
+    /// Whether a span like this was received.
+    pub fn any(&self, wanted: impl Fn(&Span) -> bool) -> bool {
+        let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        spans.iter().any(wanted)
     }
 
     /// The spans of one trace.
@@ -111,10 +120,11 @@ impl TraceService for Receiver {
                 });
             }
         }
-        self.spans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(received);
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let superfluous = (spans.len() + received.len()).saturating_sub(KEPT_MAX);
+        let superfluous = superfluous.min(spans.len());
+        spans.drain(..superfluous);
+        spans.extend(received);
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }

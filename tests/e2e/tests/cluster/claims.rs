@@ -85,3 +85,12 @@ pub(crate) fn ids(body: &Value) -> BTreeSet<String> {
         });
     ids.collect()
 }
+
+/// Names of the nodes that hold a record.
+pub(crate) fn replicas(said: &Value) -> BTreeSet<String> {
+    let list = said["result"]["replicas"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no replicas: {said}"));
+    let names = list.iter().filter_map(|replica| replica["node"].as_str());
+    names.map(str::to_owned).collect()
+}

@@ -34,13 +34,7 @@ pub(crate) struct Turn(MutexGuard<'static, Option<(Mood, Cluster)>>);
 
 /// The cluster that nobody breaks.
 pub(crate) async fn peace() -> Turn {
-    let (_, receiver) = receiver();
-    let settings = [
-        ("STEMEDB_HEDGE_MS", HEDGE_MS_IN_PEACE),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{receiver}")),
-        ("OTEL_BSP_SCHEDULE_DELAY", SPANS_EVERY_MS),
-    ];
-    turn(Mood::Peace, &settings).await
+    turn(Mood::Peace, &[("STEMEDB_HEDGE_MS", HEDGE_MS_IN_PEACE)]).await
 }
 
 /// The cluster for breaking, whole again.
@@ -62,13 +56,24 @@ pub(crate) async fn empty() -> Turn {
 async fn turn(mood: Mood, settings: &[(&str, &str)]) -> Turn {
     let mut stage = STAGE.lock().await;
     if stage.as_ref().is_none_or(|(known, _)| *known != mood) {
+        // The old one ends first.
         *stage = None;
-        *stage = Some((mood, Cluster::start(3, settings).await));
+        *stage = Some((mood, start(settings).await));
     }
     Turn(stage)
 }
 
-/// Where the cluster in peace sends its traces.
+async fn start(settings: &[(&str, &str)]) -> Cluster {
+    let (_, receiver) = receiver();
+    let receiver = format!("http://{receiver}");
+    let traced = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", SPANS_EVERY_MS),
+    ];
+    Cluster::start(3, &[settings, &traced].concat()).await
+}
+
+/// Where the clusters send their traces.
 pub(crate) fn receiver() -> (&'static Receiver, SocketAddr) {
     static RECEIVER: OnceLock<(Receiver, SocketAddr)> = OnceLock::new();
     let (receiver, address) = RECEIVER.get_or_init(Receiver::start);

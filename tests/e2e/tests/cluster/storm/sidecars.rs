@@ -8,12 +8,12 @@ use e2e::eventually;
 use e2e::http::Http;
 use e2e::node::SERVICES;
 use e2e::scrape::Scrape;
+use e2e::traces::Span;
 
-use crate::claims::{assert_at, claim, holders, id, subject_on};
+use crate::claims::{assert_at, claim, holders, id, replicas, subject_on};
 use crate::load::{Load, all_there};
 use crate::nodes::{phase, reply};
 use crate::stage;
-use crate::wires::replicas;
 
 /// The neighbours ask each other every second or so.
 const NOTICED: Duration = Duration::from_secs(10);
@@ -109,6 +109,7 @@ async fn a_store_that_dies_is_seen_by_all_and_what_it_missed_comes_home() {
         ["node1", "node2"].map(str::to_owned).into()
     );
     let id = id(&written);
+    nudged("node1").await;
 
     cluster.node(3).start_one("store");
     phase_becomes(&cluster, &http, "serving").await;
@@ -146,4 +147,19 @@ async fn phase_becomes(cluster: &Cluster, http: &Http, wanted: &str) {
         })
         .await;
     }
+}
+
+/// The gateway tells the antientropy of its node that a push failed.
+async fn nudged(node: &str) {
+    let (receiver, _) = stage::receiver();
+    let nudge = |span: &Span| {
+        span.service == "stemedb-antientropy" && span.node == node && span.name.contains("Nudge")
+    };
+    eventually("a nudge", NOTICED, || async {
+        let nudged = receiver.any(nudge);
+        nudged
+            .then_some(())
+            .ok_or_else(|| "no such span".to_owned())
+    })
+    .await;
 }

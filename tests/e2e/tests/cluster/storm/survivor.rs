@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use e2e::http::Http;
 use e2e::node::Node;
 use futures::future::join_all;
+use serde_json::Value;
 
-use crate::claims::{claim, holders, id, ids};
+use crate::claims::{claim, holders, id, ids, replicas};
 use crate::nodes::reply;
 use crate::stage;
-use crate::wires::replicas;
 
 /// Proofs count for 10 s.
 const PROOFS_END: Duration = Duration::from_secs(20);
@@ -45,6 +45,13 @@ async fn the_last_of_three_takes_writes_and_calls_its_answers_incomplete() {
         "incomplete {:.1} s after the death of two",
         killed.elapsed().as_secs_f64()
     ));
+
+    let said = cluster.verify(&http).await.expect("the survivor answers");
+    assert_eq!(said["equal"], false, "two nodes cannot be compared");
+    let unreachable = said["unreachable"].as_array().expect("a list");
+    let names: Vec<&Value> = unreachable.iter().map(|node| &node["id"]).collect();
+    assert_eq!(names, ["node2", "node3"], "{said}");
+    assert!(said["reason"].is_string(), "{said}");
 
     let started = Instant::now();
     for number in [2, 3] {

@@ -8,7 +8,7 @@ use e2e::scrape::Scrape;
 use http::Method;
 use serde_json::Value;
 
-use crate::claims::{assert_at, claim, holders, id, ids, subject_on, texts};
+use crate::claims::{assert_at, claim, holders, id, ids, replicas, subject_on, texts};
 use crate::stage;
 
 const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -111,15 +111,6 @@ async fn a_gateway_writes_to_its_own_store_and_to_those_of_other_nodes() {
         );
         assert_eq!(held, owners.map(str::to_owned).into());
     }
-}
-
-/// Names of the nodes that hold a record.
-pub(crate) fn replicas(said: &Value) -> BTreeSet<String> {
-    let list = said["result"]["replicas"]
-        .as_array()
-        .unwrap_or_else(|| panic!("no replicas: {said}"));
-    let names = list.iter().filter_map(|replica| replica["node"].as_str());
-    names.map(str::to_owned).collect()
 }
 
 #[tokio::test]

@@ -1,0 +1,8 @@
+//! Tests on a cluster in which nothing is ever killed.
+
+mod input;
+mod pages;
+mod quiet;
+mod traced;
+mod water;
+mod wires;

@@ -1,0 +1,6 @@
+//! Tests that kill, on a cluster that each of them leaves whole.
+
+mod drained;
+mod killed;
+mod sidecars;
+mod survivor;
