@@ -1,0 +1,84 @@
+//! What outlives a process.
+
+use std::collections::BTreeSet;
+
+use merkle::{Id, Tree};
+
+/// A record, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Record {
+    pub(crate) id: Id,
+    pub(crate) shard: u32,
+}
+
+/// How a record came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    at: u64,
+    id: Id,
+    /// By a gateway's write, not by repair.
+    pushed: bool,
+}
+
+/// The store's database and the book of members.
+#[derive(Debug, Clone)]
+pub(crate) struct Disk {
+    /// A new one for a new database.
+    pub(crate) store: u64,
+    pub(crate) trees: Vec<Tree>,
+    /// In the order of arrival.
+    pub(crate) log: Vec<Arrival>,
+    /// The store may lack what it once acknowledged.
+    pub(crate) lost: bool,
+    /// Members this node knows of, itself included.
+    pub(crate) known: BTreeSet<usize>,
+    /// It belongs to the cluster: another member gave it its book.
+    pub(crate) joined: bool,
+    /// It may be given shards.
+    pub(crate) serving: bool,
+}
+
+impl Disk {
+    pub(crate) fn new(store: u64, num_shards: u32, known: BTreeSet<usize>) -> Disk {
+        Disk {
+            store,
+            trees: (0..=num_shards).map(|_| Tree::new()).collect(),
+            log: Vec::new(),
+            lost: false,
+            known,
+            joined: false,
+            serving: false,
+        }
+    }
+
+    pub(crate) fn insert(&mut self, at: u64, record: Record, pushed: bool) {
+        if self.trees[record.shard as usize].insert(record.id) {
+            self.log.push(Arrival {
+                at,
+                id: record.id,
+                pushed,
+            });
+        }
+    }
+
+    pub(crate) fn holds(&self, record: &Record) -> bool {
+        self.trees[record.shard as usize].contains(&record.id)
+    }
+
+    pub(crate) fn tree(&self, shard: u32) -> &Tree {
+        &self.trees[shard as usize]
+    }
+
+    /// What came at or after a moment, by push alone or in any way.
+    pub(crate) fn since(&self, moment: u64, pushed_alone: bool) -> BTreeSet<Id> {
+        let young = self
+            .log
+            .iter()
+            .rev()
+            .take_while(|arrival| arrival.at >= moment);
+        young
+            .filter(|arrival| arrival.pushed || !pushed_alone)
+            .map(|arrival| arrival.id)
+            .collect()
+    }
+}

@@ -1,0 +1,127 @@
+//! Membership: who is heard of, who is known, who has shards.
+
+use std::collections::BTreeSet;
+
+use shard::Placement;
+
+use crate::node::Timer;
+use crate::plan::{Broken, DOWN_AFTER_MS, REBALANCE_DELAY_MS, WATCH_EVERY_MS};
+use crate::world::World;
+
+impl World {
+    /// Looks at the others, and works out a view.
+    pub(crate) fn watch(&mut self, node: usize) {
+        let every = self.random.between(WATCH_EVERY_MS / 2, WATCH_EVERY_MS * 2);
+        self.later(node, every, Timer::Watch);
+        let reached: Vec<usize> = (0..self.nodes.len())
+            .filter(|other| self.reaches(node, *other))
+            .collect();
+        if !self.nodes[node].disk.joined {
+            self.join(node, &reached);
+            return;
+        }
+        for other in reached {
+            // Books are exchanged whole, but not at every look.
+            if self.nodes[other].disk.joined && self.random.permille(300) {
+                let books = self.nodes[node]
+                    .disk
+                    .known
+                    .union(&self.nodes[other].disk.known);
+                let books: BTreeSet<usize> = books.copied().collect();
+                self.nodes[node].disk.known.clone_from(&books);
+                self.nodes[other].disk.known = books;
+            }
+            let serving = self.nodes[other].disk.serving;
+            if self.nodes[node].disk.known.contains(&other) {
+                self.nodes[node].heard.insert(other, (self.now, serving));
+            }
+        }
+        self.serve(node);
+        self.place(node);
+    }
+
+    /// Directly, or through a third.
+    fn reaches(&self, node: usize, other: usize) -> bool {
+        let up = |member: usize| self.nodes[member].is_up();
+        let direct = |a: usize, b: usize| self.network.connects(a, b);
+        node != other
+            && up(other)
+            && (direct(node, other)
+                || (0..self.nodes.len()).any(|third| {
+                    third != node
+                        && third != other
+                        && up(third)
+                        && direct(node, third)
+                        && direct(third, other)
+                }))
+    }
+
+    /// A node without a book gets one from a member it reaches, and is in that member's book.
+    fn join(&mut self, node: usize, reached: &[usize]) {
+        let members: Vec<usize> = reached
+            .iter()
+            .copied()
+            .filter(|other| self.nodes[*other].disk.joined)
+            .collect();
+        let Some(contact) = self.random.pick(&members) else {
+            return;
+        };
+        self.nodes[contact].disk.known.insert(node);
+        let book = self.nodes[contact].disk.known.clone();
+        self.nodes[node].disk.known.extend(book);
+        self.nodes[node].disk.joined = true;
+    }
+
+    /// A member takes copies once the stores of so many others were told of it that no answer can be complete without one of
+    /// them: rf others, or all when they are not more than rf.
+    fn serve(&mut self, node: usize) {
+        let others = self.nodes[node]
+            .disk
+            .known
+            .iter()
+            .filter(|other| **other != node);
+        let count = others.clone().count();
+        let aware = others
+            .filter(|other| self.nodes[**other].told.contains(&node))
+            .count();
+        let enough = aware >= count.min(self.plan.copies as usize);
+        if enough || self.broken == Broken::NewcomerCountsAtOnce {
+            self.nodes[node].disk.serving = true;
+        }
+    }
+
+    /// Known members that serve, or stopped not long ago.
+    fn place(&mut self, node: usize) {
+        let now = self.now;
+        let here = &self.nodes[node];
+        let mut members: BTreeSet<usize> = here
+            .heard
+            .iter()
+            .filter(|(_, (at, serving))| *serving && now - at <= DOWN_AFTER_MS + REBALANCE_DELAY_MS)
+            .map(|(member, _)| *member)
+            .collect();
+        if here.disk.serving {
+            members.insert(node);
+        }
+        match &here.confused {
+            Some((until, shown)) if now < *until => members.clone_from(shown),
+            _ => {}
+        }
+        if members != here.members {
+            let names = members
+                .iter()
+                .map(|member| self.nodes[*member].name.clone());
+            let placement = Placement::new(names, self.plan.num_shards, self.plan.copies);
+            let here = &mut self.nodes[node];
+            here.placement = placement;
+            here.members = members;
+        }
+    }
+
+    /// The owners of a shard as indices.
+    pub(crate) fn owners(&self, placement: &Placement, shard: u32) -> BTreeSet<usize> {
+        let owners = placement.owners(shard);
+        let index = |owner: &str| self.nodes.iter().position(|node| node.name == owner);
+        owners.iter().filter_map(|owner| index(owner)).collect()
+    }
+}

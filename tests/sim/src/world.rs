@@ -1,0 +1,251 @@
+//! Time: events in order, one after the other.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::disk::{Disk, Record};
+use crate::faults::End;
+use crate::network::{Mail, Network};
+use crate::node::{Held, Node, Process, Then, Timer};
+use crate::oracle::{Oracle, Summary, Violation};
+use crate::plan::{Broken, FAULTS_UNTIL_MS, HEALED_AFTER_MS, PROBE_EVERY_MS, Plan};
+use crate::random::Random;
+
+/// Events that a violation shows.
+const SHOWN: usize = 40;
+
+/// Something that happens at a time.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Mail {
+        from: usize,
+        to: usize,
+        mail: Mail,
+    },
+    Timer {
+        node: usize,
+        life: u32,
+        timer: Timer,
+    },
+    /// A client writes.
+    Client,
+    Fault,
+    End(End),
+    Join,
+    Probe,
+    Heal,
+}
+
+/// A cluster and its time.
+pub(crate) struct World {
+    seed: u64,
+    pub(crate) broken: Broken,
+    pub(crate) plan: Plan,
+    pub(crate) random: Random,
+    pub(crate) now: u64,
+    /// By time, then by the order in which they were planned.
+    queue: BTreeMap<(u64, u64), Event>,
+    planned: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) oracle: Oracle,
+    events: VecDeque<String>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, broken: Broken) -> World {
+        let mut random = Random::new(seed);
+        let plan = Plan::draw(&mut random);
+        let count = plan.founders + usize::from(plan.join_at_ms.is_some());
+        let node = |index: usize, random: &mut Random| {
+            let founder = index < plan.founders;
+            let known = if founder {
+                (0..plan.founders).collect()
+            } else {
+                [index].into()
+            };
+            let disk = Disk {
+                joined: founder,
+                serving: founder,
+                ..Disk::new(random.next(), plan.num_shards, known)
+            };
+            Node::new(
+                index,
+                random.between(100_000, 1_000_000),
+                disk,
+                plan.num_shards,
+            )
+        };
+        World {
+            seed,
+            broken,
+            now: 0,
+            queue: BTreeMap::new(),
+            planned: 0,
+            nodes: (0..count).map(|index| node(index, &mut random)).collect(),
+            network: Network::new(plan.loss, plan.latency_ms),
+            oracle: Oracle::new(plan.num_shards),
+            events: VecDeque::new(),
+            random,
+            plan,
+        }
+    }
+
+    pub(crate) fn run(mut self) -> Result<Summary, Box<Violation>> {
+        match self.play() {
+            Ok(()) => Ok(self.oracle.summary),
+            Err(what) => Err(Box::new(Violation {
+                seed: self.seed,
+                broken: self.broken,
+                at_ms: self.now,
+                what: format!("{what} ({:?})", self.plan),
+                events: self.events.into(),
+            })),
+        }
+    }
+
+    fn play(&mut self) -> Result<(), String> {
+        for node in 0..self.plan.founders {
+            // Founders see each other from the start.
+            let all = (0..self.plan.founders).filter(|other| *other != node);
+            self.nodes[node].heard = all.map(|other| (other, (0, true))).collect();
+            self.start(node);
+        }
+        self.at(1_000, Event::Client);
+        self.at(2_000, Event::Fault);
+        self.at(0, Event::Probe);
+        self.at(FAULTS_UNTIL_MS, Event::Heal);
+        if let Some(at) = self.plan.join_at_ms {
+            self.at(at, Event::Join);
+        }
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            if at > FAULTS_UNTIL_MS + HEALED_AFTER_MS {
+                break;
+            }
+            self.now = at;
+            self.happens(event)?;
+        }
+        self.check_healed()
+    }
+
+    fn happens(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Mail { from, to, mail } => match self.nodes[to].process {
+                Process::Up => self.receive(from, to, mail),
+                Process::Paused => self.nodes[to].held.push(Held::Mail { from, mail }),
+                Process::Down => {}
+            },
+            Event::Timer { node, life, timer } if self.nodes[node].life == life => {
+                match self.nodes[node].process {
+                    Process::Up => self.wake(node, timer),
+                    Process::Paused => self.nodes[node].held.push(Held::Timer { life, timer }),
+                    Process::Down => {}
+                }
+            }
+            Event::Timer { .. } => {}
+            Event::Client => self.client(),
+            Event::Fault if self.now < FAULTS_UNTIL_MS => {
+                self.fault();
+                let next = self.random.between(50, self.plan.fault_every_ms);
+                self.at(next, Event::Fault);
+            }
+            Event::Fault => {}
+            Event::End(end) => return self.end_fault(&end),
+            Event::Join => self.start(self.plan.founders),
+            Event::Probe => {
+                self.at(PROBE_EVERY_MS, Event::Probe);
+                return self.probe();
+            }
+            Event::Heal => return self.heal(),
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, from: usize, to: usize, mail: Mail) {
+        match mail {
+            Mail::Append { write, record } => self.append(to, from, write, record),
+            Mail::Appended { write } => self.appended(to, from, write),
+            Mail::Compare { session, shards } => self.compare(to, from, session, &shards),
+            Mail::Compared(compared) => self.compared(to, from, &compared),
+            Mail::Fetch { session, records } => self.fetch(to, from, session, records),
+            Mail::Fetched { session, records } => self.fetched(to, session, records),
+        }
+    }
+
+    fn wake(&mut self, node: usize, timer: Timer) {
+        match timer {
+            Timer::Watch => self.watch(node),
+            Timer::Repair => self.repair(node),
+            Timer::Hedge { write } => self.hedge(node, write),
+            Timer::Report { proofs } => self.report(node, proofs),
+            Timer::Limit { session } => self.limit(node, session),
+            Timer::Commit {
+                store_life,
+                records,
+                then,
+            } => {
+                if self.nodes[node].store_life != store_life {
+                    return;
+                }
+                let pushed = matches!(then, Then::Gateway { .. });
+                for record in &records {
+                    self.nodes[node].disk.insert(self.now, *record, pushed);
+                }
+                match then {
+                    Then::Gateway {
+                        node: gateway,
+                        write,
+                    } => self.send(node, gateway, Mail::Appended { write }),
+                    Then::Session { session } => self.brought(node, session, &records),
+                }
+            }
+        }
+    }
+
+    /// A record for some shard, at some gateway. Clients go on for a while after the faults.
+    fn client(&mut self) {
+        if self.now > FAULTS_UNTIL_MS + HEALED_AFTER_MS / 3 {
+            return;
+        }
+        let next = self.random.between(1, self.plan.write_every_ms);
+        self.at(next, Event::Client);
+        let node = self.random.index(self.nodes.len());
+        let shard =
+            u32::try_from(self.random.index(self.plan.num_shards as usize + 1)).unwrap_or(0);
+        let id = self.random.bytes();
+        if self.nodes[node].is_up() && self.nodes[node].disk.serving && self.nodes[node].disk.joined
+        {
+            self.oracle.summary.written += 1;
+            self.write(node, Record { id, shard });
+        }
+    }
+
+    pub(crate) fn send(&mut self, from: usize, to: usize, mail: Mail) {
+        if let Some(way) = self.network.way(from, to, &mut self.random) {
+            self.at(way, Event::Mail { from, to, mail });
+        }
+    }
+
+    /// A node does something after a while, unless it dies before.
+    pub(crate) fn later(&mut self, node: usize, after: u64, timer: Timer) {
+        let life = self.nodes[node].life;
+        self.at(after, Event::Timer { node, life, timer });
+    }
+
+    pub(crate) fn at(&mut self, after: u64, event: Event) {
+        self.planned += 1;
+        self.queue.insert((self.now + after, self.planned), event);
+    }
+
+    /// A number that nothing else has.
+    pub(crate) fn fresh(&mut self) -> u64 {
+        self.planned += 1;
+        self.planned
+    }
+
+    pub(crate) fn note(&mut self, what: String) {
+        if self.events.len() == SHOWN {
+            self.events.pop_front();
+        }
+        self.events.push_back(format!("{:>6} ms  {what}", self.now));
+    }
+}

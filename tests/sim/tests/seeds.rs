@@ -1,0 +1,116 @@
+//! Many histories; and for every rule, that breaking it is noticed.
+
+#![allow(clippy::print_stdout, reason = "what a long run did")]
+
+use sim::{Broken, run};
+
+/// Histories of an ordinary test run. `SIM_SEEDS=20000` makes a long one.
+const SEEDS: u64 = 200;
+
+/// Seeds that once showed a fault, and are played for ever. One a line; what is behind the number is for people.
+const KEPT: &str = include_str!("../seeds.txt");
+
+/// Histories within which a broken rule must be noticed, from the one on that is known to show it.
+const SEEDS_TO_NOTICE: u64 = 400;
+
+fn seeds() -> u64 {
+    std::env::var("SIM_SEEDS")
+        .ok()
+        .and_then(|seeds| seeds.parse().ok())
+        .unwrap_or(SEEDS)
+}
+
+fn kept() -> impl Iterator<Item = u64> {
+    KEPT.lines()
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+}
+
+#[test]
+fn complete_answers_hold_all_that_was_acknowledged() {
+    let (mut acknowledged, mut complete, mut incomplete, mut wiped) = (0, 0, 0, 0);
+    for seed in kept().chain(0..seeds()) {
+        match run(seed, Broken::Nothing) {
+            Ok(summary) => {
+                acknowledged += summary.acknowledged;
+                complete += summary.complete;
+                incomplete += summary.incomplete;
+                wiped += summary.wiped;
+            }
+            Err(violation) => panic!("{violation}"),
+        }
+    }
+    println!(
+        "{acknowledged} records acknowledged, {complete} complete answers, {incomplete} others, {wiped} disks lost"
+    );
+    assert!(
+        complete > incomplete / 4,
+        "hardly ever complete: {complete} against {incomplete}"
+    );
+}
+
+/// Breaks a rule, and plays histories until the promise breaks.
+fn notices(broken: Broken, from: u64) {
+    let violation = (from..from + SEEDS_TO_NOTICE).find_map(|seed| run(seed, broken).err());
+    let violation = violation.unwrap_or_else(|| panic!("{broken:?} was not noticed"));
+    println!(
+        "{broken:?}: {} at {} ms of seed {}",
+        violation.what, violation.at_ms, violation.seed
+    );
+}
+
+#[test]
+fn proofs_from_fewer_members_would_be_noticed() {
+    notices(Broken::OneMoreMayMiss, 0);
+}
+
+#[test]
+fn proofs_of_a_lost_disk_would_be_noticed() {
+    notices(Broken::WipedStoreKeepsProofs, 0);
+}
+
+#[test]
+fn belief_in_an_empty_store_would_be_noticed() {
+    notices(Broken::WipedStoreCounts, 0);
+}
+
+#[test]
+fn belief_in_a_store_with_its_own_shards_alone_would_be_noticed() {
+    notices(Broken::OwnedShardsAreEnough, 20);
+}
+
+#[test]
+fn acknowledging_with_one_copy_would_be_noticed() {
+    notices(Broken::OneCopyIsEnough, 0);
+}
+
+#[test]
+fn dating_proofs_at_the_end_would_be_noticed() {
+    notices(Broken::DatedAtTheEnd, 0);
+}
+
+#[test]
+fn leaving_out_repaired_ids_would_be_noticed() {
+    notices(Broken::RepairedIdsAreYoung, 326);
+}
+
+#[test]
+fn counting_a_newcomer_at_once_would_be_noticed() {
+    notices(Broken::NewcomerCountsAtOnce, 20);
+}
+
+#[test]
+fn proofs_that_do_not_teach_would_be_noticed() {
+    notices(Broken::ProofsDoNotTeach, 1_490);
+}
+
+/// One seed is one history: without that no seed is worth keeping.
+#[test]
+fn a_seed_is_a_history() {
+    let play = |seed| {
+        run(seed, Broken::Nothing)
+            .map(|summary| format!("{summary:?}"))
+            .map_err(|v| v.to_string())
+    };
+    assert_eq!(play(7), play(7));
+    assert_ne!(play(7), play(8));
+}
