@@ -1,6 +1,9 @@
 //! The golden vectors: what other languages are held to.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot read its input has failed")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot read its input has failed"
+)]
 
 use assertion::{Invalid, Record, RecordId};
 use serde_json::Value;
