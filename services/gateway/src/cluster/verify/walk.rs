@@ -1,6 +1,7 @@
 //! One shard, id by id, over all nodes at once.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use assertion::RecordId;
@@ -25,12 +26,11 @@ const LOOK_UPS_AT_ONCE: usize = 1_000;
 /// How long a look-up may take.
 const LOOK_UP_MAX: Duration = Duration::from_secs(2);
 
-/// Time that all shards together give writes in flight to arrive everywhere: an id that one owner had at the cut and
-/// another one not yet is no difference.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Between two looks for such ids.
+/// Between two looks for an id that one owner had at the cut and another one not yet: a write in flight is no difference.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Such pauses that all shards together may take.
+const PAUSES: u32 = 10;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -47,6 +47,19 @@ pub(super) struct Counts {
     pub(super) first_missing: Option<(RecordId, Name)>,
 }
 
+impl Counts {
+    /// Both together.
+    pub(super) fn and(self, other: Counts) -> Counts {
+        Counts {
+            distinct: self.distinct + other.distinct,
+            under_replicated: self.under_replicated + other.under_replicated,
+            missing: self.missing + other.missing,
+            foreign: self.foreign + other.foreign,
+            first_missing: self.first_missing.or(other.first_missing),
+        }
+    }
+}
+
 /// An id that an owner did not have at the cut.
 #[derive(Debug)]
 struct Doubt {
@@ -55,6 +68,8 @@ struct Doubt {
     copies: usize,
     /// Owners that have not, by their place.
     lacking: BTreeSet<usize>,
+    /// Copies that one of them stands for.
+    each: usize,
 }
 
 /// What all shards of one comparison share.
@@ -62,7 +77,8 @@ struct Doubt {
 pub(super) struct Terms<'a> {
     needed: usize,
     caller: &'a Caller,
-    patience: Duration,
+    /// Pauses that are left.
+    patience: AtomicU32,
 }
 
 impl<'a> Terms<'a> {
@@ -71,65 +87,105 @@ impl<'a> Terms<'a> {
         Terms {
             needed,
             caller,
-            patience: PATIENCE,
+            patience: AtomicU32::new(PAUSES),
         }
+    }
+
+    /// Copies that every record shall have.
+    pub(super) fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// Pauses, while there is patience. False: there is none left.
+    async fn pause(&self) -> bool {
+        let take = |left: u32| left.checked_sub(1);
+        let order = Ordering::Relaxed;
+        let patient = self.patience.fetch_update(order, order, take).is_ok();
+        if patient {
+            tokio::time::sleep(PAUSE).await;
+        }
+        patient
     }
 }
 
-/// Walks a shard and adds to the counts.
+/// Walks a shard.
 pub(super) async fn shard(
     shard: u32,
     owners: &[&Side],
     others: &[&Side],
-    terms: &mut Terms<'_>,
-    counts: &mut Counts,
-) -> Result<(), Problem> {
-    let mut lists = Vec::new();
-    for side in owners.iter().chain(others) {
-        let mut list = List::new(side, shard, terms.caller);
-        list.fill().await.map_err(|status| broken(side, &status))?;
-        lists.push(list);
-    }
+    terms: &Terms<'_>,
+) -> Result<Counts, Problem> {
+    let sides: Vec<&Side> = owners.iter().chain(others).copied().collect();
+    let mut walk = Walk::start(shard, &sides, terms.caller).await?;
+    let mut counts = Counts::default();
     let mut doubts = Vec::new();
-    while let Some(id) = lists.iter().filter_map(List::head).min() {
-        let mut lacking = BTreeSet::new();
-        let mut copies = 0;
-        for (place, list) in lists.iter_mut().enumerate() {
-            if list.head() == Some(id) {
-                copies += 1;
-                counts.foreign += u64::from(place >= owners.len());
-                list.pass();
-                list.fill()
-                    .await
-                    .map_err(|status| broken(list.side, &status))?;
-            } else if place < owners.len() {
-                lacking.insert(place);
-            }
-        }
+    while let Some((id, holders)) = walk.step().await? {
+        let foreign = holders.iter().filter(|place| **place >= owners.len());
+        counts.foreign += foreign.count() as u64;
         counts.distinct += 1;
+        let copies = holders.len();
+        let lacking: BTreeSet<usize> = (0..owners.len())
+            .filter(|place| !holders.contains(place))
+            .collect();
         if lacking.is_empty() {
             counts.under_replicated += u64::from(copies < terms.needed);
-        } else {
-            doubts.push(Doubt {
-                id,
-                copies,
-                lacking,
-            });
+            continue;
         }
+        doubts.push(Doubt {
+            id,
+            copies,
+            lacking,
+            each: 1,
+        });
         if doubts.len() == LOOK_UPS_AT_ONCE {
-            settle(std::mem::take(&mut doubts), owners, terms, counts).await?;
+            let settled = settle(std::mem::take(&mut doubts), owners, terms).await?;
+            counts = counts.and(settled);
         }
     }
-    settle(doubts, owners, terms, counts).await
+    Ok(counts.and(settle(doubts, owners, terms).await?))
+}
+
+/// Rows of nodes that do not own the shard, whose owners are equal: each has to be at an owner as well. What is, is not
+/// counted as distinct here.
+pub(super) async fn foreign(
+    shard: u32,
+    owners: &[&Side],
+    others: &[&Side],
+    terms: &Terms<'_>,
+) -> Result<Counts, Problem> {
+    let mut walk = Walk::start(shard, others, terms.caller).await?;
+    let mut counts = Counts::default();
+    let mut doubts = Vec::new();
+    // The owners are equal: one of them speaks for all.
+    let first = owners.get(..1).unwrap_or_default();
+    loop {
+        let step = walk.step().await?;
+        if let Some((id, holders)) = &step {
+            counts.foreign += holders.len() as u64;
+            doubts.push(Doubt {
+                id: *id,
+                copies: holders.len(),
+                lacking: BTreeSet::from([0]),
+                each: owners.len(),
+            });
+        }
+        if step.is_none() || doubts.len() == LOOK_UPS_AT_ONCE {
+            let mut settled = settle(std::mem::take(&mut doubts), first, terms).await?;
+            settled.distinct = settled.missing;
+            counts = counts.and(settled);
+        }
+        if step.is_none() {
+            return Ok(counts);
+        }
+    }
 }
 
 /// Looks doubtful ids up again, for as long as there is patience; what is still lacking then is missing.
 async fn settle(
     mut doubts: Vec<Doubt>,
     owners: &[&Side],
-    terms: &mut Terms<'_>,
-    counts: &mut Counts,
-) -> Result<(), Problem> {
+    terms: &Terms<'_>,
+) -> Result<Counts, Problem> {
     loop {
         for (place, owner) in owners.iter().enumerate() {
             look_up(&mut doubts, place, owner, terms.caller)
@@ -137,23 +193,21 @@ async fn settle(
                 .map_err(|status| broken(owner, &status))?;
         }
         let open = doubts.iter().any(|doubt| !doubt.lacking.is_empty());
-        if !open || terms.patience < PAUSE {
+        if !open || !terms.pause().await {
             break;
         }
-        terms.patience -= PAUSE;
-        tokio::time::sleep(PAUSE).await;
     }
+    let mut counts = Counts::default();
     for doubt in doubts {
         counts.under_replicated += u64::from(doubt.copies < terms.needed);
         if let Some(owner) = doubt.lacking.first().and_then(|place| owners.get(*place)) {
             counts.missing += 1;
             let id = RecordId::from_bytes(doubt.id);
-            counts
-                .first_missing
-                .get_or_insert_with(|| (id, Name::clone(owner.node())));
+            let missing = (id, Name::clone(owner.node()));
+            counts.first_missing.get_or_insert(missing);
         }
     }
-    Ok(())
+    Ok(counts)
 }
 
 async fn look_up(
@@ -177,7 +231,7 @@ async fn look_up(
     let found: BTreeSet<Bytes> = reply.records.into_iter().map(|held| held.id).collect();
     for doubt in doubts.iter_mut() {
         if found.contains(&doubt.id[..]) && doubt.lacking.remove(&place) {
-            doubt.copies += 1;
+            doubt.copies += doubt.each;
         }
     }
     Ok(())
@@ -193,6 +247,51 @@ fn broken(side: &Side, status: &Status) -> Problem {
         ),
         "ask again; GET /cluster/members shows who is there",
     )
+}
+
+/// The ids of several nodes as one ascending list.
+struct Walk<'a> {
+    lists: Vec<List<'a>>,
+}
+
+impl<'a> Walk<'a> {
+    async fn start(
+        shard: u32,
+        sides: &[&'a Side],
+        caller: &'a Caller,
+    ) -> Result<Walk<'a>, Problem> {
+        let lists = sides.iter().map(|side| List::new(side, shard, caller));
+        let mut walk = Walk {
+            lists: lists.collect(),
+        };
+        walk.fill().await?;
+        Ok(walk)
+    }
+
+    /// The next id, and the places of the nodes that have it.
+    async fn step(&mut self) -> Result<Option<([u8; 32], BTreeSet<usize>)>, Problem> {
+        let Some(id) = self.lists.iter().filter_map(List::head).min() else {
+            return Ok(None);
+        };
+        let mut holders = BTreeSet::new();
+        for (place, list) in self.lists.iter_mut().enumerate() {
+            if list.head() == Some(id) {
+                holders.insert(place);
+                list.pass();
+            }
+        }
+        self.fill().await?;
+        Ok(Some((id, holders)))
+    }
+
+    /// Gets the next page of every node whose page is used up.
+    async fn fill(&mut self) -> Result<(), Problem> {
+        for list in &mut self.lists {
+            let filled = list.fill().await;
+            filled.map_err(|status| broken(list.side, &status))?;
+        }
+        Ok(())
+    }
 }
 
 /// The ids of one node in order, a page at a time.
