@@ -1,6 +1,6 @@
 //! Properties of the canonical form: one record, one id, however it was written; and nothing hostile gets through.
 
-use assertion::limits::TIME_MAX_MS;
+use assertion::limits::{CANONICAL_MAX, JSON_MAX, TIME_MAX_MS};
 use assertion::{Assertion, Lifecycle, Object, Record, Source, SourceClass};
 use proptest::prelude::*;
 
@@ -229,4 +229,35 @@ fn parts_that_no_record_has_are_refused() {
     }
     let epoch = Some("ABC".into());
     assert!(Record::from_assertion(Assertion { epoch, ..good }).is_err());
+}
+
+#[test]
+fn sizes_are_taken_up_to_the_limit_and_no_further() {
+    let claim = |controls: usize, letters: usize| {
+        let text = "\u{1}".repeat(controls) + &"t".repeat(letters);
+        format!(
+            r#"{{"subject":"s","predicate":"p","object":{{"type":"text","value":"{}"}},
+            "source":{{"uri":"u","class":"expert"}},"asserted_at":0}}"#,
+            text.replace('\u{1}', "\\u0001")
+        )
+    };
+    let size = |controls, letters| {
+        let record = Record::from_client_json(claim(controls, letters).as_bytes(), NOW_MS);
+        record.map(|record| record.canonical().len())
+    };
+    // A control character is six bytes in canonical form.
+    let frame = size(0, 0).expect("a small record");
+    let controls = (CANONICAL_MAX - frame) / 6;
+    let letters = (CANONICAL_MAX - frame) % 6;
+    assert_eq!(size(controls, letters), Ok(CANONICAL_MAX));
+    let refused = size(controls, letters + 1).expect_err("one byte too long");
+    assert_eq!(refused.code, "record_too_large");
+
+    let padded = |length: usize| format!("{:length$}", claim(0, 1)).into_bytes();
+    assert!(Record::from_client_json(&padded(JSON_MAX), NOW_MS).is_ok());
+    let refused = Record::from_client_json(&padded(JSON_MAX + 1), NOW_MS).expect_err("too long");
+    assert_eq!(
+        (refused.code, refused.limit),
+        ("record_too_large", Some(JSON_MAX as u64))
+    );
 }
