@@ -253,7 +253,11 @@ fn sizes_are_taken_up_to_the_limit_and_no_further() {
     let refused = size(controls, letters + 1).expect_err("one byte too long");
     assert_eq!(refused.code, "record_too_large");
 
-    let padded = |length: usize| format!("{:length$}", claim(0, 1)).into_bytes();
+    let padded = |length: usize| {
+        let mut json = claim(0, 1).into_bytes();
+        json.resize(length, b' ');
+        json
+    };
     assert!(Record::from_client_json(&padded(JSON_MAX), NOW_MS).is_ok());
     let refused = Record::from_client_json(&padded(JSON_MAX + 1), NOW_MS).expect_err("too long");
     assert_eq!(
