@@ -14,8 +14,8 @@ use crate::{place, ports};
 /// Twelve processes of a development build on two busy cores.
 pub const FORMATION: Duration = Duration::from_secs(60);
 
-/// Repair runs every second; a busy machine gets a few rounds.
-pub const REPAIR: Duration = Duration::from_secs(30);
+/// Repair runs every second, and a comparison of all nodes takes seconds in a development build on a busy machine.
+pub const REPAIR: Duration = Duration::from_secs(60);
 
 /// Lines of each log in the message of a failure.
 const TAIL_LINES: usize = 12;

@@ -11,8 +11,11 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Longer than any deadline of a gateway.
+/// Longer than any deadline of a gateway for one record or one question.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// For calls that go over everything: a development build on a busy machine.
+const WALK_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A reply, read to its end.
 #[derive(Debug, Clone)]
@@ -137,9 +140,11 @@ impl Http {
                 body,
             })
         };
-        match tokio::time::timeout(TIMEOUT, exchange).await {
+        let walks = url.contains("/cluster/verify") || url.contains("/cluster/sync");
+        let limit = if walks { WALK_TIMEOUT } else { TIMEOUT };
+        match tokio::time::timeout(limit, exchange).await {
             Ok(reply) => reply,
-            Err(_) => Err(format!("{url}: no reply within {} s", TIMEOUT.as_secs())),
+            Err(_) => Err(format!("{url}: no reply within {} s", limit.as_secs())),
         }
     }
 }

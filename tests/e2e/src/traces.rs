@@ -33,6 +33,8 @@ pub struct Span {
     pub service: String,
     /// `service.instance.id` of the process: the node.
     pub node: String,
+    /// Its attributes that are texts.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// What was received lately.
@@ -111,6 +113,7 @@ impl TraceService for Receiver {
                 .flat_map(|scope| scope.spans)
             {
                 received.push(Span {
+                    attributes: texts(&span.attributes),
                     trace_id: hex(&span.trace_id),
                     span_id: hex(&span.span_id),
                     parent: hex(&span.parent_span_id),

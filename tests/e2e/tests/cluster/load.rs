@@ -1,7 +1,7 @@
 //! Careful clients: they write and read all the time through all gateways, go to the next gateway once when one fails, and
 //! hold every answer against what was acknowledged before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::claims::{claim, id, ids};
 
 /// A client makes this many calls a second at most: enough to have one in hand at any moment, and the machine has other work.
-const PACE: Duration = Duration::from_millis(15);
+const PACE: Duration = Duration::from_millis(25);
 
 /// Records of one subject stay below one page.
 const SUBJECTS: u32 = 40;
@@ -39,6 +39,8 @@ pub(crate) struct Seen {
     pub(crate) reads: usize,
     /// Of those, the ones that said `complete: true`.
     pub(crate) complete: usize,
+    /// Records that those had to hold, and did.
+    pub(crate) checked: usize,
     /// Calls that needed the next gateway.
     pub(crate) retried: usize,
     /// The longest call, retry included.
@@ -48,6 +50,20 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// One line for people.
+    pub(crate) fn figures(&self) -> String {
+        format!(
+            "{} acknowledged, {} accepted, {} reads ({} complete, {} records in them checked), {} retried, slowest {:.2} s",
+            self.count(),
+            self.accepted,
+            self.reads,
+            self.complete,
+            self.checked,
+            self.retried,
+            self.slowest.as_secs_f64()
+        )
+    }
+
     /// Acknowledged records in all.
     pub(crate) fn count(&self) -> usize {
         self.acknowledged.values().map(Vec::len).sum()
@@ -93,6 +109,7 @@ impl Load {
         self.work.await.expect("the clients do not panic");
         let seen = lock(&self.seen).clone();
         assert!(seen.broken.is_empty(), "{:#?}", seen.broken);
+        assert!(seen.checked > 0, "nothing was checked: {}", seen.figures());
         seen
     }
 }
@@ -179,30 +196,30 @@ impl Client {
         let mut seen = lock(&self.seen);
         seen.reads += 1;
         let body = reply.json();
-        if reply.status != 200 {
+        let meta = &body["meta"];
+        let proved = match (reply.status, meta["complete"] == true) {
+            (200, true) => meta["proved_through"].as_i64(),
+            (200, false) => return,
+            _ => None,
+        };
+        let Some(proved) = proved else {
             seen.broken.push(format!("read: {} {body}", reply.status));
             return;
-        }
-        if body["meta"]["complete"] != true {
-            return;
-        }
+        };
         seen.complete += 1;
-        let missing = missing(&body, seen.acknowledged.get(subject));
+        let held = ids(&body);
+        let known = seen.acknowledged.get(subject).into_iter().flatten();
+        let due: Vec<&String> = known
+            .filter(|(_, at)| *at < proved)
+            .map(|(id, _)| id)
+            .collect();
+        let missing: Vec<&&String> = due.iter().filter(|id| !held.contains(**id)).collect();
+        let (checked, broken) = (due.len(), format!("{subject}: {meta} without {missing:?}"));
         if !missing.is_empty() {
-            let broken = format!("{subject}: complete without {missing:?}; {}", body["meta"]);
             seen.broken.push(broken);
         }
+        seen.checked += checked;
     }
-}
-
-fn missing(body: &Value, acknowledged: Option<&Vec<(String, i64)>>) -> Vec<(String, i64)> {
-    let proved = body["meta"]["proved_through"].as_i64().unwrap_or(i64::MAX);
-    let held: BTreeSet<String> = ids(body);
-    let due = acknowledged
-        .into_iter()
-        .flatten()
-        .filter(|(_, at)| *at < proved);
-    due.filter(|(id, _)| !held.contains(id)).cloned().collect()
 }
 
 /// Every acknowledged record is in a complete answer of every gateway.

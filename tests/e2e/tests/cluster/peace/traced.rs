@@ -14,6 +14,9 @@ use crate::stage;
 /// The client's own span: not sent to the receiver, so the only parent that may be absent.
 const CLIENT_SPAN: &str = "b7ad6b7169203331";
 
+/// The key that the client sends: no span may show it.
+const SECRET: &str = "steme_test_0123456789abcdef";
+
 /// Batches leave every 200 ms.
 const EXPORT: Duration = Duration::from_secs(20);
 
@@ -27,6 +30,7 @@ async fn a_write_is_one_trace_through_gateway_and_both_stores() {
     let headers = [
         ("content-type", "application/json"),
         ("traceparent", parent.as_str()),
+        ("x-api-key", SECRET),
     ];
     let url = cluster.node(1).api("/v1/assert");
     let reply = http
@@ -56,6 +60,8 @@ async fn a_write_is_one_trace_through_gateway_and_both_stores() {
     .await;
     let ids: BTreeSet<&str> = spans.iter().map(|span| span.span_id.as_str()).collect();
     assert_eq!(ids.len(), spans.len(), "{spans:#?}");
+    let shown = |span: &&Span| span.attributes.values().any(|text| text.contains(SECRET));
+    assert_eq!(spans.iter().find(shown), None);
 }
 
 fn places(spans: &[Span]) -> BTreeSet<(&str, &str)> {

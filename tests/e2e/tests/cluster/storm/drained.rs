@@ -37,12 +37,9 @@ async fn no_client_call_fails_when_a_node_is_asked_to_end() {
     more(&load).await;
     let seen = load.end().await;
     stage::figure(&format!(
-        "SIGTERM to a node: ended after {:.1} s; {} acknowledged, {} accepted, {} retried, slowest {:.2} s",
+        "a node ended {:.1} s after SIGTERM: {}",
         ended.as_secs_f64(),
-        seen.count(),
-        seen.accepted,
-        seen.retried,
-        seen.slowest.as_secs_f64()
+        seen.figures()
     ));
     cluster.equal(&http).await;
     all_there(&cluster, &seen).await;

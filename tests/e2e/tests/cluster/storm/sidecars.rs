@@ -35,13 +35,7 @@ async fn any_one_process_may_die_and_nothing_is_lost() {
         goes_on(&load).await;
     }
     let seen = load.end().await;
-    stage::figure(&format!(
-        "sidecars: {} acknowledged, {} accepted, {} retried, slowest {:.2} s",
-        seen.count(),
-        seen.accepted,
-        seen.retried,
-        seen.slowest.as_secs_f64()
-    ));
+    stage::figure(&format!("processes killed one by one: {}", seen.figures()));
     cluster.equal(&http).await;
     all_there(&cluster, &seen).await;
 }
