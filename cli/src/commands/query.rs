@@ -16,20 +16,9 @@ const LENSES: [&str; 5] = ["recency", "confidence", "consensus", "authority", "s
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The exact subject
-    #[arg(conflicts_with = "subject_prefix")]
-    subject: Option<String>,
+    subject: String,
     /// The exact predicate
     predicate: Option<String>,
-    /// Subjects that start with this
-    #[arg(long, value_name = "PREFIX")]
-    subject_prefix: Option<String>,
-    /// The predicate, where no subject is given
-    #[arg(
-        long = "predicate",
-        value_name = "PREDICATE",
-        conflicts_with = "predicate"
-    )]
-    predicate_option: Option<String>,
     /// How to answer; without it the claims themselves are listed
     #[arg(long, value_parser = LENSES)]
     lens: Option<String>,
@@ -77,12 +66,12 @@ Examples:
   stemedb query constant:hubble h0_km_s_mpc --lens skeptic --tolerance 0.02
   stemedb query cas:7732-18-5 boiling_point_k --lens authority --as-of 2015-01-01
   stemedb query cas:7732-18-5 boiling_point_k --lens consensus --class expert --class regulatory --json
-  stemedb query --subject-prefix cas:7732 --predicate boiling_point_k";
+  stemedb query cas:7732-18-5 --source chem-tables:boiling_point_k/WEBBOOK";
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let client = arguments.connection.client()?;
-    let reply = client.send(&Call::get(path(&arguments)?)).await?;
+    let reply = client.send(&Call::get(path(&arguments))).await?;
     let answer = reply.json()?;
     if arguments.connection.json {
         output::json(&answer);
@@ -92,25 +81,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn path(arguments: &Arguments) -> Result<String, Failure> {
-    let predicate = arguments
-        .predicate
-        .as_ref()
-        .or(arguments.predicate_option.as_ref());
-    if arguments.subject.is_none()
-        && arguments.subject_prefix.is_none()
-        && arguments.source.is_none()
-    {
-        return Err(Failure::Usage(
-            "say what to look at: a subject, --subject-prefix or --source\n→ stemedb query --help"
-                .to_owned(),
-        ));
-    }
+fn path(arguments: &Arguments) -> String {
     let mut parameters: Vec<(&str, String)> = Vec::new();
     let mut add = |key, value: Option<String>| parameters.extend(value.map(|value| (key, value)));
-    add("subject", arguments.subject.clone());
-    add("subject_prefix", arguments.subject_prefix.clone());
-    add("predicate", predicate.cloned());
+    add("subject", Some(arguments.subject.clone()));
+    add("predicate", arguments.predicate.clone());
     add("source", arguments.source.clone());
     add("lens", arguments.lens.clone());
     add(
@@ -131,7 +106,7 @@ fn path(arguments: &Arguments) -> Result<String, Failure> {
         .iter()
         .map(|(key, value)| format!("{key}={}", encode(value)))
         .collect();
-    Ok(format!("/v1/query?{}", pairs.join("&")))
+    format!("/v1/query?{}", pairs.join("&"))
 }
 
 fn list(values: &[String]) -> Option<String> {
@@ -150,12 +125,9 @@ mod tests {
         arguments: Arguments,
     }
 
-    fn asked(words: &str) -> Result<String, Failure> {
-        path(
-            &Line::try_parse_from(format!("query {words}").split_whitespace())
-                .unwrap()
-                .arguments,
-        )
+    fn asked(words: &str) -> Option<String> {
+        let line = Line::try_parse_from(format!("query {words}").split_whitespace());
+        line.ok().map(|line| path(&line.arguments))
     }
 
     #[test]
@@ -165,13 +137,14 @@ mod tests {
             "/v1/query?subject=cas%3A7732-18-5&predicate=boiling_point_k&lens=skeptic&tolerance=0.001"
         );
         assert_eq!(
-            asked("--subject-prefix cas: --predicate name --class expert --class clinical --as-of -5 --limit 10").unwrap(),
-            "/v1/query?subject_prefix=cas%3A&predicate=name&class=expert%2Cclinical&as_of=-5&limit=10"
+            asked("cas:50-00-0 --source a&b --class expert --class clinical --as-of -5 --limit 10")
+                .unwrap(),
+            "/v1/query?subject=cas%3A50-00-0&source=a%26b&class=expert%2Cclinical&as_of=-5&limit=10"
         );
     }
 
     #[test]
     fn a_question_about_everything_is_not_sent() {
-        assert!(matches!(asked("--predicate name"), Err(Failure::Usage(_))));
+        assert_eq!(asked("--lens skeptic"), None);
     }
 }

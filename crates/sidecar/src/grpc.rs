@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
+use tower::util::MapRequestLayer;
 use tower::{Layer as _, ServiceBuilder};
 use tower_otel::trace::{Grpc, GrpcLayer};
 use tracing::Level;
@@ -78,6 +79,7 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL * 5))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(MapRequestLayer::new(hide_secrets))
         .layer(GrpcLayer::server(Level::INFO))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, async move { begun.cancelled().await });
@@ -89,6 +91,19 @@ pub async fn serve(
         ended = server => ended.map_err(ServeError::from),
         () = deadline => Ok(()),
     }
+}
+
+/// Metadata whose values no span may show: the trace layer writes down every header that is not marked, and the mark that the
+/// caller set does not travel.
+const SECRETS: [&str; 2] = ["x-api-key", "authorization"];
+
+fn hide_secrets<B>(mut request: http::Request<B>) -> http::Request<B> {
+    for name in SECRETS {
+        if let Some(value) = request.headers_mut().get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
+    request
 }
 
 /// A channel to `host:port`. Nothing is dialled before the first call.
