@@ -160,16 +160,19 @@ impl World {
             .count()
     }
 
-    /// A disk may be lost when no more than rf − 1 are since every acknowledged record had all its copies.
+    /// A disk may be lost when no more than rf − 1 are since every acknowledged record had all its copies and every node its
+    /// book.
     pub(crate) fn may_lose(&mut self, node: usize) -> bool {
         let members = self.nodes.iter().filter(|node| node.disk.serving).count();
         let all = members.min(self.plan.copies as usize);
-        if self
-            .oracle
-            .acknowledged
-            .iter()
-            .flatten()
-            .all(|(_, record)| self.copies(record) >= all)
+        let mut acknowledged = self.oracle.acknowledged.iter().flatten();
+        let copied = acknowledged.all(|(_, record)| self.copies(record) >= all);
+        if copied
+            && self
+                .oracle
+                .lost
+                .iter()
+                .all(|lost| self.nodes[*lost].disk.joined)
         {
             self.oracle.lost.clear();
         }

@@ -23,8 +23,6 @@ pub enum Broken {
     RepairedIdsAreYoung,
     /// A proof is dated when the session ends.
     DatedAtTheEnd,
-    /// A gateway that was frozen acknowledges with replies of long ago.
-    LateAcknowledgement,
     /// A new member takes copies before the others know it.
     NewcomerCountsAtOnce,
     /// A proof counts among the members that the one side knows.
