@@ -11,10 +11,6 @@ use tonic::{Code, Request, Response, Status};
 use crate::caller::{API_KEY_HEADER, Caller};
 use crate::route::Name;
 
-/// Metadata key of the node that a call is meant for. Addresses move between pods: a store that is not this node must
-/// not answer for it, or one disk would count as two copies.
-pub const NODE_HEADER: &str = "stemedb-node";
-
 /// Stable code of a store without room: it reads, and cannot take writes.
 const DISK_FULL: &str = "disk_full";
 
@@ -51,7 +47,7 @@ impl Store {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
         metadata.insert(proto::CLUSTER_ID_HEADER, self.cluster_id.clone());
-        metadata.insert(NODE_HEADER, self.node_header.clone());
+        metadata.insert(proto::NODE_HEADER, self.node_header.clone());
         if let Some(api_key) = api_key {
             metadata.insert(API_KEY_HEADER, api_key.clone());
         }

@@ -15,7 +15,7 @@ const RECORDS: &str = "stemedb_store_records";
 const COMMIT_SECONDS: &str = "stemedb_store_commit_seconds";
 const GROUPS: &str = "stemedb_store_groups_total";
 const GROUP_RECORDS: &str = "stemedb_store_group_records_total";
-const WAITING: &str = "stemedb_store_waiting_kibibytes";
+const WAITING: &str = "stemedb_store_waiting_bytes";
 const DISK: &str = "stemedb_store_disk_bytes";
 const TREES: &str = "stemedb_store_trees_bytes";
 const DAMAGED: &str = "stemedb_store_damaged_rows_total";
@@ -46,7 +46,11 @@ pub fn describe() {
         GROUP_RECORDS,
         "Records in those groups; divided by them, the size of a group"
     );
-    describe_gauge!(WAITING, "KiB of records that wait to be written");
+    describe_gauge!(
+        WAITING,
+        Unit::Bytes,
+        "Records that wait to be written, in whole KiB"
+    );
     describe_gauge!(DISK, Unit::Bytes, "Bytes of the database and its log");
     describe_gauge!(TREES, Unit::Bytes, "Memory of the Merkle trees, about");
     describe_counter!(
@@ -71,8 +75,8 @@ pub(crate) fn committed(new: usize, took: Duration) {
 }
 
 /// How much waits.
-pub(crate) fn waiting(kib: usize) {
-    gauge!(WAITING).set(kib as f64);
+pub(crate) fn waiting(bytes: usize) {
+    gauge!(WAITING).set(bytes as f64);
 }
 
 /// A query was answered.

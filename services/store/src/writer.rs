@@ -274,7 +274,7 @@ impl WriterTask {
     }
 
     async fn commit(&mut self, appends: Vec<Append>) -> Result<(), Error> {
-        metrics::waiting(WAITING_KIB_MAX - self.room.available_permits());
+        metrics::waiting((WAITING_KIB_MAX - self.room.available_permits()) * 1024);
         let failure = match self.write(&appends).await {
             Ok(new) => {
                 answer(appends, &new);
