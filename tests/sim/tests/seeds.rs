@@ -90,7 +90,7 @@ fn dating_proofs_at_the_end_would_be_noticed() {
 
 #[test]
 fn leaving_out_repaired_ids_would_be_noticed() {
-    notices(Broken::RepairedIdsAreYoung, 326);
+    notices(Broken::RepairedIdsAreYoung, 519);
 }
 
 #[test]
