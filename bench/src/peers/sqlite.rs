@@ -9,16 +9,21 @@ use rusqlite::{Connection, params};
 /// Rows in one transaction.
 const BATCH: usize = 1_000;
 
-/// The id finds a row, and so do subject and predicate: what any store of these rows needs at least.
+/// The id finds a row, and so do subject and predicate: what any store of these rows needs at least. Of the layouts that were
+/// tried (the id as key without row ids, tables instead of indexes) this is the fastest. It is given as much cache as three
+/// stores have, and copies its log into the file as rarely as they do: with SQLite's own settings it is half as fast.
 const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
+    PRAGMA cache_size = -98304;
+    PRAGMA wal_autocheckpoint = 65536;
     CREATE TABLE claim (
-        id        BLOB NOT NULL PRIMARY KEY,
+        sequence  INTEGER PRIMARY KEY,
+        id        BLOB NOT NULL UNIQUE,
         subject   TEXT NOT NULL,
         predicate TEXT NOT NULL,
         canonical BLOB NOT NULL
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE INDEX claim_topic ON claim (subject, predicate);";
 
 /// Writes all records, parsed and hashed beforehand, and says how long that took.
