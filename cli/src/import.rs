@@ -211,7 +211,7 @@ fn read(mut lines: Lines, sender: &mpsc::Sender<Piece>, name: &str) -> Result<()
         let piece = piece.map_err(|source| {
             let after = lines.number();
             Failure::Local(format!(
-                "cannot read {name} after line {after}: {source}\n→ the lines before it were sent"
+                "cannot read {name} after line {after}: {source}\n→ mend the file and import it from the start: what is stored already is not stored twice"
             ))
         })?;
         if sender.blocking_send(piece).is_err() {

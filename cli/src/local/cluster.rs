@@ -253,6 +253,7 @@ impl Cluster {
         what: &str,
     ) -> Result<String, Failure> {
         for process in processes {
+            process.notice_end().await;
             process.resume();
         }
         start(node, processes)?;

@@ -60,6 +60,19 @@ impl State {
     }
 }
 
+/// Whether a child has ended, waited for or not.
+fn is_dead(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    // "pid (name) state …"; a name may hold anything, so the last bracket counts.
+    stat.is_ok_and(|stat| {
+        let state = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.trim_start().chars().next());
+        matches!(state, Some('Z' | 'X'))
+    })
+}
+
 /// A process that ended without having been asked to.
 #[derive(Debug)]
 pub(crate) struct Death {
@@ -217,6 +230,13 @@ impl Process {
         if let State::Paused(pid) = self.state() {
             self.signal(Signal::CONT);
             self.mark(State::Paused(pid), State::Running(pid));
+        }
+    }
+
+    /// Takes note of an end that the kernel has not told us of yet: somebody killed it a moment ago.
+    pub(crate) async fn notice_end(&self) {
+        if self.state().pid().is_some_and(is_dead) {
+            self.ended().await;
         }
     }
 

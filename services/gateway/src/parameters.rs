@@ -1,6 +1,9 @@
 //! Parameters by name, from a URL or from a JSON object: each known, each once unless it is a list.
 
+use std::fmt;
+
 use http::{StatusCode, Uri};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::problem::Problem;
@@ -11,6 +14,42 @@ const COUNT_MAX: usize = 128;
 /// Names and values, in the order they were given.
 #[derive(Debug, Default)]
 pub struct Parameters(Vec<(String, String)>);
+
+/// The members of a JSON object as they were given, repeated ones too: which of two was meant is not for us to guess.
+#[derive(Debug)]
+pub struct Members(Vec<(String, Value)>);
+
+impl Members {
+    /// The value of the only member, if it has this name.
+    pub fn only(&self, wanted: &str) -> Option<&Value> {
+        match self.0.as_slice() {
+            [(name, value)] if name == wanted => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
 
 impl Parameters {
     /// Reads the query part of a URL.
@@ -29,22 +68,24 @@ impl Parameters {
         Ok(given)
     }
 
-    /// Reads a JSON object: texts, numbers and booleans by their text, a list as several values.
+    /// Takes the members of a JSON object: texts, numbers and booleans by their text, a list as several values.
     ///
     /// # Errors
-    /// 422 when a value is something else.
-    pub fn of_json(value: &Value) -> Result<Parameters, Problem> {
-        let Value::Object(members) = value else {
-            return Err(Problem::unprocessable(
-                "wrong_type",
-                "the question is not a JSON object",
-                "send an object, as {\"subject\": \"cas:7732-18-5\"}",
-            ));
-        };
+    /// 400 when a member is there twice, 422 when a value is something else.
+    pub fn of_json(members: &Members) -> Result<Parameters, Problem> {
         let mut given = Parameters::default();
-        for (name, value) in members {
+        for (place, (name, value)) in members.0.iter().enumerate() {
+            if members.0[..place]
+                .iter()
+                .any(|(earlier, _)| earlier == name)
+            {
+                return Err(repeated(name));
+            }
             match value {
                 Value::Null => {}
+                Value::Array(values) if values.is_empty() => {
+                    return Err(bad_value(name, "", "at least one value, or leave it out"));
+                }
                 Value::Array(values) => {
                     for value in values {
                         given.push(name.clone(), text_of(name, value)?)?;
@@ -109,22 +150,22 @@ impl Parameters {
         let mut values = self.values(name);
         let first = values.next();
         if values.next().is_some() {
-            return Err(Problem::bad_request(
-                "repeated_parameter",
-                format!("`{name}` is given more than once"),
-                "give it once",
-            )
-            .at(name));
+            return Err(repeated(name));
         }
         Ok(first)
     }
 
     /// The values of a list: given several times, or with commas between them.
-    pub fn list(&self, name: &str) -> Vec<String> {
-        self.values(name)
-            .flat_map(|value| value.split(','))
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
+    ///
+    /// # Errors
+    /// 422 when one is empty: a filter that was meant to narrow must not be taken for none.
+    pub fn list(&self, name: &str) -> Result<Vec<String>, Problem> {
+        let values = self.values(name).flat_map(|value| value.split(','));
+        values
+            .map(|value| match value.trim() {
+                "" => Err(bad_value(name, "", "a value, or leave it out")),
+                value => Ok(value.to_owned()),
+            })
             .collect()
     }
 
@@ -151,6 +192,16 @@ impl Parameters {
             .filter(move |(known, _)| known == name)
             .map(|(_, value)| value.as_str())
     }
+}
+
+fn repeated(name: &str) -> Problem {
+    let shown: String = name.chars().take(64).collect();
+    Problem::bad_request(
+        "repeated_parameter",
+        format!("`{shown}` is given more than once"),
+        "give it once",
+    )
+    .at(shown)
 }
 
 /// A value that its parameter cannot have.
@@ -225,7 +276,10 @@ mod tests {
         let given =
             of("subject=cas%3A7732-18-5&class=expert%2Cclinical&class=regulatory&x=a+b").unwrap();
         assert_eq!(given.one("subject").unwrap(), Some("cas:7732-18-5"));
-        assert_eq!(given.list("class"), ["expert", "clinical", "regulatory"]);
+        assert_eq!(
+            given.list("class").unwrap(),
+            ["expert", "clinical", "regulatory"]
+        );
         assert_eq!(given.one("x").unwrap(), Some("a b"));
         let refused = given.only(&["subject", "class"], &["epoch"]).unwrap_err();
         assert_eq!(
@@ -246,19 +300,34 @@ mod tests {
         assert_eq!(of(&many).unwrap_err().code, "too_many_parameters");
     }
 
+    fn json(text: &str) -> Result<Parameters, Problem> {
+        Parameters::of_json(&serde_json::from_str(text).unwrap())
+    }
+
     #[test]
     fn json_gives_the_same() {
-        let value = serde_json::json!({
-            "subject": "s", "tolerance": 0.001, "class": ["expert", "clinical"], "cursor": null
-        });
-        let given = Parameters::of_json(&value).unwrap();
+        let given = json(
+            r#"{"subject": "s", "tolerance": 0.001, "class": ["expert", "clinical"], "cursor": null}"#,
+        )
+        .unwrap();
         assert_eq!(
             given.parsed::<f64>("tolerance", "a number").unwrap(),
             Some(0.001)
         );
-        assert_eq!(given.list("class").len(), 2);
+        assert_eq!(given.list("class").unwrap().len(), 2);
         assert_eq!(given.one("cursor").unwrap(), None);
-        assert!(Parameters::of_json(&serde_json::json!({"subject": {}})).is_err());
-        assert!(Parameters::of_json(&serde_json::json!([])).is_err());
+        assert!(json(r#"{"subject": {}}"#).is_err());
+        assert!(serde_json::from_str::<Members>("[]").is_err());
+    }
+
+    #[test]
+    fn a_filter_is_never_widened_by_a_slip() {
+        let twice = r#"{"subject": "a", "min_confidence": 0.9, "min_confid\u0065nce": 0}"#;
+        assert_eq!(json(twice).unwrap_err().code, "repeated_parameter");
+        assert_eq!(json(r#"{"class": []}"#).unwrap_err().code, "bad_value");
+        for query in ["class=", "class=,", "class=expert,"] {
+            let refused = of(query).unwrap().list("class").unwrap_err();
+            assert_eq!(refused.code, "bad_value", "{query}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Why the service ended.
 
 use crate::disk::DiskError;
+use crate::metadata::ClusterId;
 use crate::seeds::NotASeed;
 use crate::swim::gossip::GossipError;
 
@@ -25,6 +26,16 @@ pub enum Error {
     /// The member list on disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The database is another cluster's.
+    #[error(
+        "this node belongs to cluster {remembered}, its database to cluster {found}: put the node's own database back, or empty the whole data directory to join as a new store"
+    )]
+    ForeignStore {
+        /// What the member list on disk says.
+        remembered: ClusterId,
+        /// What the database says.
+        found: ClusterId,
+    },
     /// SWIM.
     #[error(transparent)]
     Gossip(#[from] GossipError),

@@ -174,6 +174,9 @@ async fn incarnations(
         match session.run(shutdown.cancelled()).await {
             End::Shutdown => return Ok(()),
             End::Again(used) => above = used,
+            End::ForeignStore { remembered, found } => {
+                return Err(Error::ForeignStore { remembered, found });
+            }
             End::Broken(name) => return Err(Error::Broken(name)),
         }
         tries = RESTART_TRIES;

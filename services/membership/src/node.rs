@@ -146,6 +146,14 @@ impl Node {
         Ok(())
     }
 
+    /// The clusters that the member list on disk and the store belong to, when they are two. What such a store holds and
+    /// acknowledges would be another cluster's.
+    pub(crate) fn foreign_store(&self) -> Option<(ClusterId, ClusterId)> {
+        let remembered = self.saved.cluster_id?;
+        let found = self.store.as_ref()?.cluster_id?;
+        (remembered != found).then_some((remembered, found))
+    }
+
     /// Where this node's ports are, as others are told.
     pub(crate) fn host(&self) -> IpAddr {
         self.config.host

@@ -39,6 +39,13 @@ pub enum End {
     Shutdown,
     /// The cluster has this name on record as forgotten or higher: start again above this incarnation.
     Again(u64),
+    /// The store belongs to another cluster than this node: somebody put another database here.
+    ForeignStore {
+        /// What the member list on disk says.
+        remembered: ClusterId,
+        /// What the database says.
+        found: ClusterId,
+    },
     /// A task ended that never should.
     Broken(&'static str),
 }
@@ -150,6 +157,11 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
                     Err(_) => return End::Broken("a panicked task"),
                 },
             }
+            self.node.hear_store();
+            if let Some((remembered, found)) = self.node.foreign_store() {
+                self.swim.leave().await;
+                return End::ForeignStore { remembered, found };
+            }
             self.settle().await;
             if let Some(above) = self.roster.must_exceed() {
                 tracing::warn!(
@@ -187,7 +199,6 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
 
     /// Brings everything that follows from the roster and the store up to date.
     async fn settle(&mut self) {
-        self.node.hear_store();
         let situation = self.situation();
         let agreed = formation::agreed(&self.roster, &situation);
         let metadata = self.node.metadata(self.roster.incarnation(), agreed);

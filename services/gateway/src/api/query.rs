@@ -12,13 +12,14 @@ use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode, Uri};
 use lens::Lens;
 use metrics::{counter, histogram};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::metrics::{QUERIES, QUERY_SECONDS};
-use crate::parameters::Parameters;
+use crate::parameters::{Members, Parameters};
 use crate::problem::{Problem, json_reply};
 use crate::read::Question;
 
@@ -67,32 +68,40 @@ pub async fn post(
 ) -> Result<Response, Problem> {
     Parameters::of_uri(&uri)?.only(&[], &[])?;
     let bytes = body::read_json(&headers, body).await?;
-    let asked: Value = serde_json::from_slice(&bytes).map_err(|error| {
+    let asked: Members = serde_json::from_slice(&bytes).map_err(|error| {
         Problem::bad_request(
             "malformed_json",
-            format!("the body is not JSON: {error}"),
+            format!("the body is not a JSON object: {error}"),
             "send one question as an object, or {\"queries\": [question, …]}",
         )
     })?;
-    let Some(queries) = asked.get("queries") else {
+    let Some(queries) = asked.only("queries") else {
         let question = Question::read(&Parameters::of_json(&asked)?, None)?;
         return one(&app, &caller, "query", &question).await;
     };
-    let only_queries = asked.as_object().is_some_and(|members| members.len() == 1);
-    match queries.as_array() {
-        Some(questions) if only_queries && questions.len() <= QUESTIONS_MAX => {
-            Ok(several(&app, &caller, questions).await)
-        }
-        _ => Err(Problem::unprocessable(
+    let too_many = || {
+        Problem::unprocessable(
             "bad_value",
-            format!(
-                "`queries` is not a list of at most {QUESTIONS_MAX} questions, alone in its object"
-            ),
-            "send {\"queries\": [question, …]}; each question is an object with its own parameters",
+            format!("`queries` is not a list of at most {QUESTIONS_MAX} questions"),
+            "send {\"queries\": [question, …]}, alone in its object; each question is an object of its own",
         )
         .at("queries")
-        .limit(QUESTIONS_MAX as u64)),
-    }
+        .limit(QUESTIONS_MAX as u64)
+    };
+    // Read again, for a question may hold a member twice as well.
+    let Queries { queries } = match queries {
+        Value::Array(questions) if questions.len() <= QUESTIONS_MAX => {
+            serde_json::from_slice(&bytes).map_err(|_| too_many())?
+        }
+        _ => return Err(too_many()),
+    };
+    Ok(several(&app, &caller, &queries).await)
+}
+
+/// Several questions.
+#[derive(Deserialize)]
+struct Queries {
+    queries: Vec<Members>,
 }
 
 async fn one(
@@ -123,7 +132,7 @@ pub fn asked(endpoint: &'static str, began: Instant) {
     histogram!(QUERY_SECONDS, "endpoint" => endpoint).record(began.elapsed());
 }
 
-async fn one_of_several(app: &App, caller: &Caller, asked: &Value) -> Bytes {
+async fn one_of_several(app: &App, caller: &Caller, asked: &Members) -> Bytes {
     let answered = async {
         let question = Question::read(&Parameters::of_json(asked)?, None)?;
         answer(app, caller, "query", &question).await
@@ -135,7 +144,7 @@ async fn one_of_several(app: &App, caller: &Caller, asked: &Value) -> Bytes {
 }
 
 /// Each question is answered or refused by itself, in the order they were asked.
-async fn several(app: &App, caller: &Caller, questions: &[Value]) -> Response {
+async fn several(app: &App, caller: &Caller, questions: &[Members]) -> Response {
     let answers: Vec<_> = questions
         .iter()
         .map(|asked| one_of_several(app, caller, asked))

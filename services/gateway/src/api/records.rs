@@ -47,19 +47,11 @@ pub async fn record(
     let found = look_up(&app, &caller, id, false).await;
     asked("records", began);
     let found = found?;
-    let held = found
-        .held
-        .iter()
-        .find(|(_, held)| !held.canonical.is_empty());
-    let Some((node, held)) = held else {
+    let Some((node, held)) = found.held.first_key_value() else {
         return Err(found.absence(id));
     };
-    let record = Record::from_canonical(&held.canonical)
-        .ok()
-        .filter(|record| record.id() == id)
-        .ok_or_else(|| Problem::internal(&format!("{node} sent other bytes for {id}")))?;
     let answer = Answer {
-        result: public_json(&id, record.canonical()).into(),
+        result: public_json(&id, &held.canonical).into(),
         complete: true,
         proved_through: None,
         node: node.to_string(),
@@ -169,6 +161,11 @@ impl Found {
     }
 }
 
+/// Whether a copy has the bytes that its id is the hash of.
+fn is_whole(held: &v1::HeldRecord, id: RecordId) -> bool {
+    Record::from_canonical(&held.canonical).is_ok_and(|record| record.id() == id)
+}
+
 /// Asks all nodes that may answer. Unless `everywhere`, the first that has it is enough.
 async fn look_up(
     app: &App,
@@ -202,11 +199,17 @@ async fn look_up(
         let node = Name::clone(lane.store().node());
         match reply {
             Ok(reply) => {
+                let record = reply.records.into_iter().next();
+                if !everywhere && record.as_ref().is_some_and(|held| !is_whole(held, id)) {
+                    // A damaged copy is none, and its node is no witness: the next one may have a good copy.
+                    tracing::error!(%node, %id, "a node sent other bytes than the id's");
+                    continue;
+                }
                 proved |= reply.complete;
                 if !reply.counts_as_absent {
                     counted.insert(node.to_string());
                 }
-                if let Some(record) = reply.records.into_iter().next() {
+                if let Some(record) = record {
                     held.insert(node, record);
                     if !everywhere {
                         break;

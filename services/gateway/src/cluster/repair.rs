@@ -39,7 +39,7 @@ pub async fn sync(
         .parsed::<bool>("dry_run", "true or false")?
         .unwrap_or(false);
     let request = v1::SyncRequest {
-        peers: given.list("peer"),
+        peers: given.list("peer")?,
         dry_run,
     };
     let mut client = AntientropyClient::new(app.antientropy.clone());

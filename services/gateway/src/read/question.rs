@@ -190,7 +190,7 @@ where
         let read = text.parse::<T>();
         read.map_err(|error| bad_value(name, &text, &format!("one of {}", error.accepted())))
     };
-    given.list(name).into_iter().map(parse).collect()
+    given.list(name)?.into_iter().map(parse).collect()
 }
 
 fn of_lens(error: InvalidParameters) -> Problem {
@@ -240,7 +240,7 @@ fn consistency(given: &Parameters) -> Result<bool, Problem> {
 }
 
 fn include(given: &Parameters) -> Result<Vec<RecordId>, Problem> {
-    let ids = given.list("include");
+    let ids = given.list("include")?;
     if ids.len() > INCLUDE_MAX {
         let problem = bad_value("include", &ids.len().to_string(), "fewer ids");
         return Err(problem.limit(INCLUDE_MAX as u64));

@@ -6,7 +6,7 @@ use proto::v1;
 
 use super::*;
 use crate::disk::Disk;
-use crate::fixture::CLUSTER;
+use crate::fixture::{CLUSTER, OTHER_CLUSTER};
 use crate::metadata::Phase;
 use crate::node::{COMMANDS_MAX, NodeConfig};
 use crate::roster::CannotForget;
@@ -106,7 +106,7 @@ fn start(network: &FakeNetwork, plan: Plan<'_>) -> Running {
             );
             match session.run(async { _ = (&mut stopped).await }).await {
                 End::Again(used) => above = used,
-                End::Shutdown => return,
+                End::Shutdown | End::ForeignStore { .. } => return,
                 End::Broken(task) => panic!("{task} ended"),
             }
         }
@@ -379,6 +379,29 @@ async fn the_choice_on_disk_outlives_a_crash_before_the_store_took_it() {
     );
     assert_eq!(node.sees_cluster().await, CLUSTER.to_string());
     assert_eq!(*node.store.adopted.lock().unwrap(), [CLUSTER]);
+}
+
+#[tokio::test]
+async fn a_node_with_the_database_of_another_cluster_ends_instead_of_serving_it() {
+    let network = FakeNetwork::default();
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let saved = Saved {
+        incarnation: 7,
+        cluster_id: Some(CLUSTER),
+        ..Saved::default()
+    };
+    Disk::new(directory.path(), "node1").save(&saved).unwrap();
+    let plan = Plan {
+        directory,
+        expect: 1,
+        ..plan("node1", 1, &[])
+    };
+    if let Some(described) = plan.store.answer.lock().unwrap().as_mut() {
+        described.cluster_id = Some(OTHER_CLUSTER);
+    }
+    let node = start(&network, plan);
+    let ended = tokio::time::timeout(DEADLINE, node.task).await;
+    assert!(matches!(ended, Ok(Ok(()))), "{ended:?}");
 }
 
 #[tokio::test]
