@@ -42,7 +42,7 @@ pub struct Options {
     /// Seconds of load in a run
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Measure the programs in this directory (<target>/<profile>) instead of building this tree; the page is left as it is
+    /// Measure the programs in this directory (`target/release`, say) instead of building this tree; the page is left as it is
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
     /// List the rows and end
