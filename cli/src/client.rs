@@ -22,6 +22,9 @@ use crate::failure::{Attempts, Failure, Problem};
 /// Connecting on a network of one region takes milliseconds; a host that is gone must not hold up the next try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A gateway answers whether it lives from memory: one that takes longer hangs, or is too busy to be asked first.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
 /// Largest reply that is read into memory: 1,000 records of the largest size would be more, a page of real ones is far less.
 const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -172,7 +175,13 @@ impl Client {
     pub(crate) async fn send(&self, call: &Call) -> Result<Reply, Failure> {
         let mut attempts = Attempts::default();
         let mut busy = None;
-        for gateway in &self.gateways {
+        for (place, gateway) in self.gateways.iter().enumerate() {
+            let is_last = place + 1 == self.gateways.len();
+            if !is_last && !self.lives(gateway).await {
+                let why = format!("no sign of life within {} s", SIGN_OF_LIFE.as_secs());
+                attempts.0.push((gateway.to_string(), why));
+                continue;
+            }
             match self.send_to(gateway, call).await {
                 Ok(reply) => return Ok(reply),
                 Err(Refusal::Elsewhere(why, problem)) => {
@@ -184,6 +193,15 @@ impl Client {
         }
         // A gateway that explained itself is worth more than a list of connections refused.
         Err(busy.map_or(Failure::Unreachable { attempts }, Failure::Refused))
+    }
+
+    /// Whether a gateway says anything at all. One that hangs would otherwise hold up the call for its whole time limit
+    /// although others would answer at once.
+    async fn lives(&self, gateway: &GatewayUrl) -> bool {
+        let call = Call::get("/v1/health/live");
+        let opened = tokio::time::timeout(SIGN_OF_LIFE, self.open(gateway, &call)).await;
+        // A connection that is refused at once is for the call itself to find and to tell.
+        opened.is_ok()
     }
 
     /// A read whose reply is JSON.

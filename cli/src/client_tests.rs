@@ -33,6 +33,13 @@ async fn nobody() -> GatewayUrl {
     format!("http://{address}").parse().unwrap()
 }
 
+/// A gateway that takes connections and says nothing, as a stopped process does.
+async fn hung() -> (GatewayUrl, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (format!("http://{address}").parse().unwrap(), listener)
+}
+
 const READY: (u16, &str) = (200, r#"{"status":"up"}"#);
 const BUSY: (u16, &str) = (503, r#"{"code":"overloaded","detail":"busy"}"#);
 const REFUSED: (u16, &str) = (400, r#"{"code":"bad_number","detail":"1e400"}"#);
@@ -52,6 +59,16 @@ async fn the_next_gateway_answers_for_one_that_is_gone_or_busy() {
     assert_eq!(reply.json().unwrap()["status"], "up");
     assert_eq!(reply.trace_id.as_deref(), Some("4bf92f35"));
     assert_eq!(reply.url, client.gateways()[2].to_string());
+}
+
+#[tokio::test]
+async fn a_gateway_that_hangs_is_passed_over_long_before_the_time_limit() {
+    let (hangs, _listener) = hung().await;
+    let client = client(vec![hangs, gateway(READY).await]);
+    let began = std::time::Instant::now();
+    let reply = client.send(&Call::get("/v1/health")).await.unwrap();
+    assert_eq!(reply.url, client.gateways()[1].to_string());
+    assert!(began.elapsed() < TIMEOUT);
 }
 
 #[tokio::test]

@@ -58,7 +58,8 @@ Examples:
   stemedb import claims.ndjson --url http://node1:18180,http://node2:18180,http://node3:18180
 
 A line without asserted_at gets the time of the start of the import, before the first try: whatever has to be sent again is
-the same record. Importing a file twice stores nothing twice. Ends 0 only if no line was refused and every line is on disk.";
+the same record. Importing a file twice stores nothing twice, where its lines have
+asserted_at; a line without it is claimed anew each time. Ends 0 only if no line was refused and every line is on disk.";
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {

@@ -78,7 +78,8 @@ Examples:
   stemedb assert constant:hubble h0_km_s_mpc 67.4 --source doi:10.1051/0004-6361/201833910 --class observational \\
       --confidence 0.95 --asserted-at 2018-07-17 --note '± 0.5'
 
-The same claim asserted twice is one record: the reply says `present`.";
+The same claim with the same --asserted-at is one record, and the reply to the second says `present`. Without
+--asserted-at it is claimed now: a claim made again later is a second one.";
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {

@@ -180,7 +180,7 @@ async fn formation(whole: &[&Node]) -> Option<String> {
     let waited_for = |name: &&str| uncounted.iter().any(|missing| missing == name);
     let names: Vec<&str> = names.into_iter().filter(waited_for).collect();
     (!others.is_empty() && !names.is_empty())
-        .then(|| format!("forming: proving that {} lack nothing", names.join(", ")))
+        .then(|| format!("forming: comparing {} with the others", names.join(", ")))
 }
 
 /// Nodes whose stores do not count yet: a new store may be an old one that lost its disk, until it has compared all its
