@@ -52,6 +52,8 @@ pub struct Seen {
     pub times: Histogram<u64>,
     /// Calls that went well.
     pub well: u64,
+    /// All calls, the warm-up included.
+    pub calls: u64,
     /// Why others did not, with how often.
     pub failed: BTreeMap<String, u64>,
     /// From the first call that counts to the end of the last.
@@ -67,6 +69,7 @@ impl Seen {
         Seen {
             times: figures::histogram(),
             well: 0,
+            calls: 0,
             failed: BTreeMap::new(),
             took: Duration::ZERO,
             client_cpu: Duration::ZERO,
@@ -155,7 +158,7 @@ pub async fn closed<C: Client>(clients: Vec<C>, length: Duration) -> Seen {
     stop.store(true, Ordering::Relaxed);
     let (took, client_cpu) = (counts_from.elapsed(), cpu::own().saturating_sub(cpu));
     tasks.join_all().await;
-    finish(seen, took, client_cpu)
+    finish(&seen, next.load(Ordering::Relaxed), took, client_cpu)
 }
 
 /// So many calls a second, each due at its own moment. The calls of the first second do not count.
@@ -203,14 +206,17 @@ pub async fn paced<C: Client>(clients: Vec<C>, rate: u32, length: Duration) -> S
     let (took, client_cpu) = (moment(warm_up).elapsed(), cpu::own().saturating_sub(cpu));
     // It has ended: the last permit was its last act.
     let _ = pacer.join();
-    finish(seen, took, client_cpu)
+    finish(&seen, total, took, client_cpu)
 }
 
-fn finish(seen: Arc<Mutex<Seen>>, took: Duration, client_cpu: Duration) -> Seen {
-    let mut all = lock(&seen);
-    let mut seen = std::mem::replace(&mut *all, Seen::new());
-    (seen.took, seen.client_cpu) = (took, client_cpu);
-    seen
+fn finish(seen: &Mutex<Seen>, calls: u64, took: Duration, client_cpu: Duration) -> Seen {
+    let seen = std::mem::replace(&mut *lock(seen), Seen::new());
+    Seen {
+        calls,
+        took,
+        client_cpu,
+        ..seen
+    }
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {

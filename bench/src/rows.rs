@@ -6,8 +6,14 @@ mod reads;
 mod repair;
 mod writes;
 
+use std::time::Duration;
+
+use e2e::cluster::Cluster;
+use e2e::node::SERVICES;
 use futures::future::BoxFuture;
 
+use crate::cpu;
+use crate::figures::digits;
 use crate::lab::Lab;
 
 pub use reads::lens;
@@ -33,6 +39,36 @@ impl Finding {
     /// Adds a note.
     pub fn note(&mut self, note: String) {
         self.notes.push(note);
+    }
+}
+
+/// CPU time by service, over all nodes.
+#[derive(Debug, Clone, Copy)]
+struct Used([Duration; 4]);
+
+impl Used {
+    /// Until now.
+    fn by(cluster: &Cluster) -> Used {
+        Used(SERVICES.map(|service| {
+            let pids = cluster.nodes.iter().filter_map(|node| node.pid(service));
+            pids.map(cpu::of).sum()
+        }))
+    }
+
+    fn since(self, then: Used) -> Used {
+        let mut used = self.0;
+        for (used, before) in used.iter_mut().zip(then.0) {
+            *used = used.saturating_sub(before);
+        }
+        Used(used)
+    }
+
+    /// In words, for each of so many calls.
+    fn for_each(self, calls: u64, what: &str) -> String {
+        let us = |place: usize| self.0[place].as_secs_f64() * 1e6 / calls.max(1) as f64;
+        let parts = [us(0), us(1), us(2) + us(3)].map(digits);
+        let [gateway, store, others] = parts;
+        format!("CPU a {what}: gateway {gateway}, store {store}, others {others} µs")
     }
 }
 

@@ -9,7 +9,7 @@ use e2e::node::SERVICES;
 
 use crate::figures::{digits, each, median};
 use crate::lab::{Lab, NODES};
-use crate::rows::Finding;
+use crate::rows::{Finding, Used};
 use crate::stores::Stores;
 use crate::{cpu, say};
 
@@ -59,23 +59,16 @@ pub(super) async fn cpu(lab: &mut Lab) -> Result<Finding, String> {
     let cluster = lab.loaded().await?;
     lab.settle(&cluster).await?;
     tokio::time::sleep(CALM).await;
-    let used = || {
-        SERVICES.map(|service| {
-            let pids = cluster.nodes.iter().filter_map(|node| node.pid(service));
-            pids.map(cpu::of).sum::<Duration>()
-        })
-    };
     let mut runs = Vec::new();
     let mut shares = [0.0; 4];
     for _ in 0..lab.runs {
-        let (before, began) = (used(), Instant::now());
+        let (before, began) = (Used::by(&cluster), Instant::now());
         tokio::time::sleep(LOOK).await;
         let seconds = began.elapsed().as_secs_f64();
-        let after = used();
-        for (place, share) in shares.iter_mut().enumerate() {
-            let used = after[place].saturating_sub(before[place]);
-            *share = used.as_secs_f64() / seconds * 100.0;
-        }
+        shares = Used::by(&cluster)
+            .since(before)
+            .0
+            .map(|used| used.as_secs_f64() / seconds * 100.0);
         runs.push(shares.iter().sum::<f64>());
     }
     let total = median(runs.iter().copied());

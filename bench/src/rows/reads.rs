@@ -7,8 +7,8 @@ use crate::connection::{Call, Work, clients};
 use crate::figures::{Percentiles, digits, each, median};
 use crate::lab::{Lab, gateways};
 use crate::load;
-use crate::rows::Finding;
 use crate::rows::repair::rpc_ports;
+use crate::rows::{Finding, Used};
 use crate::say;
 use crate::stores::{Stores, Straight};
 use crate::wire;
@@ -97,9 +97,11 @@ pub(super) async fn lenses(lab: &mut Lab) -> Result<Finding, String> {
     let mut failures = 0;
     for run in 0..lab.runs {
         let work = Questions::new(&questions, targets.len(), None);
+        let used = Used::by(&cluster);
         let seen = load::paced(clients(TAKING_TURNS, &targets, work), RATE, lab.length).await;
+        let used = Used::by(&cluster).since(used).for_each(seen.calls, "query");
         say(&format!(
-            "  {}; clients {:.0} % of one core {}",
+            "  {}; {used}; clients {:.0} % of one core {}",
             seen.percentiles(),
             seen.client_share() * 100.0,
             seen.complaint().unwrap_or_default()
@@ -112,6 +114,7 @@ pub(super) async fn lenses(lab: &mut Lab) -> Result<Finding, String> {
                 "clients: {:.0} % of one core",
                 seen.client_share() * 100.0
             ));
+            notes.push(used);
         }
     }
     let middle = Percentiles::median(&times);

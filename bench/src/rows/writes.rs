@@ -14,7 +14,7 @@ use crate::load::{self, Seen};
 use crate::peers::etcd::Puts;
 use crate::peers::loopback::{Echo, Server, fsyncs};
 use crate::peers::sqlite;
-use crate::rows::Finding;
+use crate::rows::{Finding, Used};
 use crate::say;
 use crate::stores::Stores;
 
@@ -70,8 +70,10 @@ pub(super) async fn sustained(lab: &mut Lab) -> Result<Finding, String> {
             claims: Arc::clone(&lab.claims),
             gateways: targets.len(),
         };
+        let used = Used::by(&cluster);
         let seen = load::closed(clients(CLIENTS, &targets, work), lab.length).await;
-        say(&line("stemedb", &seen));
+        let used = Used::by(&cluster).since(used).for_each(seen.calls, "write");
+        say(&format!("{}; {used}", line("stemedb", &seen)));
         notes.extend(seen.complaint());
         times.push(seen.percentiles());
         ours.push(seen.rate());
@@ -80,6 +82,7 @@ pub(super) async fn sustained(lab: &mut Lab) -> Result<Finding, String> {
                 "clients: {:.0} % of one core",
                 seen.client_share() * 100.0
             ));
+            notes.push(used);
         }
         // What the writes left to do is done before the next run.
         lab.settle(&cluster).await?;
@@ -178,7 +181,7 @@ async fn echo(server: &Server, bodies: &[bytes::Bytes], length: Duration) -> Per
 pub(super) async fn import(lab: &mut Lab) -> Result<Finding, String> {
     let records = Arc::new(lab.claims.records()?);
     let count = records.len() as f64;
-    let (mut ours, mut raws) = (Vec::new(), Vec::new());
+    let (mut ours, mut raws, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..lab.runs {
         lab.clear();
         let rows = Arc::clone(&records);
@@ -189,13 +192,18 @@ pub(super) async fn import(lab: &mut Lab) -> Result<Finding, String> {
         let raw = raw.await.map_err(|error| error.to_string())??;
         raws.push(count / raw.as_secs_f64());
         let cluster = lab.fresh().await;
+        let used = Used::by(&cluster);
         let took = lab.load(&cluster).await?;
+        let used = Used::by(&cluster)
+            .since(used)
+            .for_each(records.len() as u64, "claim");
         ours.push(count / took.as_secs_f64());
         say(&format!(
-            "  stemedb {}/s, raw SQLite {}/s",
+            "  stemedb {}/s, raw SQLite {}/s; {used}",
             digits(count / took.as_secs_f64()),
             digits(count / raw.as_secs_f64())
         ));
+        notes = vec![used];
     }
     let ratio = median(ours.iter().zip(&raws).map(|(ours, raw)| ours / raw));
     Ok(Finding {
@@ -207,7 +215,7 @@ pub(super) async fn import(lab: &mut Lab) -> Result<Finding, String> {
         ),
         ratio: Some(format!("{:.0} %", ratio * 100.0)),
         holds: Some(ratio >= 0.25),
-        notes: Vec::new(),
+        notes,
     })
 }
 
