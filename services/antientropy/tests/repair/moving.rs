@@ -171,7 +171,9 @@ async fn a_nudge_starts_a_session_that_pushes() {
     let [one, two] = &cluster.nodes[..] else {
         unreachable!()
     };
+    // Of both: the peer's own first session would pull the record before it is pushed.
     until("the first session", || one.status("node2").sessions == 1).await;
+    until("the peer's", || two.status("node1").sessions == 1).await;
     one.store.put(record(4, 1));
     one.nudge("node2").await;
     until("the record", || two.store.holds(&record(4, 1))).await;
