@@ -3,6 +3,7 @@
 # Prints what it took. Needs a Docker daemon and the base images (daemon.sh, bases.sh), and ports 18180–18381 free.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tests/deploy/within.sh
 work=$PWD/target/deploy
 mkdir -p "$work"
 export DOCKER_CONFIG=$work/docker DOCKER_BUILDKIT=1
@@ -16,7 +17,6 @@ claims=20000
 more_claims=2000
 compose() { docker compose --project-name "$project" --file compose.yaml --file tests/deploy/compose.ci.yaml --progress quiet "$@"; }
 
-now_ms() { date +%s%3N; }
 began=$(now_ms)
 # took WHAT: prints the time since the last call.
 took() {
@@ -24,11 +24,6 @@ took() {
     now=$(now_ms)
     printf '   %-58s %6d.%d s\n' "$1" $(((now - began) / 1000)) $(((now - began) % 1000 / 100))
     began=$now
-}
-
-fail() {
-    echo "FAILED: $*" >&2
-    exit 1
 }
 
 down() { compose down --volumes --timeout 20 >/dev/null 2>&1 || true; }
@@ -42,16 +37,6 @@ end() {
     exit "$code"
 }
 trap end EXIT
-
-# within SECONDS WHAT COMMAND…: the command comes true in time.
-within() {
-    local deadline=$(($(now_ms) + $1 * 1000)) what=$2
-    shift 2
-    until "$@" >/dev/null 2>&1; do
-        (($(now_ms) < deadline)) || fail "$what: not in time"
-        sleep 0.2
-    done
-}
 
 get() { curl --silent --fail --max-time 10 "http://127.0.0.1:$1"; }
 ready() { get "$1/v1/health"; }
