@@ -18,6 +18,9 @@ const EXIT_ARGUMENTS: u8 = 2;
 /// How long `health` and `live` wait for an answer; an exec probe has its own limit above it.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long threads may take to end at exit: a name lookup that hangs is left behind.
+const THREADS_END: Duration = Duration::from_secs(1);
+
 /// Worker threads of a service: a node is four processes, and the work is small steps between disk and network.
 const WORKERS: usize = 2;
 
@@ -114,7 +117,7 @@ where
         (Ok(runtime), Some(question)) => runtime.block_on(ask(service, question, &settings)),
         (Ok(runtime), None) => {
             let code = runtime.block_on(serve(service, settings, arguments.die_with, run));
-            runtime.shutdown_timeout(Duration::from_secs(1));
+            runtime.shutdown_timeout(THREADS_END);
             code
         }
         (Err(error), _) => {

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 /// Directories that are not source: build output, version control, the data of a local cluster.
 const SKIPPED: [&str; 3] = ["target", ".git", "stemedb-data"];
 
@@ -68,6 +70,16 @@ impl Fault {
     }
 }
 
+/// A fault when what a file says is not what it should say.
+pub(crate) fn differs(
+    path: &str,
+    what: impl fmt::Display,
+    said: &Value,
+    wanted: &Value,
+) -> Option<Fault> {
+    (said != wanted).then(|| Fault::of(path, format!("{what} is {said}, not {wanted}")))
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.path, self.line, self.what)
@@ -99,6 +111,12 @@ impl House {
     /// The file at a path.
     pub fn file(&self, path: &str) -> Option<&SourceFile> {
         self.files.iter().find(|file| file.path == path)
+    }
+
+    /// The same, for a rule that has nothing to hold without it.
+    pub(crate) fn need(&self, path: &str) -> Result<&SourceFile, Fault> {
+        self.file(path)
+            .ok_or_else(|| Fault::of(path, "missing, or not read as text"))
     }
 
     /// Files with an ending.
@@ -141,6 +159,32 @@ fn is_text(name: &str) -> bool {
         Some(ending) => TEXT.contains(&ending),
         // Dockerfile, .ci/run and their like.
         None => !name.eq_ignore_ascii_case("license"),
+    }
+}
+
+/// A place of the tree to break: path, text that is there, text instead, words of the fault to expect.
+#[cfg(test)]
+pub(crate) type Breakage<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// Each breakage of the tree, on its own, gives a fault that was not there before.
+#[cfg(test)]
+pub(crate) fn notices(check: fn(&House) -> Vec<Fault>, breakages: &[Breakage<'_>]) {
+    let mut house = House::read().unwrap();
+    let before = check(&house);
+    for (path, there, instead, words) in breakages {
+        let at = house.files.iter().position(|file| file.path == *path);
+        let at = at.unwrap_or_else(|| panic!("{path} is not there to be broken"));
+        let whole = house.files[at].text.clone();
+        house.files[at].text = whole.replacen(there, instead, 1);
+        assert_ne!(house.files[at].text, whole, "{path} has no {there:?}");
+        let faults = check(&house);
+        assert!(
+            faults
+                .iter()
+                .any(|fault| fault.what.contains(words) && !before.contains(fault)),
+            "{path}: {there:?} became {instead:?}, and nobody said {words:?}: {faults:#?}"
+        );
+        house.files[at].text = whole;
     }
 }
 

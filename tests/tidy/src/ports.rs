@@ -3,14 +3,17 @@
 use crate::{Fault, SourceFile};
 
 /// Default ports by service, as a row of ARCHITECTURE.md's table must name them.
-const OUTWARD: [(&str, &[u32]); 3] = [
+pub(crate) const OUTWARD: [(&str, &[u32]); 3] = [
     ("gateway", &[18180, 18181]),
     ("store", &[18182]),
     ("membership", &[18183]),
 ];
 
-/// First port of node 1; nodes of `stemedb up` follow in steps of 100.
-const BASE: u32 = 18180;
+/// First port of node 1; nodes of `stemedb up` follow in steps.
+pub(crate) const BASE: u32 = 18180;
+
+/// From one node's ports to the next one's.
+pub(crate) const STEP: u32 = 100;
 
 /// Most nodes of a local cluster that a text speaks of.
 const NODES: u32 = 9;
@@ -18,7 +21,7 @@ const NODES: u32 = 9;
 /// Offsets from a node's base that mean something: four outward, eight on loopback.
 fn known(port: u32) -> bool {
     let offset = port - BASE;
-    offset < NODES * 100 && matches!(offset % 100, 0..=3 | 11..=18)
+    offset < NODES * STEP && matches!(offset % STEP, 0..=3 | 11..=18)
 }
 
 /// Numbers of five digits that look like one of our ports.
@@ -26,7 +29,7 @@ fn mentioned(line: &str) -> Vec<u32> {
     line.split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| word.len() == 5)
         .filter_map(|word| word.parse().ok())
-        .filter(|port| (BASE..BASE + NODES * 100).contains(port))
+        .filter(|port| (BASE..BASE + NODES * STEP).contains(port))
         .collect()
 }
 

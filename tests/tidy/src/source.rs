@@ -50,7 +50,7 @@ fn machine_paths() -> [String; 4] {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line<'a> {
     number: usize,
-    text: &'a str,
+    pub(crate) text: &'a str,
     /// Inside a test module or a test file.
     pub(crate) test: bool,
 }

@@ -1,6 +1,10 @@
 //! The rules, held over the tree as it is.
 
-use tidy::{Fault, House, documents, functions, ports, source, variables, walls, wire};
+use tidy::{Fault, House};
+use tidy::{
+    compose, documents, drains, functions, k8s, operations, panels, ports, scrapes, source,
+    toolchain, variables, walls, wire,
+};
 
 fn house() -> House {
     House::read().expect("the tree can be read")
@@ -133,4 +137,55 @@ fn the_wire_contract_explains_itself() {
     let house = house();
     let faults: Vec<Fault> = house.ending("proto").flat_map(wire::check).collect();
     none(&faults);
+}
+
+#[test]
+fn there_is_one_rust_version() {
+    none(&toolchain::check(&house()));
+}
+
+#[test]
+fn ends_take_no_longer_than_others_wait() {
+    none(&drains::check(&house()));
+}
+
+#[test]
+fn compose_has_three_nodes_alike() {
+    none(&compose::check(&house()));
+}
+
+#[test]
+fn pods_are_four_services_that_end_in_order() {
+    none(&k8s::pods::check(&house()));
+}
+
+#[test]
+fn doors_of_a_pod_are_the_same_for_all_who_know_them() {
+    none(&k8s::ports::check(&house()));
+}
+
+#[test]
+fn settings_of_the_manifests_exist_and_are_where_they_say() {
+    none(&k8s::mounts::check(&house()));
+    none(&k8s::settings::check(&house()));
+}
+
+#[test]
+fn there_is_one_image() {
+    none(&k8s::images::check(&house()));
+}
+
+#[test]
+fn whoever_asks_for_metrics_reaches_somebody() {
+    none(&scrapes::check(&house()));
+}
+
+#[test]
+fn every_metric_that_is_asked_for_is_counted() {
+    none(&panels::check(&house()));
+}
+
+#[test]
+fn the_operations_page_says_what_is_there() {
+    none(&operations::check(&house()));
 }
