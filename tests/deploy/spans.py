@@ -38,7 +38,8 @@ class Span:
 
     def __str__(self) -> str:
         """What it is and where, and to which node it goes."""
-        name = f"{self.name} {self.attributes['url.path']}" if "url.path" in self.attributes else self.name
+        path = self.attributes.get("url.path")
+        name = f"{self.attributes.get('http.request.method')} {path}" if path else self.name
         to = self.attributes.get("node") or self.attributes.get("peer")
         return f"{name}{f' → {to}' if to else ''} ({self.kind}, {self.service} {self.node})"
 
