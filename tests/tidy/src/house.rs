@@ -10,6 +10,9 @@ use serde_json::Value;
 /// Directories that are not source: build output, version control, the data of a local cluster.
 const SKIPPED: [&str; 3] = ["target", ".git", "stemedb-data"];
 
+/// Files that tools lay into directories of their own making: caches, and environments of Python.
+const MARKS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
+
 /// File endings that are read as text.
 const TEXT: [&str; 10] = [
     "rs", "toml", "md", "proto", "yaml", "yml", "sh", "sql", "json", "conf",
@@ -138,7 +141,8 @@ fn collect(root: &Path, below: &str, files: &mut Vec<SourceFile>) -> io::Result<
         };
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            if !SKIPPED.contains(&name.as_str()) {
+            let made = MARKS.iter().any(|mark| entry.path().join(mark).exists());
+            if !made && !SKIPPED.contains(&name.as_str()) {
                 collect(root, &path, files)?;
             }
         } else if kind.is_file() && is_text(&name) {
@@ -146,7 +150,7 @@ fn collect(root: &Path, below: &str, files: &mut Vec<SourceFile>) -> io::Result<
                 Ok(text) => files.push(SourceFile { path, text }),
                 // A file saved anew by an editor between the listing and the reading.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(io::Error::new(error.kind(), format!("{path}: {error}"))),
             }
         }
     }
@@ -203,6 +207,27 @@ mod tests {
                 .iter()
                 .all(|file| !file.path.starts_with("target/"))
         );
+    }
+
+    #[test]
+    fn what_tools_made_is_not_read() {
+        let root = std::env::temp_dir().join(format!("stemedb-tidy-{}", std::process::id()));
+        for (directory, file) in [
+            ("cache", "CACHEDIR.TAG"),
+            ("venv", "pyvenv.cfg"),
+            ("ours", "a.md"),
+        ] {
+            fs::create_dir_all(root.join(directory)).unwrap();
+            fs::write(root.join(directory).join(file), "").unwrap();
+            fs::write(root.join(directory).join("b.toml"), "").unwrap();
+        }
+        let mut files = Vec::new();
+        let read = collect(&root, "", &mut files);
+        fs::remove_dir_all(&root).unwrap();
+        read.unwrap();
+        let mut paths: Vec<String> = files.into_iter().map(|file| file.path).collect();
+        paths.sort();
+        assert_eq!(paths, ["ours/a.md", "ours/b.toml"]);
     }
 
     #[test]
