@@ -152,6 +152,7 @@ def write(spans: list[Span], trace: str, client: str) -> str:
 
 
 def repair(spans: list[Span], trace: str) -> str:
+    """A trace of its own, with both ends of every call, that links to the write and ends on node3's disk."""
     found = [span for span in spans if span.name == "repair" and trace in span.links]
     if not found:
         raise Refused(f"no repair links to trace {trace}")
@@ -159,6 +160,10 @@ def repair(spans: list[Span], trace: str) -> str:
     root = check_whole(whole, "")
     if root is not found[0] or root.service != "stemedb-antientropy":
         raise Refused(f"{root} is not the repair")
+    answered = {span.parent for span in whole if span.kind == "server"}
+    for span in whole:
+        if span.kind == "client" and span.id not in answered:
+            raise Refused(f"{span}: the span of who answered is missing")
     stored = "stemedb.v1.Store/Append (server, stemedb-store node3)"
     if not any(str(span) == stored for span in whole):
         raise Refused("it brought node3 nothing")
