@@ -20,6 +20,9 @@ TABLES = Path(__file__).parent.parent / "bench" / "data" / "chem-claims.ndjson.g
 WATER = "cas:7732-18-5"
 PREDICATE = "boiling_point_k"
 
+# Seconds that a call may take, with everything that is sent again.
+DEADLINE = 10.0
+
 # Seconds without any event after which the agent stops waiting for its claims.
 PATIENCE = 30.0
 
@@ -74,7 +77,7 @@ def follow(db: StemeDB, ids: set[str]) -> set[str]:
 
 def main(urls: list[str]) -> int:
     """Tell, doubt, follow."""
-    with StemeDB(urls or LOCAL_CLUSTER) as db:
+    with StemeDB(urls or LOCAL_CLUSTER, deadline=DEADLINE) as db:
         try:
             ids = tell(db)
             doubt(db, ids)

@@ -164,6 +164,13 @@ def test_an_import_of_real_claims(db: Any) -> None:
     assert again.present == 5_000
 
 
+def test_an_import_of_nothing_but_faults_does_not_stand_still(db: Any) -> None:
+    """Answers that are longer than their lines must find room while nobody reads them."""
+    told, summary = db.lines(["{"] * 5_000 + ["[" + "1," * 2_000] * 500)
+    assert (summary.refused, len(told)) == (5_500, 5_500)
+    assert {line.problem.code for line in told} == {"malformed_json"}
+
+
 def test_an_import_of_mappings_that_are_not_dated(db: Any, subject: str) -> None:
     given = (claim(subject, "p", n, source="u", source_class="expert") for n in range(2_500))
     told, summary = db.lines(given)

@@ -25,11 +25,13 @@ def test_the_readme_runs_from_top_to_bottom(urls: list[str], monkeypatch: pytest
     listed = '["http://127.0.0.1:18181", "http://127.0.0.1:18281", "http://127.0.0.1:18381"]'
     shown = blocks()
     assert len(shown) >= 12
-    for number, block in enumerate(shown, 1):
-        code = block.replace(listed, repr(urls))
-        assert "18181" not in code
-        exec(compile(code, f"README example {number}", "exec"), names)
-    names["db"].close()
+    try:
+        for number, block in enumerate(shown, 1):
+            code = block.replace(listed, repr(urls))
+            assert "18181" not in code
+            exec(compile(code, f"README example {number}", "exec"), names)
+    finally:
+        names["db"].close()
     printed = capsys.readouterr().out
     assert "out_of_range confidence" in printed
     assert "unanimous" in printed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import threading
 import time
 import uuid
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import Cluster, until
 
-from stemedb import StemeDB, Written, claim
+from stemedb import AsyncStemeDB, StemeDB, Written, claim
 
 
 @pytest.fixture
@@ -53,6 +55,28 @@ def write_while(cluster: Cluster, happening: Callable[[], None], **settings: Any
     return subject, written, slowest[0]
 
 
+async def write_in_tasks(cluster: Cluster, happening: Callable[[], None]) -> tuple[str, list[Written]]:
+    """The same with tasks of one loop."""
+    subject, written, over = f"test:{uuid.uuid4()}", list[Written](), asyncio.Event()
+
+    async def write(db: AsyncStemeDB, writer: int) -> None:
+        for n in itertools.count():
+            if over.is_set():
+                return
+            fields = {"source": "u", "source_class": "expert"}
+            written.append(await db.assert_claim(subject, f"writer{writer}", n, **fields))  # type: ignore[arg-type]
+
+    async with AsyncStemeDB([cluster.urls[1], cluster.urls[0], cluster.urls[2]]) as db:
+        writers = [asyncio.create_task(write(db, writer)) for writer in range(8)]
+        await asyncio.to_thread(until, lambda: len(written) >= 100, "writes before")
+        await asyncio.to_thread(happening)
+        enough = len(written) + 200
+        await asyncio.to_thread(until, lambda: len(written) >= enough or any(w.done() for w in writers), "writes after")
+        over.set()
+        await asyncio.gather(*writers)
+    return subject, written
+
+
 def all_there(cluster: Cluster, subject: str, written: list[Written]) -> None:
     with StemeDB(cluster.urls) as db:
         found = {record.id for record in db.records(subject, page_size=1_000)}
@@ -68,6 +92,11 @@ def test_a_node_is_killed_during_writes(whole: Cluster) -> None:
     whole.local("start", "node2")
     with StemeDB(whole.urls) as db:
         until(lambda: db.verify().equal, "equal")
+    all_there(whole, subject, written)
+
+
+def test_a_node_is_killed_while_tasks_write(whole: Cluster) -> None:
+    subject, written = asyncio.run(write_in_tasks(whole, lambda: whole.local("kill", "node2")))
     all_there(whole, subject, written)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 META = {"complete": True, "proved_through": 1, "node": "node1", "trace_id": "ab" * 16}
-PLAYED_LENSES: tuple[str, ...] = ("votes", "layered", "epoch")
+PLAYED_LENSES: tuple[str, ...] = ("authority", "votes", "layered", "epoch")
 
 
 class Tomorrow:
@@ -109,10 +109,15 @@ class _Handler(BaseHTTPRequestHandler):
         left_out = {**result["left_out"], "retracted": len(self.tomorrow.of_kind("source"))}
         winner = result["winner"]
         layer = {"tier": 0, "class": winner["source"]["class"], "winner": winner, "value": result["value"], "candidates": 1}
-        more: dict[str, Any] = {"votes": {"votes": 0.8}, "layered": {"layers": [layer]}, "epoch": {"epoch_cycles": []}}[
-            asked["lens"]
-        ]
-        self._answer(200, {"result": {**result, **more, "lens": asked["lens"], "left_out": left_out}, "meta": META})
+        more: dict[str, dict[str, Any]] = {
+            "authority": {},
+            "votes": {"votes": 0.8},
+            "layered": {"layers": [layer]},
+            "epoch": {"epoch_cycles": []},
+        }
+        self._answer(
+            200, {"result": {**result, **more[asked["lens"]], "lens": asked["lens"], "left_out": left_out}, "meta": META}
+        )
 
     def _subjects(self, asked: dict[str, str]) -> list[dict[str, Any]]:
         named = sorted({record["subject"] for record in self.tomorrow.of_kind("assertion")})
@@ -127,11 +132,11 @@ class _Handler(BaseHTTPRequestHandler):
             "parents": [],
             "epoch": None,
             "source": None,
+            "votes": {"count": len(votes), "weight": sum(vote["weight"] for vote in votes)},
             "signatures": [],
+            "replicas": [],
         }
-        weight = sum(vote["weight"] for vote in votes)
-        votes_and_copies = {"votes": {"count": len(votes), "weight": weight}, "replicas": []}
-        self._answer(200, {"result": result | votes_and_copies, "meta": META})
+        self._answer(200, {"result": result, "meta": META})
 
     def _feed(self, asked: dict[str, str]) -> None:
         begin = {"start": 0, "now": len(self.tomorrow.records)}
