@@ -97,8 +97,8 @@ fn claim() -> impl Strategy<Value = Assertion> {
 proptest! {
     #[test]
     fn a_record_comes_back_from_its_canonical_bytes(claim in claim()) {
-        let record = Record::from_assertion(claim.clone()).unwrap();
-        prop_assert_eq!(record.assertion(), &claim);
+        let record = Record::from_content(claim.clone()).unwrap();
+        prop_assert_eq!(record.assertion(), Some(&claim));
         let back = Record::from_canonical(record.canonical()).unwrap();
         prop_assert_eq!(&back, &record);
         prop_assert_eq!(back.id(), record.id());
@@ -108,7 +108,7 @@ proptest! {
 
     #[test]
     fn however_a_record_is_written_it_has_one_id(claim in claim(), spelling in any::<Spelling>()) {
-        let record = Record::from_assertion(claim.clone()).unwrap();
+        let record = Record::from_content(claim.clone()).unwrap();
         let written = Json::of(&claim).write(&spelling);
         let read = Record::from_client_json(written.as_bytes(), NOW_MS);
         prop_assert_eq!(read, Ok(record), "{}", written);
@@ -116,7 +116,7 @@ proptest! {
 
     #[test]
     fn two_claims_have_one_id_only_when_they_are_equal(one in claim(), other in claim()) {
-        let (a, b) = (Record::from_assertion(one.clone()).unwrap(), Record::from_assertion(other.clone()).unwrap());
+        let (a, b) = (Record::from_content(one.clone()).unwrap(), Record::from_content(other.clone()).unwrap());
         prop_assert_eq!(a.id() == b.id(), one == other);
     }
 
@@ -159,7 +159,7 @@ proptest! {
     fn no_other_bytes_have_the_same_id(
         claim in claim(), place in any::<prop::sample::Index>(), byte in any::<u8>(),
     ) {
-        let record = Record::from_assertion(claim).unwrap();
+        let record = Record::from_content(claim).unwrap();
         let mut bytes = record.canonical().to_vec();
         let at = place.index(bytes.len());
         prop_assume!(bytes[at] != byte);
@@ -197,11 +197,11 @@ fn parts_that_no_record_has_are_refused() {
         parent: None,
         note: None,
     };
-    assert!(Record::from_assertion(good.clone()).is_ok());
+    assert!(Record::from_content(good.clone()).is_ok());
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let object = Object::Number(value);
         assert!(
-            Record::from_assertion(Assertion {
+            Record::from_content(Assertion {
                 object,
                 ..good.clone()
             })
@@ -209,7 +209,7 @@ fn parts_that_no_record_has_are_refused() {
             "{value}"
         );
         assert!(
-            Record::from_assertion(Assertion {
+            Record::from_content(Assertion {
                 confidence: value,
                 ..good.clone()
             })
@@ -219,7 +219,7 @@ fn parts_that_no_record_has_are_refused() {
     }
     for asserted_at in [i64::MIN, -TIME_MAX_MS - 1, TIME_MAX_MS + 1, i64::MAX] {
         assert!(
-            Record::from_assertion(Assertion {
+            Record::from_content(Assertion {
                 asserted_at,
                 ..good.clone()
             })
@@ -228,7 +228,7 @@ fn parts_that_no_record_has_are_refused() {
         );
     }
     let epoch = Some("ABC".into());
-    assert!(Record::from_assertion(Assertion { epoch, ..good }).is_err());
+    assert!(Record::from_content(Assertion { epoch, ..good }).is_err());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use assertion::{Record, RecordId, write_number, write_object, write_string};
 
+use crate::claim::Claim;
 use crate::group::Group;
 use crate::parameters::{Lens, Parameters};
 
@@ -31,7 +32,7 @@ pub struct Answer {
 
 /// The claim that a lens picked.
 #[derive(Debug, Clone)]
-pub(crate) struct Winner(pub(crate) Record);
+pub(crate) struct Winner(pub(crate) Claim);
 
 /// Claims that were not considered, by reason.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,9 +83,13 @@ impl Verdict {
 impl Answer {
     /// The claim that was picked; `None` when nothing matched, and for the skeptic.
     pub fn winner(&self) -> Option<&Record> {
+        self.claim().map(Claim::record)
+    }
+
+    fn claim(&self) -> Option<&Claim> {
         match self.parameters.lens {
             Lens::Skeptic => None,
-            _ => self.winner.as_ref().map(|Winner(record)| record),
+            _ => self.winner.as_ref().map(|Winner(claim)| claim),
         }
     }
 
@@ -141,13 +146,13 @@ impl Answer {
 
     fn write_winner(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"winner\":");
-        match self.winner() {
+        match self.claim() {
             Some(record) => {
                 out.extend_from_slice(&record.public_json());
                 out.extend_from_slice(b",\"value\":");
-                write_object(out, &record.assertion().object);
+                write_object(out, &record.said().object);
                 out.extend_from_slice(b",\"confidence\":");
-                write_number(out, record.assertion().confidence);
+                write_number(out, record.said().confidence);
             }
             None => out.extend_from_slice(b"null,\"value\":null,\"confidence\":null"),
         }
@@ -164,7 +169,7 @@ impl Answer {
         }
         out.extend_from_slice(b",\"value\":");
         match self.conflict.shares.first() {
-            Some(heaviest) => write_object(out, &heaviest.group.strongest.assertion().object),
+            Some(heaviest) => write_object(out, &heaviest.group.strongest.said().object),
             None => out.extend_from_slice(b"null"),
         }
         self.write_counts(out);
@@ -194,7 +199,7 @@ impl Share {
     fn write(&self, out: &mut Vec<u8>) {
         let group = &self.group;
         out.extend_from_slice(b"{\"value\":");
-        write_object(out, &group.strongest.assertion().object);
+        write_object(out, &group.strongest.said().object);
         out.extend_from_slice(b",\"share\":");
         write_number(out, six_places(self.share));
         out.extend_from_slice(b",\"claims\":");

@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use assertion::{Object, Record, RecordId};
+use assertion::{Object, RecordId};
 
+use crate::claim::Claim;
 use crate::strength::Strength;
 
 /// A value as a key: by type, then by value; numbers ascend.
@@ -57,7 +58,7 @@ const VOICE_BYTES: usize = 128;
 /// The claims of one value, or of several that count as one.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
-    pub(crate) strongest: Record,
+    pub(crate) strongest: Claim,
     /// Bytes of the longest claim: what may be kept as the strongest, in whatever order the claims come.
     longest: usize,
     pub(crate) ids: Vec<RecordId>,
@@ -66,12 +67,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(record: &Record) -> Group {
+    pub(crate) fn new(record: &Claim) -> Group {
         Group {
             strongest: record.clone(),
             longest: record.canonical().len(),
             ids: vec![record.id()],
-            voices: BTreeMap::from([(record.assertion().source.uri.clone(), Strength::of(record))]),
+            voices: BTreeMap::from([(record.said().source.uri.clone(), Strength::of(record))]),
         }
     }
 
@@ -86,7 +87,7 @@ impl Group {
     }
 
     /// Adds a claim of the same value. Returns how many bytes more the group takes.
-    pub(crate) fn add(&mut self, record: &Record) -> usize {
+    pub(crate) fn add(&mut self, record: &Claim) -> usize {
         let strength = Strength::of(record);
         if strength.is_stronger_than(&Strength::of(&self.strongest)) {
             self.strongest = record.clone();
@@ -94,7 +95,7 @@ impl Group {
         let mut more = record.canonical().len().saturating_sub(self.longest);
         self.longest += more;
         self.ids.push(record.id());
-        let uri = &record.assertion().source.uri;
+        let uri = &record.said().source.uri;
         if hear(&mut self.voices, uri, strength) {
             more += voice_bytes(uri);
         }

@@ -5,6 +5,7 @@
 //! checked against each other. Definitions with formulas are in `docs/lenses.md`.
 
 mod answer;
+mod claim;
 mod group;
 mod parameters;
 mod resolver;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use assertion::{Record, RecordId};
+
 use thiserror::Error;
 
 use crate::answer::{Answer, Conflict, LeftOut, Share, Winner};
+use crate::claim::Claim;
 use crate::group::{Group, ValueKey, group};
 use crate::parameters::{Lens, Parameters};
 use crate::selection::Match;
@@ -50,7 +52,7 @@ pub struct Resolver {
     value_bytes: usize,
     claims: usize,
     left_out: LeftOut,
-    best: Option<Record>,
+    best: Option<Claim>,
 }
 
 impl Resolver {
@@ -68,7 +70,10 @@ impl Resolver {
 
     /// Takes one claim.
     pub fn push(&mut self, record: &Record) -> Result<(), TooMuch> {
-        match self.parameters.selection.matches(record.assertion()) {
+        let Some(claim) = Claim::of(record) else {
+            return Ok(());
+        };
+        match self.parameters.selection.matches(claim.said()) {
             Match::No => return Ok(()),
             Match::Withdrawn => {
                 self.left_out.withdrawn += 1;
@@ -87,15 +92,15 @@ impl Resolver {
         if self
             .best
             .as_ref()
-            .is_none_or(|best| self.prefers(record, best))
+            .is_none_or(|best| self.prefers(&claim, best))
         {
-            self.best = Some(record.clone());
+            self.best = Some(claim.clone());
         }
-        self.count(record)
+        self.count(&claim)
     }
 
-    fn count(&mut self, record: &Record) -> Result<(), TooMuch> {
-        let key = ValueKey::of(&record.assertion().object);
+    fn count(&mut self, record: &Claim) -> Result<(), TooMuch> {
+        let key = ValueKey::of(&record.said().object);
         if let Some(value) = self.values.get_mut(&key) {
             self.value_bytes += value.add(record);
         } else {
@@ -113,9 +118,9 @@ impl Resolver {
     }
 
     /// Whether a lens that picks one claim picks `a` before `b`. Every tie ends in the order of strength.
-    fn prefers(&self, a: &Record, b: &Record) -> bool {
+    fn prefers(&self, a: &Claim, b: &Claim) -> bool {
         let by_strength = Strength::of(a).order(&Strength::of(b));
-        let (one, other) = (a.assertion(), b.assertion());
+        let (one, other) = (a.said(), b.said());
         match self.parameters.lens {
             Lens::Recency => other.asserted_at.cmp(&one.asserted_at).then(by_strength),
             Lens::Confidence => other
@@ -204,7 +209,7 @@ impl Conflict {
     }
 
     /// The strongest claim of the group with most distinct source uris.
-    fn widest(&self) -> Option<&Record> {
+    fn widest(&self) -> Option<&Claim> {
         self.shares
             .iter()
             .map(|share| &share.group)

@@ -2,7 +2,9 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use assertion::{Record, RecordId};
+use assertion::RecordId;
+
+use crate::claim::Claim;
 
 /// What the order looks at. `Less` is stronger, so the strongest claim sorts first.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,8 +16,8 @@ pub(crate) struct Strength {
 }
 
 impl Strength {
-    pub(crate) fn of(record: &Record) -> Strength {
-        let claim = record.assertion();
+    pub(crate) fn of(record: &Claim) -> Strength {
+        let claim = record.said();
         Strength {
             tier: claim.source.class.tier(),
             confidence: claim.confidence,

@@ -17,7 +17,7 @@ fn claim() -> impl Strategy<Value = Record> {
     let lifecycle = prop::sample::select(Lifecycle::ALL);
     (object, class, lifecycle, 0..4_u8, 0..4_u8, 0..3_i64).prop_map(
         |(object, class, lifecycle, uri, confidence, asserted_at)| {
-            Record::from_assertion(Assertion {
+            Record::from_content(Assertion {
                 subject: "cas:64-17-5".into(),
                 predicate: "melting_point_k".into(),
                 object,
@@ -87,10 +87,10 @@ proptest! {
         let answer = resolve(parameters(Lens::Authority, None), &records).unwrap();
         let strongest = records
             .iter()
-            .filter(|r| !matches!(r.assertion().lifecycle, Lifecycle::Rejected | Lifecycle::Deprecated))
-            .map(|r| r.assertion().source.class)
+            .filter(|r| !matches!(r.assertion().unwrap().lifecycle, Lifecycle::Rejected | Lifecycle::Deprecated))
+            .map(|r| r.assertion().unwrap().source.class)
             .min();
-        prop_assert_eq!(answer.winner().map(|r| r.assertion().source.class), strongest);
+        prop_assert_eq!(answer.winner().map(|r| r.assertion().unwrap().source.class), strongest);
     }
 
     #[test]
@@ -100,9 +100,9 @@ proptest! {
         let parameters = Parameters::new(Lens::Recency, None, selection).unwrap();
         let answer = resolve(parameters, &records).unwrap();
         let json: serde_json::Value = serde_json::from_slice(&answer.to_json()).unwrap();
-        let weak = |r: &&Record| r.assertion().confidence < least;
+        let weak = |r: &&Record| r.assertion().unwrap().confidence < least;
         let withdrawn = |r: &&Record| {
-            matches!(r.assertion().lifecycle, Lifecycle::Rejected | Lifecycle::Deprecated)
+            matches!(r.assertion().unwrap().lifecycle, Lifecycle::Rejected | Lifecycle::Deprecated)
         };
         prop_assert_eq!(&json["left_out"]["filtered"], records.iter().filter(weak).count());
         prop_assert_eq!(

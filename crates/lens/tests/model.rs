@@ -31,7 +31,7 @@ const PLAIN: Claim = Claim {
 };
 
 fn record(claim: Claim) -> Record {
-    Record::from_assertion(Assertion {
+    Record::from_content(Assertion {
         subject: "s".into(),
         predicate: "p".into(),
         object: claim.value,
@@ -71,7 +71,7 @@ fn groups(tolerance: f64, values: &[f64]) -> u64 {
 
 /// `Less` is stronger.
 fn strength(a: &Record, b: &Record) -> Ordering {
-    let (one, other) = (a.assertion(), b.assertion());
+    let (one, other) = (a.assertion().unwrap(), b.assertion().unwrap());
     one.source
         .class
         .tier()
@@ -89,7 +89,7 @@ fn group(records: &[Record], tolerance: f64) -> Vec<Vec<&Record>> {
     let mut numbers: Vec<(f64, &Record)> = Vec::new();
     let mut others: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
     for record in records {
-        match &record.assertion().object {
+        match &record.assertion().unwrap().object {
             Object::Number(value) => numbers.push((*value, record)),
             other => others.entry(format!("{other:?}")).or_default().push(record),
         }
@@ -117,7 +117,7 @@ fn sources<'a>(group: &[&'a Record]) -> BTreeMap<&'a str, Vec<&'a Record>> {
     let mut sources: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
     for record in group {
         sources
-            .entry(&record.assertion().source.uri)
+            .entry(&record.assertion().unwrap().source.uri)
             .or_default()
             .push(record);
     }
@@ -127,14 +127,15 @@ fn sources<'a>(group: &[&'a Record]) -> BTreeMap<&'a str, Vec<&'a Record>> {
 fn weight(group: &[&Record]) -> f64 {
     sources(group)
         .into_values()
-        .map(|claims| strongest(claims).assertion().confidence)
+        .map(|claims| strongest(claims).assertion().unwrap().confidence)
         .sum()
 }
 
 fn winner<'a>(lens: Lens, records: &'a [Record], groups: &[Vec<&'a Record>]) -> &'a Record {
     let by = |order: fn(&Assertion, &Assertion) -> Ordering| {
-        let best =
-            |a: &&Record, b: &&Record| order(a.assertion(), b.assertion()).then(strength(a, b));
+        let best = |a: &&Record, b: &&Record| {
+            order(a.assertion().unwrap(), b.assertion().unwrap()).then(strength(a, b))
+        };
         records.iter().min_by(best).unwrap()
     };
     match lens {

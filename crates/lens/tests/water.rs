@@ -45,7 +45,7 @@ fn each_lens_has_its_own_answer() {
     assert_eq!(value(&ask(Lens::Consensus, None)), "373.15");
     assert_eq!(ask(Lens::Authority, None).candidates(), 6);
     let winner = ask(Lens::Authority, None).winner().unwrap().clone();
-    assert!(winner.assertion().source.uri.ends_with("WEBBOOK"));
+    assert!(winner.assertion().unwrap().source.uri.ends_with("WEBBOOK"));
 }
 
 #[test]
