@@ -11,5 +11,6 @@ mod laws;
 mod made;
 mod model;
 mod questions;
+mod scales;
 
 mod water;
