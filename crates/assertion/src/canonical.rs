@@ -1,31 +1,112 @@
 //! The one form of a record: RFC 8785 (JCS) JSON. Field names are ASCII, so sorting them by UTF-16 code unit, as JCS asks, is
 //! sorting them by byte; the order is written out below instead of computed.
 
-use crate::model::{Assertion, Object, Source};
+use crate::model::{Assertion, Content, Epoch, Object, Source, SourceRecord, Vote};
+use crate::signature::Signature;
 
-/// The canonical bytes of a claim.
-pub(crate) fn assertion(claim: &Assertion) -> Vec<u8> {
-    let mut out = Vec::with_capacity(320 + claim.note.as_ref().map_or(0, String::len));
+/// The canonical bytes of a record with these signatures.
+pub(crate) fn record(content: &Content, signatures: &[Signature]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out, content, signatures);
+    out
+}
+
+/// Appends the canonical bytes of a record.
+pub(crate) fn write(out: &mut Vec<u8>, content: &Content, signatures: &[Signature]) {
+    let long = match content {
+        Content::Assertion(claim) => claim.note.as_deref(),
+        Content::Epoch(epoch) => epoch.reason.as_deref(),
+        Content::Vote(_) | Content::Source(_) => None,
+    };
+    out.reserve(320 + long.map_or(0, str::len) + signatures.len() * SIGNATURE_BYTES);
+    match content {
+        Content::Assertion(content) => assertion(out, content, signatures),
+        Content::Vote(content) => vote(out, content, signatures),
+        Content::Epoch(content) => epoch(out, content, signatures),
+        Content::Source(content) => source_record(out, content, signatures),
+    }
+}
+
+/// Bytes of one signature with its names and braces.
+const SIGNATURE_BYTES: usize = 224;
+
+fn assertion(out: &mut Vec<u8>, claim: &Assertion, signatures: &[Signature]) {
     out.extend_from_slice(b"{\"asserted_at\":");
-    out.extend_from_slice(claim.asserted_at.to_string().as_bytes());
+    integer(out, claim.asserted_at);
     out.extend_from_slice(b",\"confidence\":");
-    number(&mut out, claim.confidence);
-    optional(&mut out, "epoch", claim.epoch.as_deref());
+    number(out, claim.confidence);
+    optional(out, "epoch", claim.epoch.as_deref());
     out.extend_from_slice(b",\"kind\":\"assertion\",\"lifecycle\":\"");
     out.extend_from_slice(claim.lifecycle.name().as_bytes());
     out.push(b'"');
-    optional(&mut out, "note", claim.note.as_deref());
+    optional(out, "note", claim.note.as_deref());
     out.extend_from_slice(b",\"object\":");
-    object(&mut out, &claim.object);
-    optional(&mut out, "parent", claim.parent.as_deref());
+    object(out, &claim.object);
+    optional(out, "parent", claim.parent.as_deref());
     out.extend_from_slice(b",\"predicate\":");
-    string(&mut out, &claim.predicate);
+    string(out, &claim.predicate);
+    signed(out, signatures);
     out.extend_from_slice(b",\"source\":");
-    source(&mut out, &claim.source);
+    source(out, &claim.source);
     out.extend_from_slice(b",\"subject\":");
-    string(&mut out, &claim.subject);
+    string(out, &claim.subject);
     out.extend_from_slice(b",\"v\":1}");
-    out
+}
+
+fn vote(out: &mut Vec<u8>, vote: &Vote, signatures: &[Signature]) {
+    out.extend_from_slice(b"{\"assertion\":");
+    string(out, &vote.assertion);
+    out.extend_from_slice(b",\"kind\":\"vote\"");
+    signed(out, signatures);
+    out.extend_from_slice(b",\"subject\":");
+    string(out, &vote.subject);
+    out.extend_from_slice(b",\"v\":1,\"voted_at\":");
+    integer(out, vote.voted_at);
+    out.extend_from_slice(b",\"voter\":");
+    string(out, &vote.voter);
+    out.extend_from_slice(b",\"weight\":");
+    number(out, vote.weight);
+    out.push(b'}');
+}
+
+fn epoch(out: &mut Vec<u8>, epoch: &Epoch, signatures: &[Signature]) {
+    out.extend_from_slice(b"{\"kind\":\"epoch\",\"name\":");
+    string(out, &epoch.name);
+    optional(out, "reason", epoch.reason.as_deref());
+    signed(out, signatures);
+    out.extend_from_slice(b",\"started_at\":");
+    integer(out, epoch.started_at);
+    list(out, "supersedes", &epoch.supersedes, |out, id| {
+        string(out, id)
+    });
+    out.extend_from_slice(b",\"v\":1}");
+}
+
+fn source_record(out: &mut Vec<u8>, source: &SourceRecord, signatures: &[Signature]) {
+    out.extend_from_slice(b"{\"class\":\"");
+    out.extend_from_slice(source.class.name().as_bytes());
+    out.extend_from_slice(b"\",\"kind\":\"source\",\"recorded_at\":");
+    integer(out, source.recorded_at);
+    match source.retracted {
+        Some(true) => out.extend_from_slice(b",\"retracted\":true"),
+        Some(false) => out.extend_from_slice(b",\"retracted\":false"),
+        None => {}
+    }
+    signed(out, signatures);
+    optional(out, "title", source.title.as_deref());
+    out.extend_from_slice(b",\"uri\":");
+    string(out, &source.uri);
+    out.extend_from_slice(b",\"v\":1}");
+}
+
+fn signed(out: &mut Vec<u8>, signatures: &[Signature]) {
+    list(out, "signatures", signatures, |out, signature| {
+        out.extend_from_slice(b"{\"agent\":");
+        string(out, &signature.agent);
+        out.extend_from_slice(b",\"signature\":");
+        string(out, &signature.signature);
+        out.push(b'}');
+    });
 }
 
 /// `{"type":…,"value":…}`.
@@ -49,6 +130,27 @@ fn source(out: &mut Vec<u8>, source: &Source) {
     out.extend_from_slice(b",\"uri\":");
     string(out, &source.uri);
     out.push(b'}');
+}
+
+/// A list that is not empty; an empty one is left out.
+fn list<T>(out: &mut Vec<u8>, name: &str, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    for (position, item) in items.iter().enumerate() {
+        if position == 0 {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":[");
+        } else {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    if !items.is_empty() {
+        out.push(b']');
+    }
+}
+
+fn integer(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(value.to_string().as_bytes());
 }
 
 fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {

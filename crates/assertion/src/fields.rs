@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
@@ -13,6 +13,9 @@ use crate::invalid::Invalid;
 
 /// More fields than any record has; what comes after is not looked at.
 const FIELDS_MAX: usize = 32;
+
+/// More items than any list of a record has; what comes after is not looked at.
+const ITEMS_MAX: usize = 64;
 
 /// Characters of a field name that came from outside and is shown in an error.
 const NAME_SHOWN: usize = 64;
@@ -199,13 +202,28 @@ impl<'a> Field<'a> {
         Fields::read(self.raw, prefix)
     }
 
-    /// Whether it is an array without elements.
-    pub(crate) fn is_empty_list(&self) -> bool {
-        let inside = self
-            .raw
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+    /// The items of an array of at most `max`. Their path is that of the array: see [`Invalid::within`].
+    pub(crate) fn list(&self, max: usize) -> Result<Vec<Field<'a>>, Invalid> {
+        if !self.raw.starts_with('[') {
+            return Err(self.wrong_type("an array"));
+        }
+        let List(items) = serde_json::from_str(self.raw)
+            .map_err(|error| malformed(&format!("{}.", self.path()), &error))?;
+        if items.len() > max {
+            return Err(Invalid::new(
+                "too_many_items",
+                self.path(),
+                format!("has more than {max} items"),
+                format!("give at most {max}"),
+            )
+            .with_limit(max as u64));
+        }
+        let item = |raw: &'a RawValue| Field {
+            prefix: self.prefix,
+            name: self.name,
+            raw: raw.get(),
+        };
+        Ok(items.into_iter().map(item).collect())
     }
 
     fn wrong_type(&self, wanted: &str) -> Invalid {
@@ -291,5 +309,33 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
         }
         deserializer.deserialize_map(Reader)
+    }
+}
+
+/// Text of each item of an array, in order.
+struct List<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for List<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<'de>, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = List<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<'de>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(raw) = list.next_element::<&RawValue>()? {
+                    // One beyond the limit is kept so that the caller sees that there were more.
+                    if items.len() <= ITEMS_MAX {
+                        items.push(raw);
+                    }
+                }
+                Ok(List(items))
+            }
+        }
+        deserializer.deserialize_seq(Reader)
     }
 }

@@ -52,7 +52,7 @@ impl FromStr for RecordId {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<RecordId, NotAnId> {
-        if !is_hex64(text) {
+        if !is_hex(text, 64) {
             return Err(NotAnId);
         }
         let hash = blake3::Hash::from_hex(text).map_err(|_| NotAnId)?;
@@ -68,9 +68,9 @@ impl TryFrom<&[u8]> for RecordId {
     }
 }
 
-/// Whether the text is 64 lowercase hex digits, as every hash in a record is.
-pub(crate) fn is_hex64(text: &str) -> bool {
-    text.len() == 64
+/// Whether the text is so many lowercase hex digits.
+pub(crate) fn is_hex(text: &str, count: usize) -> bool {
+    text.len() == count
         && text
             .bytes()
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

@@ -39,6 +39,19 @@ impl Invalid {
         self
     }
 
+    /// The same, met in an item of a list: `signature` in the second of `signatures` is `signatures[1].signature`.
+    pub(crate) fn within(mut self, list: &str, position: usize) -> Invalid {
+        self.path = match self.path.as_str() {
+            path if path == "$" || path == list => format!("{list}[{position}]"),
+            path => format!("{list}[{position}].{path}"),
+        };
+        self
+    }
+
+    pub(crate) fn repeated(path: String) -> Invalid {
+        Invalid::new("repeated", path, "is there twice", "give it once")
+    }
+
     pub(crate) fn missing(path: String) -> Invalid {
         Invalid::new("missing_field", path, "is missing", "add it")
     }

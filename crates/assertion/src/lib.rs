@@ -1,7 +1,8 @@
-//! Records: what a source asserts, the one form it is kept in, and the id that form gives it.
+//! Records: what is said (a claim, a vote, an epoch, a source), the one form it is kept in, the id that form gives it, and the
+//! signatures below it.
 //!
 //! A record is immutable. Its canonical bytes are RFC 8785 (JCS) JSON, its [`RecordId`] is their BLAKE3-256 hash, and nothing
-//! local to a node is inside: two nodes that hold the same claim hold the same bytes under the same id. The rules are in
+//! local to a node is inside: two nodes that hold the same record hold the same bytes under the same id. The rules are in
 //! `docs/canonical-form.md`, worked examples as JSON in `crates/assertion/vectors`.
 //!
 //! There are two doors. [`Record::from_client_json`] takes any JSON layout and fills in what may be absent;
@@ -14,13 +15,19 @@ mod id;
 mod invalid;
 pub mod limits;
 mod model;
+mod read;
 mod record;
+mod signature;
 
 pub use canonical::{number as write_number, string as write_string};
 pub use id::{NotAnId, RecordId};
 pub use invalid::Invalid;
-pub use model::{Assertion, Kind, Lifecycle, Object, Source, SourceClass, UnknownName};
-pub use record::{Record, public_json};
+pub use model::{
+    Assertion, Content, Epoch, Kind, Lifecycle, Object, Source, SourceClass, SourceRecord,
+    UnknownName, Vote,
+};
+pub use record::{Place, Record, public_json};
+pub use signature::{NotASeed, Signature, SigningKey};
 
 /// Writes `{"type":…,"value":…}` as canonical bytes have it.
 pub fn write_object(out: &mut Vec<u8>, object: &Object) {

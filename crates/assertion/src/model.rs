@@ -1,4 +1,4 @@
-//! What a claim says.
+//! What records say.
 
 use std::fmt;
 use std::str::FromStr;
@@ -182,6 +182,120 @@ pub struct Assertion {
     pub parent: Option<String>,
     /// Remarks, at most 16 KiB.
     pub note: Option<String>,
+}
+
+/// Somebody's weight behind a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vote {
+    /// The subject of the claim, 1–512 bytes: a vote lies in the shard of what it is about.
+    pub subject: String,
+    /// Id of the claim.
+    pub assertion: String,
+    /// Who votes, 1–256 bytes. When the vote is signed, one of its agents.
+    pub voter: String,
+    /// Above 0, at most 1.
+    pub weight: f64,
+    /// Unix milliseconds, as claimed; may be negative.
+    pub voted_at: i64,
+}
+
+/// A named period of knowledge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epoch {
+    /// What it is called, 1–256 bytes.
+    pub name: String,
+    /// Ids of the epochs that it replaces: ascending, each once, at most 64.
+    pub supersedes: Vec<String>,
+    /// Why, at most 16 KiB.
+    pub reason: Option<String>,
+    /// Unix milliseconds, as claimed; may be negative.
+    pub started_at: i64,
+}
+
+/// What is known of a source itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRecord {
+    /// Names the source, 1–2,048 bytes.
+    pub uri: String,
+    /// Its strength.
+    pub class: SourceClass,
+    /// What people call it, at most 1 KiB.
+    pub title: Option<String>,
+    /// Whether its claims are withdrawn.
+    pub retracted: Option<bool>,
+    /// Unix milliseconds, as claimed; may be negative.
+    pub recorded_at: i64,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// A claim.
+    Assertion(Assertion),
+    /// A vote on a claim.
+    Vote(Vote),
+    /// An epoch.
+    Epoch(Epoch),
+    /// A source.
+    Source(SourceRecord),
+}
+
+impl Content {
+    /// Which of the four it is.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Content::Assertion(_) => Kind::Assertion,
+            Content::Vote(_) => Kind::Vote,
+            Content::Epoch(_) => Kind::Epoch,
+            Content::Source(_) => Kind::Source,
+        }
+    }
+
+    /// Its time, Unix milliseconds: `asserted_at`, `voted_at`, `started_at` or `recorded_at`.
+    pub const fn at_ms(&self) -> i64 {
+        match self {
+            Content::Assertion(claim) => claim.asserted_at,
+            Content::Vote(vote) => vote.voted_at,
+            Content::Epoch(epoch) => epoch.started_at,
+            Content::Source(source) => source.recorded_at,
+        }
+    }
+}
+
+impl Kind {
+    /// The name of the field that holds the time of such a record.
+    pub const fn time_field(self) -> &'static str {
+        match self {
+            Kind::Assertion => "asserted_at",
+            Kind::Vote => "voted_at",
+            Kind::Epoch => "started_at",
+            Kind::Source => "recorded_at",
+        }
+    }
+}
+
+impl From<Assertion> for Content {
+    fn from(claim: Assertion) -> Content {
+        Content::Assertion(claim)
+    }
+}
+
+impl From<Vote> for Content {
+    fn from(vote: Vote) -> Content {
+        Content::Vote(vote)
+    }
+}
+
+impl From<Epoch> for Content {
+    fn from(epoch: Epoch) -> Content {
+        Content::Epoch(epoch)
+    }
+}
+
+impl From<SourceRecord> for Content {
+    fn from(source: SourceRecord) -> Content {
+        Content::Source(source)
+    }
 }
 
 #[cfg(test)]

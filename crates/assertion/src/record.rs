@@ -1,47 +1,81 @@
-//! A record: a claim with the bytes and the id that it has everywhere.
+//! A record: what is said, with the bytes and the id that it has everywhere.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::canonical;
-use crate::fields::{Field, Fields};
-use crate::id::{RecordId, is_hex64};
+use crate::id::RecordId;
 use crate::invalid::Invalid;
-use crate::limits::{
-    AHEAD_MAX_MS, CANONICAL_MAX, JSON_MAX, NOTE_MAX, PREDICATE_MAX, SUBJECT_MAX, TEXT_MAX,
-    TIME_MAX_MS, URI_MAX,
-};
-use crate::model::{Assertion, Kind, Lifecycle, Object, Source};
+use crate::limits::{AHEAD_MAX_MS, CANONICAL_MAX, JSON_MAX, TIME_MAX_MS};
+use crate::model::{Assertion, Content, Epoch, Kind, SourceRecord, Vote};
+use crate::read::{self, Absent};
+use crate::signature::{self, Signature, SigningKey};
 
-/// A checked claim with its canonical bytes and id. There is no way to hold one whose bytes and id disagree.
+/// Checked content with its canonical bytes and id. There is no way to hold one whose bytes and id disagree, or whose
+/// signatures are bad.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     id: RecordId,
     canonical: Arc<[u8]>,
-    assertion: Arc<Assertion>,
+    body: Arc<Body>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Body {
+    content: Content,
+    signatures: Vec<Signature>,
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// In the shard of this subject: claims, and the votes on them.
+    Subject(&'a str),
+    /// In the global shard, which every node owns: epochs and sources.
+    Global,
 }
 
 impl Record {
-    /// Client door: reads the JSON of one record, stamps what may be absent (`kind`, `v`, `lifecycle`, `confidence`,
-    /// `asserted_at` = `now_ms`), and refuses claims dated more than five minutes ahead of `now_ms`.
+    /// Client door: reads the JSON of one record of any kind, an assertion when it does not say. Stamps what may be absent
+    /// (`kind`, `v`, `lifecycle`, `confidence`, its time = `now_ms`) unless the record is signed, and refuses what is dated more
+    /// than five minutes ahead of `now_ms`.
     ///
     /// An `id` may be given when it is the right one, so that what the API returned can be sent again.
     pub fn from_client_json(json: &[u8], now_ms: i64) -> Result<Record, Invalid> {
+        Record::from_client(json, now_ms, None)
+    }
+
+    /// The client door for one kind: a record that does not say its kind is of this one, and one of another kind is refused.
+    pub fn from_client_json_as(kind: Kind, json: &[u8], now_ms: i64) -> Result<Record, Invalid> {
+        Record::from_client(json, now_ms, Some(kind))
+    }
+
+    fn from_client(json: &[u8], now_ms: i64, only: Option<Kind>) -> Result<Record, Invalid> {
         // A clock beyond all times that a record can have must not stamp what no peer would read.
         let now_ms = now_ms.clamp(-TIME_MAX_MS, TIME_MAX_MS);
-        let mut fields = read(json, JSON_MAX)?;
-        let given_id = fields.take("id").map(|field| hash(&field)).transpose()?;
-        let claim = assertion(fields, Some(now_ms))?;
-        if claim.asserted_at > now_ms.saturating_add(AHEAD_MAX_MS) {
+        let mut fields = read::fields(json, JSON_MAX)?;
+        let given_id = read::optional(&mut fields, "id", read::hash)?;
+        let mut signatures = signature::read(&mut fields)?;
+        let absent = match signatures.as_slice() {
+            [] => Absent::Stamp {
+                kind: only.unwrap_or(Kind::Assertion),
+                now_ms,
+            },
+            _ => Absent::Signed,
+        };
+        let content = read::content(fields, absent, only)?;
+        if content.at_ms() > now_ms.saturating_add(AHEAD_MAX_MS) {
             return Err(Invalid::new(
                 "asserted_in_the_future",
-                "asserted_at",
+                content.kind().time_field(),
                 "is more than five minutes ahead of this node's clock",
                 "give Unix milliseconds (not seconds, not microseconds), and check the clock of the sender",
             )
             .with_limit(AHEAD_MAX_MS.unsigned_abs()));
         }
-        let record = Record::seal(claim)?;
+        // Verified in the order given, so that a refusal names the place that the client knows.
+        signature::verify(&content, &signatures)?;
+        signatures.sort_unstable_by(|one, other| one.agent.cmp(&other.agent));
+        let record = Record::seal(content, signatures)?;
         match given_id {
             Some(given) if given != record.id.to_string() => Err(Invalid::new(
                 "id_mismatch",
@@ -56,7 +90,10 @@ impl Record {
     /// Peer door (push, repair, restore): takes exactly the bytes that this crate would write, and nothing else. No clock,
     /// no policy: every node judges alike.
     pub fn from_canonical(bytes: &[u8]) -> Result<Record, Invalid> {
-        let record = Record::seal(assertion(read(bytes, CANONICAL_MAX)?, None)?)?;
+        let mut fields = read::fields(bytes, CANONICAL_MAX)?;
+        let mut signatures = signature::read(&mut fields)?;
+        signatures.sort_unstable_by(|one, other| one.agent.cmp(&other.agent));
+        let record = Record::seal(read::content(fields, Absent::Refuse, None)?, signatures)?;
         if *record.canonical != *bytes {
             return Err(Invalid::new(
                 "not_canonical",
@@ -65,16 +102,35 @@ impl Record {
                 "send RFC 8785 bytes as docs/canonical-form.md describes",
             ));
         }
+        signature::verify(&record.body.content, &record.body.signatures)?;
         Ok(record)
     }
 
-    /// A record from its parts, checked as at the peer door.
-    pub fn from_assertion(claim: Assertion) -> Result<Record, Invalid> {
-        Record::from_canonical(&canonical::assertion(&claim))
+    /// An unsigned record from its parts, checked as at the peer door.
+    pub fn from_content(content: impl Into<Content>) -> Result<Record, Invalid> {
+        Record::from_canonical(&canonical::record(&content.into(), &[]))
     }
 
-    fn seal(claim: Assertion) -> Result<Record, Invalid> {
-        let canonical = canonical::assertion(&claim);
+    /// The record with this key's signature added, or put in the place of an earlier one. It is another record: the signatures
+    /// are part of the canonical bytes.
+    ///
+    /// # Errors
+    /// When it would have too many signatures or too many bytes, or is somebody else's vote.
+    pub fn sign(self, key: &SigningKey) -> Result<Record, Invalid> {
+        let Body {
+            content,
+            mut signatures,
+        } = Arc::unwrap_or_clone(self.body);
+        let added = key.sign(&content);
+        match signatures.binary_search_by(|known| known.agent.cmp(&added.agent)) {
+            Ok(place) => signatures[place] = added,
+            Err(place) => signatures.insert(place, added),
+        }
+        Record::from_canonical(&canonical::record(&content, &signatures))
+    }
+
+    fn seal(content: Content, signatures: Vec<Signature>) -> Result<Record, Invalid> {
+        let canonical = canonical::record(&content, &signatures);
         if canonical.len() > CANONICAL_MAX {
             return Err(Invalid::new(
                 "record_too_large",
@@ -90,7 +146,10 @@ impl Record {
         Ok(Record {
             id: RecordId::of(&canonical),
             canonical: canonical.into(),
-            assertion: Arc::new(claim),
+            body: Arc::new(Body {
+                content,
+                signatures,
+            }),
         })
     }
 
@@ -106,17 +165,80 @@ impl Record {
 
     /// What it is.
     pub fn kind(&self) -> Kind {
-        Kind::Assertion
+        self.body.content.kind()
     }
 
     /// What it says.
-    pub fn assertion(&self) -> &Assertion {
-        &self.assertion
+    pub fn content(&self) -> &Content {
+        &self.body.content
     }
 
-    /// What it is about; decides its shard.
-    pub fn subject(&self) -> &str {
-        &self.assertion.subject
+    /// Who stands behind it, in ascending order of agent. All of them are good.
+    pub fn signatures(&self) -> &[Signature] {
+        &self.body.signatures
+    }
+
+    /// The claim that it is, if it is one.
+    pub fn assertion(&self) -> Option<&Assertion> {
+        match &self.body.content {
+            Content::Assertion(claim) => Some(claim),
+            _ => None,
+        }
+    }
+
+    /// The vote that it is, if it is one.
+    pub fn vote(&self) -> Option<&Vote> {
+        match &self.body.content {
+            Content::Vote(vote) => Some(vote),
+            _ => None,
+        }
+    }
+
+    /// The epoch that it is, if it is one.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        match &self.body.content {
+            Content::Epoch(epoch) => Some(epoch),
+            _ => None,
+        }
+    }
+
+    /// The source that it is about, if it is about one.
+    pub fn source(&self) -> Option<&SourceRecord> {
+        match &self.body.content {
+            Content::Source(source) => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Its time, Unix milliseconds: `asserted_at`, `voted_at`, `started_at` or `recorded_at`.
+    pub fn at_ms(&self) -> i64 {
+        self.body.content.at_ms()
+    }
+
+    /// What decides its shard.
+    pub fn place(&self) -> Place<'_> {
+        match &self.body.content {
+            Content::Assertion(claim) => Place::Subject(&claim.subject),
+            Content::Vote(vote) => Place::Subject(&vote.subject),
+            Content::Epoch(_) | Content::Source(_) => Place::Global,
+        }
+    }
+
+    /// What it is found by: its kind; its subject, name or uri; its predicate, or the id of the assertion that a vote is on; and
+    /// its time.
+    pub fn topic(&self) -> (Kind, &str, &str, i64) {
+        let (about, detail) = match &self.body.content {
+            Content::Assertion(claim) => (&claim.subject, claim.predicate.as_str()),
+            Content::Vote(vote) => (&vote.subject, vote.assertion.as_str()),
+            Content::Epoch(epoch) => (&epoch.name, ""),
+            Content::Source(source) => (&source.uri, ""),
+        };
+        (self.kind(), about, detail, self.at_ms())
+    }
+
+    /// What a signature of this record signs: `stemedb.sign.v1`, a line break, and the canonical bytes without signatures.
+    pub fn signing_bytes(&self) -> Vec<u8> {
+        signature::signing_bytes(&self.body.content)
     }
 
     /// Its public JSON form: the canonical object with `id` as first member.
@@ -134,189 +256,4 @@ pub fn public_json(id: &RecordId, canonical: &[u8]) -> Vec<u8> {
     out.extend_from_slice(b"\",");
     out.extend_from_slice(canonical.strip_prefix(b"{").unwrap_or(canonical));
     out
-}
-
-fn read(bytes: &[u8], max: usize) -> Result<Fields<'_>, Invalid> {
-    if bytes.len() > max {
-        return Err(Invalid::new(
-            "record_too_large",
-            "$",
-            format!("has {} bytes of JSON, the limit is {max}", bytes.len()),
-            "shorten its text or note",
-        )
-        .with_limit(max as u64));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        Invalid::new(
-            "invalid_utf8",
-            "$",
-            format!("is not UTF-8 from byte {} on", error.valid_up_to()),
-            "send UTF-8",
-        )
-    })?;
-    Fields::read(text, "")
-}
-
-/// Reads the fields of a claim. With `stamp`, what may be absent is filled in; without, it must be there.
-fn assertion(mut fields: Fields<'_>, stamp: Option<i64>) -> Result<Assertion, Invalid> {
-    form(&mut fields, stamp.is_some())?;
-    unsigned(&mut fields)?;
-    let claim = Assertion {
-        subject: fields
-            .require("subject")?
-            .string(1, SUBJECT_MAX)?
-            .into_owned(),
-        predicate: fields
-            .require("predicate")?
-            .string(1, PREDICATE_MAX)?
-            .into_owned(),
-        object: object(&fields.require("object")?)?,
-        source: source(&fields.require("source")?)?,
-        confidence: match given(&mut fields, "confidence", stamp)? {
-            Some(field) => confidence(&field)?,
-            None => 1.0,
-        },
-        lifecycle: match given(&mut fields, "lifecycle", stamp)? {
-            Some(field) => one_of(&field)?,
-            None => Lifecycle::Proposed,
-        },
-        asserted_at: match (given(&mut fields, "asserted_at", stamp)?, stamp) {
-            (Some(field), _) => field.integer(-TIME_MAX_MS, TIME_MAX_MS)?,
-            (None, now) => now.unwrap_or_default(),
-        },
-        epoch: fields.take("epoch").map(|field| hash(&field)).transpose()?,
-        parent: fields
-            .take("parent")
-            .map(|field| hash(&field))
-            .transpose()?,
-        note: fields
-            .take("note")
-            .map(|field| field.string(0, NOTE_MAX).map(Cow::into_owned))
-            .transpose()?,
-    };
-    fields.finish()?;
-    Ok(claim)
-}
-
-/// `kind` and `v`: only what this version reads.
-fn form(fields: &mut Fields<'_>, may_be_absent: bool) -> Result<(), Invalid> {
-    let stamp = may_be_absent.then_some(0);
-    if let Some(field) = given(fields, "kind", stamp)? {
-        let kind: Kind = one_of(&field)?;
-        if kind != Kind::Assertion {
-            return Err(Invalid::new(
-                "kind_not_supported",
-                field.path(),
-                format!("is {kind}, which this version does not take"),
-                "send assertions",
-            ));
-        }
-    }
-    if let Some(field) = given(fields, "v", stamp)?
-        && field.number()?.to_bits() != 1.0_f64.to_bits()
-    {
-        return Err(Invalid::new(
-            "version_not_supported",
-            field.path(),
-            "is not 1, the only version of this record",
-            "send \"v\": 1 or leave it out",
-        ));
-    }
-    Ok(())
-}
-
-/// Signatures come with a later version. An empty list is no signature, and is left out of the canonical form.
-fn unsigned(fields: &mut Fields<'_>) -> Result<(), Invalid> {
-    match fields.take("signatures") {
-        Some(field) if !field.is_empty_list() => Err(Invalid::new(
-            "signatures_not_supported",
-            field.path(),
-            "is given, but this version does not take signed records",
-            "send the record without signatures",
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn given<'a>(
-    fields: &mut Fields<'a>,
-    name: &'static str,
-    stamp: Option<i64>,
-) -> Result<Option<Field<'a>>, Invalid> {
-    match stamp {
-        Some(_) => Ok(fields.take(name)),
-        None => fields.require(name).map(Some),
-    }
-}
-
-fn object(field: &Field<'_>) -> Result<Object, Invalid> {
-    let mut fields = field.object("object.")?;
-    let kind = fields.require("type")?;
-    let value = fields.require("value")?;
-    fields.finish()?;
-    match &*kind.string(1, 32)? {
-        "text" => Ok(Object::Text(value.string(0, TEXT_MAX)?.into_owned())),
-        "number" => Ok(Object::Number(value.number()?)),
-        "boolean" => Ok(Object::Boolean(value.boolean()?)),
-        "reference" => Ok(Object::Reference(
-            value.string(1, SUBJECT_MAX)?.into_owned(),
-        )),
-        _ => Err(Invalid::new(
-            "unknown_name",
-            kind.path(),
-            "is not a type of object",
-            "use one of text, number, boolean, reference",
-        )),
-    }
-}
-
-fn source(field: &Field<'_>) -> Result<Source, Invalid> {
-    let mut fields = field.object("source.")?;
-    let source = Source {
-        uri: fields.require("uri")?.string(1, URI_MAX)?.into_owned(),
-        class: one_of(&fields.require("class")?)?,
-        hash: fields.take("hash").map(|field| hash(&field)).transpose()?,
-    };
-    fields.finish()?;
-    Ok(source)
-}
-
-fn confidence(field: &Field<'_>) -> Result<f64, Invalid> {
-    let value = field.number()?;
-    if !(0.0..=1.0).contains(&value) {
-        return Err(Invalid::new(
-            "out_of_range",
-            field.path(),
-            "is not between 0 and 1",
-            "give a number of 0 to 1",
-        ));
-    }
-    Ok(value)
-}
-
-fn hash(field: &Field<'_>) -> Result<String, Invalid> {
-    let text = field.string(1, 64)?;
-    if is_hex64(&text) {
-        return Ok(text.into_owned());
-    }
-    Err(Invalid::new(
-        "not_a_hash",
-        field.path(),
-        "is not 64 lowercase hex digits",
-        "give the hash as 64 lowercase hex digits",
-    ))
-}
-
-fn one_of<T: std::str::FromStr<Err = crate::UnknownName>>(field: &Field<'_>) -> Result<T, Invalid> {
-    field
-        .string(1, 64)?
-        .parse()
-        .map_err(|error: crate::UnknownName| {
-            Invalid::new(
-                "unknown_name",
-                field.path(),
-                error.to_string(),
-                format!("use one of {}", error.accepted()),
-            )
-        })
 }

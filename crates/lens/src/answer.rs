@@ -1,11 +1,15 @@
 //! What a lens says, and its one JSON form.
 
-use assertion::{Record, RecordId, write_number, write_object, write_string};
+use std::collections::BTreeMap;
 
-use crate::group::Group;
+use assertion::{Record, RecordId, SourceClass, write_number, write_string};
+
+use crate::conflict::{Conflict, Share, Tally};
 use crate::parameters::{Lens, Parameters};
+use crate::strength::Ranked;
 
-/// Ids and sources of a group that an answer lists; `ids_total` and `sources_total` say how many there are.
+/// Ids and sources of a group, and epochs in cycles, that an answer lists; `ids_total`, `sources_total` and
+/// `epoch_cycles_total` say how many there are.
 pub const GROUP_LISTED: usize = 100;
 
 /// Groups that an answer lists, heaviest first; `groups_total` says how many there are.
@@ -22,39 +26,39 @@ const AGREED_BELOW: f64 = 0.5;
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub(crate) parameters: Parameters,
-    pub(crate) winner: Option<Winner>,
+    /// The lens that picked.
+    pub(crate) judge: Lens,
+    pub(crate) winner: Option<Ranked>,
     pub(crate) candidates: usize,
     pub(crate) conflict: Conflict,
+    /// Of the votes lens.
+    pub(crate) tally: Option<Tally>,
+    /// Of the layered lens: by class, which is by tier.
+    pub(crate) layers: BTreeMap<SourceClass, Layer>,
     pub(crate) left_out: LeftOut,
+    /// Of the epoch lens, ascending.
+    pub(crate) epoch_cycles: Option<Vec<RecordId>>,
     pub(crate) set_digest: [u8; 32],
 }
 
-/// The claim that a lens picked.
+/// The claims of one tier.
 #[derive(Debug, Clone)]
-pub(crate) struct Winner(pub(crate) Record);
+pub(crate) struct Layer {
+    pub(crate) strongest: Ranked,
+    pub(crate) candidates: usize,
+}
 
-/// Claims that were not considered, by reason.
+/// Claims that were not considered, each by the first reason that applies.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LeftOut {
-    /// Rejected or deprecated, and not asked for.
-    pub(crate) withdrawn: u64,
     /// By a filter of the question.
     pub(crate) filtered: u64,
-}
-
-/// The groups with their weights, heaviest first.
-#[derive(Debug, Clone)]
-pub(crate) struct Conflict {
-    pub(crate) shares: Vec<Share>,
-    pub(crate) score: f64,
-}
-
-/// A group and its part of the whole weight.
-#[derive(Debug, Clone)]
-pub(crate) struct Share {
-    pub(crate) group: Group,
-    pub(crate) weight: f64,
-    pub(crate) share: f64,
+    /// Rejected or deprecated, and not asked for.
+    pub(crate) withdrawn: u64,
+    /// Of a source that was retracted.
+    pub(crate) retracted: u64,
+    /// Of an epoch that another one superseded.
+    pub(crate) superseded: u64,
 }
 
 /// How much the claims disagree.
@@ -82,9 +86,13 @@ impl Verdict {
 impl Answer {
     /// The claim that was picked; `None` when nothing matched, and for the skeptic.
     pub fn winner(&self) -> Option<&Record> {
-        match self.parameters.lens {
+        self.picked().map(|ranked| &ranked.record)
+    }
+
+    fn picked(&self) -> Option<&Ranked> {
+        match self.judge {
             Lens::Skeptic => None,
-            _ => self.winner.as_ref().map(|Winner(record)| record),
+            _ => self.winner.as_ref(),
         }
     }
 
@@ -113,7 +121,7 @@ impl Answer {
         }
     }
 
-    /// BLAKE3 of the sorted ids of every claim considered.
+    /// BLAKE3 of the sorted ids of everything considered.
     pub fn set_digest(&self) -> [u8; 32] {
         self.set_digest
     }
@@ -125,15 +133,15 @@ impl Answer {
         write_string(&mut out, self.parameters.lens.name());
         out.extend_from_slice(b",\"parameters\":");
         self.parameters.write(&mut out);
-        match self.parameters.lens {
+        match self.judge {
             Lens::Skeptic => self.write_disagreement(&mut out),
             _ => self.write_winner(&mut out),
         }
-        out.extend_from_slice(b",\"left_out\":{\"withdrawn\":");
-        count(&mut out, self.left_out.withdrawn);
-        out.extend_from_slice(b",\"superseded\":0,\"filtered\":");
-        count(&mut out, self.left_out.filtered);
-        out.extend_from_slice(b"},\"set_digest\":\"");
+        self.left_out.write(&mut out);
+        if let Some(cycles) = &self.epoch_cycles {
+            write_epoch_cycles(&mut out, cycles);
+        }
+        out.extend_from_slice(b",\"set_digest\":\"");
         out.extend_from_slice(RecordId::from_bytes(self.set_digest).to_string().as_bytes());
         out.extend_from_slice(b"\"}");
         out
@@ -141,19 +149,52 @@ impl Answer {
 
     fn write_winner(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"winner\":");
-        match self.winner() {
-            Some(record) => {
-                out.extend_from_slice(&record.public_json());
+        match self.picked() {
+            Some(ranked) => {
+                out.extend_from_slice(&ranked.record.public_json());
                 out.extend_from_slice(b",\"value\":");
-                write_object(out, &record.assertion().object);
+                ranked.write_value(out);
                 out.extend_from_slice(b",\"confidence\":");
-                write_number(out, record.assertion().confidence);
+                write_number(out, ranked.strength.confidence);
             }
             None => out.extend_from_slice(b"null,\"value\":null,\"confidence\":null"),
         }
         self.write_counts(out);
         out.extend_from_slice(b",\"groups\":");
         count(out, self.groups() as u64);
+        if let Some(tally) = &self.tally {
+            out.extend_from_slice(b",\"votes\":");
+            count(out, tally.votes as u64);
+            out.extend_from_slice(b",\"vote_share\":");
+            match tally.share {
+                Some(share) => write_number(out, six_places(share)),
+                None => out.extend_from_slice(b"null"),
+            }
+        }
+        if self.judge == Lens::Layered {
+            self.write_layers(out);
+        }
+    }
+
+    fn write_layers(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"layers\":[");
+        for (position, (class, layer)) in self.layers.iter().enumerate() {
+            if position > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"{\"tier\":");
+            count(out, class.tier().into());
+            out.extend_from_slice(b",\"class\":");
+            write_string(out, class.name());
+            out.extend_from_slice(b",\"winner\":");
+            out.extend_from_slice(&layer.strongest.record.public_json());
+            out.extend_from_slice(b",\"value\":");
+            layer.strongest.write_value(out);
+            out.extend_from_slice(b",\"candidates\":");
+            count(out, layer.candidates as u64);
+            out.push(b'}');
+        }
+        out.push(b']');
     }
 
     fn write_disagreement(&self, out: &mut Vec<u8>) {
@@ -164,7 +205,7 @@ impl Answer {
         }
         out.extend_from_slice(b",\"value\":");
         match self.conflict.shares.first() {
-            Some(heaviest) => write_object(out, &heaviest.group.strongest.assertion().object),
+            Some(heaviest) => heaviest.group.strongest.write_value(out),
             None => out.extend_from_slice(b"null"),
         }
         self.write_counts(out);
@@ -194,7 +235,7 @@ impl Share {
     fn write(&self, out: &mut Vec<u8>) {
         let group = &self.group;
         out.extend_from_slice(b"{\"value\":");
-        write_object(out, &group.strongest.assertion().object);
+        group.strongest.write_value(out);
         out.extend_from_slice(b",\"share\":");
         write_number(out, six_places(self.share));
         out.extend_from_slice(b",\"claims\":");
@@ -205,19 +246,42 @@ impl Share {
         count(out, group.voices.len() as u64);
         let mut ids = group.ids.clone();
         ids.sort_unstable();
-        let shown: Vec<String> = ids
-            .iter()
-            .take(GROUP_LISTED)
-            .map(RecordId::to_string)
-            .collect();
         out.extend_from_slice(b",\"ids\":");
-        write_list(out, shown.iter().map(String::as_str));
+        write_ids(out, &ids);
         out.extend_from_slice(b",\"ids_total\":");
         count(out, ids.len() as u64);
         out.extend_from_slice(b",\"strongest\":");
-        out.extend_from_slice(&group.strongest.public_json());
+        out.extend_from_slice(&group.strongest.record.public_json());
         out.push(b'}');
     }
+}
+
+impl LeftOut {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"left_out\":{\"withdrawn\":");
+        count(out, self.withdrawn);
+        out.extend_from_slice(b",\"superseded\":");
+        count(out, self.superseded);
+        out.extend_from_slice(b",\"retracted\":");
+        count(out, self.retracted);
+        out.extend_from_slice(b",\"filtered\":");
+        count(out, self.filtered);
+        out.push(b'}');
+    }
+}
+
+fn write_epoch_cycles(out: &mut Vec<u8>, cycles: &[RecordId]) {
+    out.extend_from_slice(b",\"epoch_cycles\":");
+    write_ids(out, cycles);
+    out.extend_from_slice(b",\"epoch_cycles_total\":");
+    count(out, cycles.len() as u64);
+}
+
+/// The first [`GROUP_LISTED`] of them, which ascend.
+fn write_ids(out: &mut Vec<u8>, ids: &[RecordId]) {
+    let shown = ids.iter().take(GROUP_LISTED);
+    let shown: Vec<String> = shown.map(RecordId::to_string).collect();
+    write_list(out, shown.iter().map(String::as_str));
 }
 
 fn count(out: &mut Vec<u8>, number: u64) {

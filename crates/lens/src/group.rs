@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use assertion::{Object, Record, RecordId};
+use assertion::{Object, RecordId};
 
-use crate::strength::Strength;
+use crate::strength::{Candidate, Ranked, Strength};
+use crate::votes::Counted;
 
 /// A value as a key: by type, then by value; numbers ascend.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,21 +58,25 @@ const VOICE_BYTES: usize = 128;
 /// The claims of one value, or of several that count as one.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
-    pub(crate) strongest: Record,
+    pub(crate) strongest: Ranked,
     /// Bytes of the longest claim: what may be kept as the strongest, in whatever order the claims come.
     longest: usize,
     pub(crate) ids: Vec<RecordId>,
     /// The strongest claim of each source uri: a source counts once, however often it repeats itself.
     pub(crate) voices: BTreeMap<String, Strength>,
+    /// The votes on its claims, when they are asked for.
+    pub(crate) votes: Vec<Counted>,
 }
 
 impl Group {
-    pub(crate) fn new(record: &Record) -> Group {
+    pub(crate) fn new(candidate: Candidate<'_>) -> Group {
+        let uri = candidate.claim.source.uri.clone();
         Group {
-            strongest: record.clone(),
-            longest: record.canonical().len(),
-            ids: vec![record.id()],
-            voices: BTreeMap::from([(record.assertion().source.uri.clone(), Strength::of(record))]),
+            strongest: candidate.keep(),
+            longest: candidate.record.canonical().len(),
+            ids: vec![candidate.strength.id],
+            voices: BTreeMap::from([(uri, candidate.strength)]),
+            votes: Vec::new(),
         }
     }
 
@@ -86,15 +91,16 @@ impl Group {
     }
 
     /// Adds a claim of the same value. Returns how many bytes more the group takes.
-    pub(crate) fn add(&mut self, record: &Record) -> usize {
-        let strength = Strength::of(record);
-        if strength.is_stronger_than(&Strength::of(&self.strongest)) {
-            self.strongest = record.clone();
+    pub(crate) fn add(&mut self, candidate: Candidate<'_>) -> usize {
+        let strength = candidate.strength;
+        if strength.is_stronger_than(&self.strongest.strength) {
+            self.strongest = candidate.keep();
         }
-        let mut more = record.canonical().len().saturating_sub(self.longest);
+        let length = candidate.record.canonical().len();
+        let mut more = length.saturating_sub(self.longest);
         self.longest += more;
-        self.ids.push(record.id());
-        let uri = &record.assertion().source.uri;
+        self.ids.push(strength.id);
+        let uri = &candidate.claim.source.uri;
         if hear(&mut self.voices, uri, strength) {
             more += voice_bytes(uri);
         }
@@ -102,10 +108,15 @@ impl Group {
     }
 
     pub(crate) fn merge(&mut self, other: Group) {
-        if Strength::of(&other.strongest).is_stronger_than(&Strength::of(&self.strongest)) {
+        if other
+            .strongest
+            .strength
+            .is_stronger_than(&self.strongest.strength)
+        {
             self.strongest = other.strongest;
         }
         self.ids.extend(other.ids);
+        self.votes.extend(other.votes);
         for (uri, strength) in other.voices {
             hear(&mut self.voices, &uri, strength);
         }

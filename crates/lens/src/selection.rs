@@ -17,9 +17,11 @@ pub struct Selection {
     pub classes: Vec<SourceClass>,
     /// Lifecycles; empty: all but rejected and deprecated.
     pub lifecycles: Vec<Lifecycle>,
-    /// Claims with at least this confidence.
+    /// The id of the epoch that claims belong to, 64 lowercase hex digits.
+    pub epoch: Option<String>,
+    /// Claims that state at least this confidence, whatever decay leaves of it.
     pub min_confidence: Option<f64>,
-    /// Claims asserted at or before this Unix millisecond.
+    /// Records dated at or before this Unix millisecond, each kind by its own time.
     pub as_of: Option<i64>,
 }
 
@@ -47,12 +49,16 @@ impl Selection {
 
     /// Judges one claim.
     pub fn matches(&self, claim: &Assertion) -> Match {
-        if !self.is_about(claim) {
+        let about = self.covers_subject(&claim.subject)
+            && equals(self.predicate.as_deref(), &claim.predicate)
+            && self.covers_time(claim.asserted_at);
+        if !about {
             return Match::No;
         }
         let wanted = (self.lifecycles.is_empty() || self.lifecycles.contains(&claim.lifecycle))
-            && equals(self.source.as_deref(), &claim.source.uri)
+            && self.covers_source(&claim.source.uri)
             && (self.classes.is_empty() || self.classes.contains(&claim.source.class))
+            && (self.epoch.is_none() || self.epoch == claim.epoch)
             && self
                 .min_confidence
                 .is_none_or(|least| claim.confidence >= least);
@@ -65,14 +71,23 @@ impl Selection {
         }
     }
 
-    fn is_about(&self, claim: &Assertion) -> bool {
-        equals(self.subject.as_deref(), &claim.subject)
-            && equals(self.predicate.as_deref(), &claim.predicate)
+    /// Whether the question is about this subject.
+    pub fn covers_subject(&self, subject: &str) -> bool {
+        equals(self.subject.as_deref(), subject)
             && self
                 .subject_prefix
                 .as_deref()
-                .is_none_or(|prefix| claim.subject.starts_with(prefix))
-            && self.as_of.is_none_or(|latest| claim.asserted_at <= latest)
+                .is_none_or(|prefix| subject.starts_with(prefix))
+    }
+
+    /// Whether the question takes claims of this source uri.
+    pub fn covers_source(&self, uri: &str) -> bool {
+        equals(self.source.as_deref(), uri)
+    }
+
+    /// Whether a record of this time is seen.
+    pub fn covers_time(&self, at_ms: i64) -> bool {
+        self.as_of.is_none_or(|latest| at_ms <= latest)
     }
 }
 
