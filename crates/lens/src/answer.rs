@@ -128,7 +128,8 @@ impl Answer {
 
     /// The `result` object.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1024);
+        // Room for the answer to a plain question with a short claim.
+        let mut out = Vec::with_capacity(2048);
         out.extend_from_slice(b"{\"lens\":");
         write_string(&mut out, self.parameters.lens.name());
         out.extend_from_slice(b",\"parameters\":");
@@ -142,7 +143,7 @@ impl Answer {
             write_epoch_cycles(&mut out, cycles);
         }
         out.extend_from_slice(b",\"set_digest\":\"");
-        out.extend_from_slice(RecordId::from_bytes(self.set_digest).to_string().as_bytes());
+        hex(&mut out, &self.set_digest);
         out.extend_from_slice(b"\"}");
         out
     }
@@ -279,13 +280,30 @@ fn write_epoch_cycles(out: &mut Vec<u8>, cycles: &[RecordId]) {
 
 /// The first [`GROUP_LISTED`] of them, which ascend.
 fn write_ids(out: &mut Vec<u8>, ids: &[RecordId]) {
-    let shown = ids.iter().take(GROUP_LISTED);
-    let shown: Vec<String> = shown.map(RecordId::to_string).collect();
-    write_list(out, shown.iter().map(String::as_str));
+    out.push(b'[');
+    for (position, id) in ids.iter().take(GROUP_LISTED).enumerate() {
+        out.extend_from_slice(if position > 0 { b",\"" } else { b"\"" });
+        hex(out, id.as_bytes());
+        out.push(b'"');
+    }
+    out.push(b']');
 }
 
-fn count(out: &mut Vec<u8>, number: u64) {
-    out.extend_from_slice(number.to_string().as_bytes());
+fn hex(out: &mut Vec<u8>, hash: &[u8; 32]) {
+    out.extend_from_slice(blake3::Hash::from_bytes(*hash).to_hex().as_bytes());
+}
+
+/// Decimal digits, without a string of their own: an answer has many numbers.
+fn count(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len() - 1;
+    while number > 9 {
+        digits[first] += (number % 10) as u8;
+        number /= 10;
+        first -= 1;
+    }
+    digits[first] += number as u8;
+    out.extend_from_slice(&digits[first..]);
 }
 
 /// The first [`GROUP_LISTED`] of them.
@@ -302,4 +320,18 @@ fn write_list<'a>(out: &mut Vec<u8>, texts: impl Iterator<Item = &'a str>) {
 
 fn six_places(value: f64) -> f64 {
     (value * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_written_as_they_are() {
+        for number in [0, 9, 10, 100, 65_535, 1_000_000, u64::MAX - 1, u64::MAX] {
+            let mut out = Vec::new();
+            count(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
 }

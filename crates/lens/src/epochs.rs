@@ -42,10 +42,11 @@ impl Epochs {
 
     /// Whether another epoch has taken the place of this one.
     pub(crate) fn supersede(&mut self, epoch: Option<&str>) -> bool {
-        let Some(id) = epoch.and_then(|epoch| epoch.parse().ok()) else {
+        if self.supersedes.is_empty() {
             return false;
-        };
-        !self.supersedes.is_empty() && self.standing().superseded.contains(&id)
+        }
+        let id = epoch.and_then(|epoch| epoch.parse().ok());
+        id.is_some_and(|id| self.standing().superseded.contains(&id))
     }
 
     /// Members of cycles, ascending.
