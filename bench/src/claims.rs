@@ -87,7 +87,7 @@ impl Claims {
         let mut questions = Vec::new();
         for step in 0..self.lines.len() {
             let record = parse(&self.lines[(step * STRIDE) % self.lines.len()])?;
-            let claim = record.assertion();
+            let claim = record.assertion().ok_or("a line is no claim")?;
             let question = (claim.subject.clone(), claim.predicate.clone());
             if seen.insert(question.clone()) {
                 questions.push(question);

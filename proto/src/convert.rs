@@ -4,7 +4,7 @@ use std::fmt;
 
 use assertion::RecordId;
 use bytes::Bytes;
-use lens::{Lens, Parameters, Selection};
+use lens::{Lens, Options, Parameters, Selection};
 use merkle::{Below, BelowKind, Path, Salt, ShortId};
 use shard::proof::{Proof, Report};
 
@@ -127,6 +127,7 @@ pub fn selection_to_wire(selection: &Selection) -> v1::Selection {
         ),
         min_confidence: selection.min_confidence,
         as_of_ms: selection.as_of,
+        epoch: selection.epoch.clone(),
     }
 }
 
@@ -141,6 +142,7 @@ pub fn selection(selection: v1::Selection) -> Result<Selection, WireError> {
         lifecycles: parsed("lifecycles", &selection.lifecycles)?,
         min_confidence: selection.min_confidence,
         as_of: selection.as_of_ms,
+        epoch: selection.epoch,
     })
 }
 
@@ -154,19 +156,28 @@ fn parsed<T: std::str::FromStr<Err: fmt::Display>>(
 
 /// A lens and its parameters, for a store; the selection goes beside it.
 pub fn lens_call(parameters: &Parameters) -> v1::LensCall {
+    let options = parameters.options();
     v1::LensCall {
-        name: parameters.lens.name().to_owned(),
-        tolerance: parameters.tolerance,
+        name: parameters.lens().name().to_owned(),
+        tolerance: options.tolerance,
+        decay: options.decay,
+        evaluated_at_ms: options.evaluated_at,
+        inner: options.inner.map(|lens| lens.name().to_owned()),
     }
 }
 
 /// A lens with everything that decides its answer, from a gateway.
 pub fn parameters(call: &v1::LensCall, of: v1::Selection) -> Result<Parameters, WireError> {
-    let lens: Lens = call
-        .name
-        .parse()
-        .map_err(|error| WireError::new("lens", error))?;
-    Parameters::new(lens, call.tolerance, selection(of)?)
+    let named = |name: &str| -> Result<Lens, WireError> {
+        name.parse().map_err(|error| WireError::new("lens", error))
+    };
+    let options = Options {
+        tolerance: call.tolerance,
+        decay: call.decay,
+        evaluated_at: call.evaluated_at_ms,
+        inner: call.inner.as_deref().map(named).transpose()?,
+    };
+    Parameters::new(named(&call.name)?, options, selection(of)?)
         .map_err(|error| WireError::new("lens", error))
 }
 

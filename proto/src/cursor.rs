@@ -115,6 +115,7 @@ fn digest(selection: &Selection) -> [u8; DIGEST] {
             .as_ref()
             .map(<[u8; 8]>::as_slice),
     );
+    part(selection.epoch.as_deref().map(str::as_bytes));
     let mut digest = [0; DIGEST];
     digest.copy_from_slice(&RecordId::of(&text).as_bytes()[..DIGEST]);
     digest

@@ -44,11 +44,11 @@ fn write(path: &Path, records: &[Record]) -> Result<Duration, rusqlite::Error> {
     for batch in records.chunks(BATCH) {
         connection.execute_batch("BEGIN IMMEDIATE")?;
         for record in batch {
-            let claim = record.assertion();
+            let (_, subject, predicate, _) = record.topic();
             statement.execute(params![
                 record.id().as_bytes().as_slice(),
-                claim.subject,
-                claim.predicate,
+                subject,
+                predicate,
                 record.canonical()
             ])?;
         }

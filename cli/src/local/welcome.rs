@@ -129,7 +129,7 @@ mod tests {
             values.insert(format!(
                 "{} {:?}",
                 record.subject(),
-                record.assertion().object
+                record.assertion().expect("a claim").object
             ));
         }
         assert!(values.len() > 8, "{values:#?}");
