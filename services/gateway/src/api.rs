@@ -8,3 +8,5 @@ pub mod lines;
 pub mod query;
 pub mod records;
 pub mod stream;
+pub mod subjects;
+pub mod trace;

@@ -110,20 +110,12 @@ impl Parameters {
         Ok(())
     }
 
-    /// Refuses every name but these. `later` are names that another version knows.
+    /// Refuses every name but these.
     ///
     /// # Errors
     /// 400, naming the first stranger.
-    pub fn only(&self, known: &[&str], later: &[&str]) -> Result<(), Problem> {
+    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
         for (name, _) in &self.0 {
-            if later.contains(&name.as_str()) {
-                let problem = Problem::bad_request(
-                    "parameter_not_supported",
-                    format!("`{name}` is not in this version"),
-                    format!("leave it out; known here are: {}", known.join(", ")),
-                );
-                return Err(problem.at(name.clone()));
-            }
             if !known.contains(&name.as_str()) {
                 let shown: String = name.chars().take(64).collect();
                 let known = if known.is_empty() {
@@ -281,14 +273,12 @@ mod tests {
             ["expert", "clinical", "regulatory"]
         );
         assert_eq!(given.one("x").unwrap(), Some("a b"));
-        let refused = given.only(&["subject", "class"], &["epoch"]).unwrap_err();
+        let refused = given.only(&["subject", "class"]).unwrap_err();
         assert_eq!(
             (refused.code.as_str(), refused.path.as_deref()),
             ("unknown_parameter", Some("x"))
         );
         assert!(given.one("class").is_err());
-        let later = of("epoch=1").unwrap().only(&[], &["epoch"]).unwrap_err();
-        assert_eq!(later.code, "parameter_not_supported");
     }
 
     #[test]

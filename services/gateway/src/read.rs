@@ -1,8 +1,13 @@
-//! Answers questions: one complete owner when there is one, else all live nodes together.
+//! Answers questions: one complete owner when the question is about one subject and there is one, else all live nodes
+//! together.
 
+mod context;
+mod look_up;
 mod owner;
 mod pages;
 pub mod question;
+mod scales;
+mod subjects;
 mod union;
 
 use std::sync::Arc;
@@ -18,9 +23,10 @@ use crate::caller::Caller;
 use crate::nodes::Nodes;
 use crate::problem::Problem;
 use crate::readiness::Readiness;
-use crate::route::Route;
 use crate::store::{self, Fault};
 
+pub(crate) use context::Context;
+pub use look_up::{Found, Wanted};
 pub use question::Question;
 
 /// How long a store may take for one answer: its own limit, and the way.
@@ -111,7 +117,8 @@ impl Reader {
         loop {
             let route = self.readiness.formed()?;
             if !question.all
-                && let Some(answer) = self.ask_owners(question, caller, &route).await?
+                && let Some(subject) = question.subject()
+                && let Some(answer) = self.ask_owners(question, subject, caller, &route).await?
             {
                 return Ok(answer);
             }
@@ -131,10 +138,6 @@ impl Reader {
             }
             tokio::time::sleep(INCLUDE_PAUSE).await;
         }
-    }
-
-    fn shard_of(&self, question: &Question, route: &Route) -> u32 {
-        shard::shard_of(question.subject(), route.view().num_shards())
     }
 }
 

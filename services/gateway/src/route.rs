@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use assertion::Place;
 use proto::view::ClusterView;
 use shard::Placement;
 
@@ -17,6 +18,8 @@ const KEPT_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Route {
     view: Arc<ClusterView>,
+    /// Owners of the global shard: all known members, by name.
+    known: Vec<Name>,
     out: BTreeSet<Name>,
     without: Arc<Mutex<BTreeMap<BTreeSet<Name>, Arc<Placement>>>>,
 }
@@ -28,7 +31,13 @@ impl Route {
             .filter(|old| Arc::ptr_eq(&old.view.shared_placement(), &view.shared_placement()))
             .map(|old| Arc::clone(&old.without))
             .unwrap_or_default();
-        Route { view, out, without }
+        let known = view.known_names().into_iter().map(Name::from).collect();
+        Route {
+            known,
+            view,
+            out,
+            without,
+        }
     }
 
     /// The view.
@@ -46,14 +55,36 @@ impl Route {
         self.view.copies_needed()
     }
 
-    /// The owners of a shard, whether they answer or not.
+    /// The shard that a record lies in.
+    pub fn shard_of(&self, place: Place<'_>) -> u32 {
+        let num_shards = self.view.num_shards();
+        match place {
+            Place::Subject(subject) => shard::shard_of(subject, num_shards),
+            Place::Global => shard::global_shard(num_shards),
+        }
+    }
+
+    /// Whether every known member owns this shard.
+    pub fn is_global(&self, shard: u32) -> bool {
+        shard == shard::global_shard(self.view.num_shards())
+    }
+
+    /// The owners of a shard, whether they answer or not. Those of the global shard are all known members: a retraction has
+    /// to reach one that does not serve at the moment, too.
     pub fn owners(&self, shard: u32) -> &[Name] {
+        if self.is_global(shard) {
+            return &self.known;
+        }
         self.view.placement().owners(shard)
     }
 
     /// Whom a record of the shard is sent to: its owners and their stand-ins, less those that are out or in `silent`.
-    /// When nobody would be left, everybody counts again (protocol, section 4).
+    /// When nobody would be left, everybody counts again (protocol, section 4). The global shard has no stand-ins: everybody
+    /// owns it.
     pub fn targets(&self, shard: u32, silent: &BTreeSet<Name>) -> Vec<Name> {
+        if self.is_global(shard) {
+            return self.known.clone();
+        }
         let placement = self.view.placement();
         let members = placement.members();
         let left_out: BTreeSet<Name> = members
@@ -157,6 +188,20 @@ pub(crate) mod tests {
         let route = Route::new(view(3, 2), names(&["node1", "node2"]), None);
         let silent = names(&["node3"]);
         assert_eq!(route.targets(0, &silent), route.owners(0));
+    }
+
+    #[test]
+    fn all_known_members_own_the_global_shard_whether_they_serve_or_not() {
+        let mut message = view(3, 2).message().clone();
+        message.placement.pop();
+        message.members[1].status = v1::Status::Down.into();
+        let view = Arc::new(ClusterView::new(message, None));
+        let route = Route::new(view, names(&["node2"]), None);
+        let global = route.shard_of(Place::Global);
+        let all: Vec<Name> = names(&["node1", "node2", "node3"]).into_iter().collect();
+        assert_eq!((global, route.owners(global)), (16, &all[..]));
+        assert_eq!(route.targets(global, &names(&["node3"])), all);
+        assert!(!route.is_global(route.shard_of(Place::Subject("cas:7732-18-5"))));
     }
 
     #[test]

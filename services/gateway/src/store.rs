@@ -100,6 +100,49 @@ impl Store {
         within(limit, self.client().get(request)).await
     }
 
+    /// What it knows beside claims.
+    ///
+    /// # Errors
+    /// As the store answers, or DEADLINE_EXCEEDED.
+    pub async fn context(
+        &self,
+        context: v1::ContextRequest,
+        caller: &Caller,
+        limit: Duration,
+    ) -> Result<v1::ContextReply, Status> {
+        let request = self.request(context, caller.api_key.as_ref());
+        within(limit, self.client().context(request)).await
+    }
+
+    /// A page of subjects.
+    ///
+    /// # Errors
+    /// As the store answers, or DEADLINE_EXCEEDED.
+    pub async fn list_subjects(
+        &self,
+        list: v1::ListSubjectsRequest,
+        caller: &Caller,
+        limit: Duration,
+    ) -> Result<v1::ListSubjectsReply, Status> {
+        let request = self.request(list, caller.api_key.as_ref());
+        within(limit, self.client().list_subjects(request)).await
+    }
+
+    /// Records in the order in which they were committed. `limit` is for the answer once there is something to say.
+    ///
+    /// # Errors
+    /// As the store answers, or DEADLINE_EXCEEDED.
+    pub async fn follow(
+        &self,
+        follow: v1::FollowRequest,
+        caller: &Caller,
+        limit: Duration,
+    ) -> Result<v1::FollowReply, Status> {
+        let limit = limit + Duration::from_millis(follow.wait_ms.into());
+        let request = self.request(follow, caller.api_key.as_ref());
+        within(limit, self.client().follow(request)).await
+    }
+
     /// Root digests and counts of shards.
     ///
     /// # Errors

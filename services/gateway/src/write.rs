@@ -19,7 +19,8 @@ const LONGEST_PAUSE_MS: u64 = 400;
 pub enum Durability {
     /// One node.
     Local,
-    /// min(rf, known) nodes.
+    /// min(rf, known) nodes. In the global shard also every node that answers, until the deadline: what is retracted is
+    /// retracted everywhere when the client hears of it.
     Copies,
     /// Every owner, and min(rf, known) nodes.
     All,
@@ -120,7 +121,7 @@ impl Write {
 
     /// A node has it on disk; `new`: since now.
     pub fn confirmed(&mut self, node: &Name, new: bool) {
-        let before = self.tries.get(node).map(|tried| tried.stand);
+        let before = self.stand(node);
         // It was new once; a second confirmation after a lost reply does not make it old.
         let new = new || before == Some(Stand::Confirmed { new: true });
         self.set(node, Stand::Confirmed { new });
@@ -180,7 +181,7 @@ impl Write {
             .collect();
         let mut wake = self.deadline();
         for node in route.targets(self.shard, &silent) {
-            match self.tries.get(&node).map(|tried| tried.stand) {
+            match self.stand(&node) {
                 Some(Stand::Failed { again_at }) if now < again_at => wake = wake.min(again_at),
                 None | Some(Stand::Failed { .. }) => {
                     self.set(&node, Stand::Asked);
@@ -202,11 +203,7 @@ impl Write {
 
     fn verdict(&self, now: u64, route: &Route) -> Option<Verdict> {
         let copies = self.holders().count();
-        let everywhere = || {
-            let owners = route.owners(self.shard);
-            owners.iter().all(|owner| self.holds(owner))
-        };
-        let enough = copies >= self.needed && (self.durability != Durability::All || everywhere());
+        let enough = copies >= self.needed && !self.waits_for_others(now, route);
         if enough {
             let new = self
                 .tries
@@ -233,10 +230,34 @@ impl Write {
         })
     }
 
+    /// Whether it has to be on more disks than the number of copies asks for.
+    fn waits_for_others(&self, now: u64, route: &Route) -> bool {
+        let mut lacking = route
+            .owners(self.shard)
+            .iter()
+            .filter(|owner| !self.holds(owner));
+        match self.durability {
+            Durability::Local => false,
+            Durability::All => lacking.next().is_some(),
+            Durability::Copies => {
+                let in_time = now < self.started.saturating_add(self.deadlines.write_ms);
+                // One that is out or does not read this record would only be waited for in vain.
+                let may_come = |owner: &Name| !route.out().contains(owner) && !self.refuses(owner);
+                in_time && route.is_global(self.shard) && lacking.any(may_come)
+            }
+        }
+    }
+
+    fn stand(&self, node: &Name) -> Option<Stand> {
+        self.tries.get(node).map(|tried| tried.stand)
+    }
+
     fn holds(&self, node: &Name) -> bool {
-        self.tries
-            .get(node)
-            .is_some_and(|tried| matches!(tried.stand, Stand::Confirmed { .. }))
+        matches!(self.stand(node), Some(Stand::Confirmed { .. }))
+    }
+
+    fn refuses(&self, node: &Name) -> bool {
+        self.stand(node) == Some(Stand::Refused)
     }
 }
 

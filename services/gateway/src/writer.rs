@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use assertion::{Record, RecordId};
+use assertion::{Kind, Record, RecordId};
 use bytes::Bytes;
 use metrics::counter;
 use sidecar::clock;
@@ -40,12 +40,16 @@ pub struct Written {
     pub id: RecordId,
     /// Its shard.
     pub shard: u32,
-    /// When it was asserted, Unix milliseconds.
-    pub asserted_at: i64,
+    /// What it is.
+    pub kind: Kind,
+    /// Its time, Unix milliseconds.
+    pub at_ms: i64,
     /// What became of it.
     pub verdict: Verdict,
     /// The nodes that have it on disk for sure, by name.
     pub holders: Vec<Name>,
+    /// Of a record that belongs everywhere: the known members that have not confirmed it, by name.
+    pub pending: Option<Vec<Name>>,
 }
 
 /// Takes batches of records to the stores.
@@ -178,9 +182,8 @@ impl Batch {
 
     fn start(&mut self, route: &Route) {
         let now = clock::boot_ms();
-        let num_shards = route.view().num_shards();
         let write = |record: &Record| {
-            let shard = shard::shard_of(record.subject(), num_shards);
+            let shard = route.shard_of(record.place());
             let write = Write::new(shard, self.durability, self.deadlines, now);
             (write, Bytes::copy_from_slice(record.canonical()), None)
         };
@@ -293,12 +296,22 @@ impl Batch {
                     Next::Wait(_) => verdict.unwrap_or(Verdict::MaybeStored),
                 };
                 counter!(WRITES, "outcome" => outcome(&verdict)).increment(1);
+                let holders: Vec<Name> = write.holders().cloned().collect();
+                let pending = route.is_global(write.shard()).then(|| {
+                    let owners = route.owners(write.shard()).iter();
+                    owners
+                        .filter(|owner| !holders.contains(owner))
+                        .cloned()
+                        .collect()
+                });
                 Written {
                     id: record.id(),
                     shard: write.shard(),
-                    asserted_at: record.assertion().asserted_at,
+                    kind: record.kind(),
+                    at_ms: record.at_ms(),
                     verdict,
-                    holders: write.holders().cloned().collect(),
+                    holders,
+                    pending,
                 }
             })
             .collect()

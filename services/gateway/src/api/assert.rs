@@ -1,8 +1,8 @@
-//! `POST /v1/assert`: one record.
+//! `POST /v1/assert`, `/v1/vote`, `/v1/epoch` and `/v1/sources`: one record.
 
 use std::sync::Arc;
 
-use assertion::Record;
+use assertion::{Invalid, Kind, Record};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -19,7 +19,7 @@ use crate::problem::{Problem, json_reply};
 use crate::write::{Durability, Verdict};
 use crate::writer::{Written, outcome};
 
-/// Takes one record.
+/// Takes a claim.
 ///
 /// # Errors
 /// What is wrong with it, or 503 when nobody confirms it.
@@ -30,9 +30,62 @@ pub async fn assert(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let durability = durability(&uri)?;
-    let bytes = body::read_json(&headers, body).await?;
-    let record = Record::from_client_json(&bytes, clock::unix_ms())?;
+    take(&app, caller, &uri, &headers, body, Kind::Assertion).await
+}
+
+/// Takes a vote on a claim.
+///
+/// # Errors
+/// As [`assert`].
+pub async fn vote(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    take(&app, caller, &uri, &headers, body, Kind::Vote).await
+}
+
+/// Takes an epoch.
+///
+/// # Errors
+/// As [`assert`].
+pub async fn epoch(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    take(&app, caller, &uri, &headers, body, Kind::Epoch).await
+}
+
+/// Takes what is known of a source.
+///
+/// # Errors
+/// As [`assert`].
+pub async fn source(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    take(&app, caller, &uri, &headers, body, Kind::Source).await
+}
+
+async fn take(
+    app: &App,
+    caller: Caller,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Body,
+    kind: Kind,
+) -> Result<Response, Problem> {
+    let durability = durability(uri)?;
+    let bytes = body::read_json(headers, body).await?;
+    let record = Record::from_client_json_as(kind, &bytes, clock::unix_ms()).map_err(refused)?;
     app.readiness.formed()?;
     let records = vec![record];
     let room = app.writer.room(&records).await?;
@@ -46,13 +99,26 @@ pub async fn assert(
     }
 }
 
+/// What is wrong with a record, with more to say where a client may expect that we know.
+pub fn refused(invalid: Invalid) -> Problem {
+    if (invalid.code, invalid.path.as_str()) == ("missing_field", "voter") {
+        return Problem::unprocessable(
+            "voter_required",
+            "voter is missing, and no key says who votes",
+            "give `voter`: a name of yours, or one of the agents that sign the vote",
+        )
+        .at("voter");
+    }
+    invalid.into()
+}
+
 /// What a client calls stored, by `?durability=`.
 ///
 /// # Errors
 /// 400 and 422, naming the parameter.
 pub fn durability(uri: &Uri) -> Result<Durability, Problem> {
     let given = Parameters::of_uri(uri)?;
-    given.only(&["durability"], &[])?;
+    given.only(&["durability"])?;
     match given.one("durability")? {
         None => Ok(Durability::Copies),
         Some("local") => Ok(Durability::Local),
@@ -78,14 +144,18 @@ pub fn status(verdict: &Verdict) -> Option<StatusCode> {
 /// A record as replies show it.
 pub fn describe(written: &Written) -> Value {
     let holders: Vec<&str> = written.holders.iter().map(|name| &**name).collect();
-    json!({
+    let mut said = json!({
         "id": written.id.to_string(),
         "status": outcome(&written.verdict),
         "shard": written.shard,
         "copies": holders.len(),
         "holders": holders,
-        "asserted_at": written.asserted_at,
-    })
+    });
+    if let Some(pending) = &written.pending {
+        said["pending"] = pending.iter().map(|name| &**name).collect::<Value>();
+    }
+    said[written.kind.time_field()] = written.at_ms.into();
+    said
 }
 
 /// The problem of a record that is on no disk for sure. Id and time make the resend the same record.
@@ -99,10 +169,13 @@ pub fn problem(written: &Written) -> Problem {
         _ => Problem::unavailable(
             "maybe_stored",
             "no store confirmed the record in time; it may be stored all the same",
-            "send it again with the same asserted_at: it is the same record then, and cannot be stored twice",
+            format!(
+                "send it again with the same {}: it is the same record then, and cannot be stored twice",
+                written.kind.time_field()
+            ),
         ),
     };
     problem
         .with("id", written.id.to_string())
-        .with("asserted_at", written.asserted_at)
+        .with(written.kind.time_field(), written.at_ms)
 }

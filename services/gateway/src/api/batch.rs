@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sidecar::clock;
 
-use super::assert::{describe, durability, problem, status};
+use super::assert::{describe, durability, problem, refused, status};
 use super::body::{self, Form};
 use super::stream;
 use crate::app::App;
@@ -107,7 +107,7 @@ async fn check(bytes: &[u8]) -> Result<Vec<Record>, Problem> {
             Err(fault) => {
                 invalid += 1;
                 if faults.len() < FAULTS_SHOWN {
-                    faults.push((index, Problem::from(fault)));
+                    faults.push((index, refused(fault)));
                 }
             }
         }

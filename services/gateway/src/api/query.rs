@@ -1,4 +1,4 @@
-//! `GET` and `POST /v1/query`, and its alias `/v1/skeptic`.
+//! `GET` and `POST /v1/query`, and its aliases `/v1/skeptic` and `/v1/layered`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +14,7 @@ use lens::Lens;
 use metrics::{counter, histogram};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sidecar::clock;
 
 use super::body;
 use crate::app::App;
@@ -38,7 +39,7 @@ pub async fn get(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let question = Question::read(&Parameters::of_uri(&uri)?, None)?;
+    let question = Question::read(&Parameters::of_uri(&uri)?, None, clock::unix_ms())?;
     one(&app, &caller, "query", &question).await
 }
 
@@ -51,8 +52,25 @@ pub async fn skeptic(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let question = Question::read(&Parameters::of_uri(&uri)?, Some(Lens::Skeptic))?;
-    one(&app, &caller, "skeptic", &question).await
+    by_path(&app, &caller, &uri, Lens::Skeptic).await
+}
+
+/// The strongest claim of each tier, by URL.
+///
+/// # Errors
+/// As [`get`].
+pub async fn layered(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    by_path(&app, &caller, &uri, Lens::Layered).await
+}
+
+async fn by_path(app: &App, caller: &Caller, uri: &Uri, lens: Lens) -> Result<Response, Problem> {
+    let given = Parameters::of_uri(uri)?;
+    let question = Question::read(&given, Some(lens), clock::unix_ms())?;
+    one(app, caller, lens.name(), &question).await
 }
 
 /// Asks one question, or several at once, by body.
@@ -66,7 +84,7 @@ pub async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    Parameters::of_uri(&uri)?.only(&[], &[])?;
+    Parameters::of_uri(&uri)?.only(&[])?;
     let bytes = body::read_json(&headers, body).await?;
     let asked: Members = serde_json::from_slice(&bytes).map_err(|error| {
         Problem::bad_request(
@@ -76,7 +94,8 @@ pub async fn post(
         )
     })?;
     let Some(queries) = asked.only("queries") else {
-        let question = Question::read(&Parameters::of_json(&asked)?, None)?;
+        let given = Parameters::of_json(&asked)?;
+        let question = Question::read(&given, None, clock::unix_ms())?;
         return one(&app, &caller, "query", &question).await;
     };
     let too_many = || {
@@ -134,7 +153,8 @@ pub fn asked(endpoint: &'static str, began: Instant) {
 
 async fn one_of_several(app: &App, caller: &Caller, asked: &Members) -> Bytes {
     let answered = async {
-        let question = Question::read(&Parameters::of_json(asked)?, None)?;
+        let given = Parameters::of_json(asked)?;
+        let question = Question::read(&given, None, clock::unix_ms())?;
         answer(app, caller, "query", &question).await
     };
     answered.await.unwrap_or_else(|problem: Problem| {

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::Instrument as _;
 
-use super::assert::{problem, status};
+use super::assert::{problem, refused, status};
 use super::body::broken;
 use super::lines::{LINE_MAX, Line, Lines};
 use crate::app::App;
@@ -264,7 +264,7 @@ impl Stream {
                     self.batch.push((self.number, record));
                     return;
                 }
-                Err(invalid) => Problem::from(invalid),
+                Err(invalid) => refused(invalid),
             },
             Line::TooLong(length) => Problem::too_large(
                 "line_too_long",

@@ -30,7 +30,7 @@ const FORGET_MAX: Duration = Duration::from_secs(5);
 /// # Errors
 /// 503 before membership answered once.
 pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    Parameters::of_uri(&uri)?.only(&[], &[])?;
+    Parameters::of_uri(&uri)?.only(&[])?;
     let Some(route) = app.nodes.route() else {
         return Err(Problem::not_ready("membership has not answered yet"));
     };
@@ -82,7 +82,7 @@ pub async fn forget(
     uri: Uri,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    Parameters::of_uri(&uri)?.only(&[], &[])?;
+    Parameters::of_uri(&uri)?.only(&[])?;
     let name = segment(path)?;
     let mut client = MembershipClient::new(app.membership.clone());
     let request = v1::ForgetRequest { name: name.clone() };

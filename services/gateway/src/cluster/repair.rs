@@ -34,7 +34,7 @@ pub async fn sync(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let given = Parameters::of_uri(&uri)?;
-    given.only(&["dry_run", "peer"], &[])?;
+    given.only(&["dry_run", "peer"])?;
     let dry_run = given
         .parsed::<bool>("dry_run", "true or false")?
         .unwrap_or(false);
@@ -75,7 +75,7 @@ pub async fn tasks(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    Parameters::of_uri(&uri)?.only(&[], &[])?;
+    Parameters::of_uri(&uri)?.only(&[])?;
     let mut client = AntientropyClient::new(app.antientropy.clone());
     let status = client.status(caller.request(v1::RepairStatusRequest {}));
     let reply = within(STATUS_MAX, status)

@@ -69,7 +69,7 @@ pub async fn verify(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    Parameters::of_uri(&uri)?.only(&[], &[])?;
+    Parameters::of_uri(&uri)?.only(&[])?;
     let turn = tokio::time::timeout(TURN_MAX, app.places.verifications.acquire());
     let Ok(Ok(_turn)) = turn.await else {
         return Err(Problem::overloaded("another comparison of all nodes runs"));

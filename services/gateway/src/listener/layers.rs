@@ -136,11 +136,17 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
 
 /// The label of a route. The list bounds the label whatever routes there are; one that is not in it is `other`.
 fn label(path: &str) -> &'static str {
-    const ROUTES: [&str; 14] = [
+    const ROUTES: [&str; 20] = [
         "/v1/assert",
         "/v1/assert/batch",
+        "/v1/vote",
+        "/v1/epoch",
+        "/v1/sources",
         "/v1/query",
         "/v1/skeptic",
+        "/v1/layered",
+        "/v1/subjects",
+        "/v1/trace/{id}",
         "/v1/records/{id}",
         "/v1/records/{id}/replicas",
         "/v1/health",

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use assertion::Place;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -23,10 +24,11 @@ impl Reader {
     pub(super) async fn ask_owners(
         &self,
         question: &Question,
+        subject: &str,
         caller: &Caller,
         route: &Route,
     ) -> Result<Option<Answer>, Problem> {
-        let mut rest = self.candidates(question, route).into_iter();
+        let mut rest = self.candidates(subject, route).into_iter();
         let mut asked: Asked = FuturesUnordered::new();
         self.ask_next(&mut rest, &asked, question, caller);
         while !asked.is_empty() {
@@ -46,8 +48,9 @@ impl Reader {
     }
 
     /// The owners whose turn it is first; those that do not answer last.
-    fn candidates(&self, question: &Question, route: &Route) -> Vec<Name> {
-        let mut owners = route.owners(self.shard_of(question, route)).to_vec();
+    fn candidates(&self, subject: &str, route: &Route) -> Vec<Name> {
+        let shard = route.shard_of(Place::Subject(subject));
+        let mut owners = route.owners(shard).to_vec();
         if !owners.is_empty() {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed) % owners.len();
             owners.rotate_left(turn);

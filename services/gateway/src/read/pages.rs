@@ -37,14 +37,11 @@ pub(super) async fn read_page(
         first.get_or_insert_with(|| Said::of(&reply));
         for found in reply.records {
             let record = checked(&found).map_err(|problem| broken(problem.detail.clone()))?;
-            let at = record.assertion().asserted_at;
-            records.push((
-                Position {
-                    at,
-                    id: record.id(),
-                },
-                found,
-            ));
+            let position = Position {
+                at: record.at_ms(),
+                id: record.id(),
+            };
+            records.push((position, found));
         }
         let end = cursor::read(&question.selection, &reply.cursor)
             .map_err(|error| broken(error.to_string()))?;

@@ -3,7 +3,7 @@
 use assertion::RecordId;
 use assertion::limits::{PREDICATE_MAX, SUBJECT_MAX, TIME_MAX_MS, URI_MAX};
 use bytes::Bytes;
-use lens::{InvalidParameters, Lens, Selection};
+use lens::{InvalidParameters, Lens, Options, Selection};
 use proto::cursor::{self, Position};
 use proto::{convert, v1};
 
@@ -11,14 +11,19 @@ use crate::parameters::{Parameters, bad_value};
 use crate::problem::Problem;
 
 /// Names that a question may have.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 18] = [
     "subject",
+    "subject_prefix",
     "predicate",
     "source",
     "lens",
+    "inner",
     "tolerance",
+    "decay",
+    "evaluated_at",
     "as_of",
     "lifecycle",
+    "epoch",
     "class",
     "min_confidence",
     "limit",
@@ -27,8 +32,11 @@ const KNOWN: [&str; 13] = [
     "include",
 ];
 
-/// Names that a later version knows.
-const LATER: [&str; 5] = ["subject_prefix", "epoch", "decay", "evaluated_at", "inner"];
+/// Names that mean nothing without a lens.
+const OF_LENSES: [&str; 4] = ["tolerance", "decay", "evaluated_at", "inner"];
+
+/// What times are.
+const MILLISECONDS: &str = "Unix milliseconds, a whole number";
 
 /// Records on a page, when nothing is said.
 const LIMIT: u32 = 100;
@@ -57,12 +65,13 @@ pub struct Question {
 }
 
 impl Question {
-    /// Reads a question. `lens`: the one that the path names.
+    /// Reads a question. `lens`: the one that the path names. `now_ms`: the moment that ages are taken at, when the question
+    /// does not say.
     ///
     /// # Errors
     /// 400 and 422, naming the parameter.
-    pub fn read(given: &Parameters, lens: Option<Lens>) -> Result<Question, Problem> {
-        given.only(&KNOWN, &LATER)?;
+    pub fn read(given: &Parameters, lens: Option<Lens>, now_ms: i64) -> Result<Question, Problem> {
+        given.only(&KNOWN)?;
         let mut selection = selection(given)?;
         selection.normalise();
         let lens = match (lens, given.one("lens")?) {
@@ -78,30 +87,14 @@ impl Question {
             (None, Some(name)) => Some(name.parse::<Lens>().map_err(of_lens)?),
             (None, None) => None,
         };
-        let tolerance = given.parsed::<f64>("tolerance", "a number of 0 to 1")?;
-        let paged = given.one("limit")?.is_some() || given.one("cursor")?.is_some();
-        let lens = match (lens, tolerance) {
-            (Some(_), _) if paged => {
-                return Err(Problem::unprocessable(
-                    "not_with_lens",
-                    "a lens gives one answer, not pages",
-                    "leave out limit and cursor, or leave out lens",
-                )
-                .at("limit"));
+        let lens = match lens {
+            Some(lens) => Some(parameters(given, lens, &selection, now_ms)?),
+            None => {
+                without_lens(given)?;
+                None
             }
-            (Some(lens), _) => {
-                Some(lens::Parameters::new(lens, tolerance, selection.clone()).map_err(of_lens)?)
-            }
-            (None, Some(_)) => {
-                return Err(Problem::unprocessable(
-                    "only_with_lens",
-                    "`tolerance` says what a lens takes for one value",
-                    "add lens=skeptic or another one, or leave it out",
-                )
-                .at("tolerance"));
-            }
-            (None, None) => None,
         };
+        bounded(&selection, lens.is_some())?;
         Ok(Question {
             limit: limit(given)?,
             from: from(given, &selection)?,
@@ -112,9 +105,9 @@ impl Question {
         })
     }
 
-    /// The subject; there always is one.
-    pub fn subject(&self) -> &str {
-        self.selection.subject.as_deref().unwrap_or_default()
+    /// The subject, when it is about one.
+    pub fn subject(&self) -> Option<&str> {
+        self.selection.subject.as_deref()
     }
 
     /// The question for a store that answers alone.
@@ -134,15 +127,83 @@ impl Question {
     }
 }
 
-fn selection(given: &Parameters) -> Result<Selection, Problem> {
-    let subject = text(given, "subject", SUBJECT_MAX)?.ok_or_else(|| {
-        Problem::unprocessable(
-            "subject_required",
-            "the question names no subject, so it would go through everything",
-            "add subject=, as subject=cas:7732-18-5",
+/// What a lens is asked beside the selection.
+fn parameters(
+    given: &Parameters,
+    lens: Lens,
+    selection: &Selection,
+    now_ms: i64,
+) -> Result<lens::Parameters, Problem> {
+    for name in ["limit", "cursor"] {
+        if given.one(name)?.is_some() {
+            return Err(Problem::unprocessable(
+                "not_with_lens",
+                "a lens gives one answer, not pages",
+                "leave out limit and cursor, or leave out lens",
+            )
+            .at(name));
+        }
+    }
+    let inner = given.one("inner")?;
+    let inner = inner.map(|name| {
+        name.parse::<Lens>()
+            .map_err(|error| of_lens(error).at("inner"))
+    });
+    let decay = given.parsed("decay", "true or false")?.unwrap_or(false);
+    let evaluated_at = given.parsed("evaluated_at", MILLISECONDS)?;
+    let options = Options {
+        tolerance: given.parsed("tolerance", "a number of 0 to 1")?,
+        decay,
+        evaluated_at: evaluated_at.or_else(|| decay.then_some(now_ms)),
+        inner: inner.transpose()?,
+    };
+    lens::Parameters::new(lens, options, selection.clone()).map_err(of_lens)
+}
+
+/// Refuses what only lenses use.
+fn without_lens(given: &Parameters) -> Result<(), Problem> {
+    for name in OF_LENSES {
+        if given.one(name)?.is_some() {
+            return Err(Problem::unprocessable(
+                "only_with_lens",
+                format!("`{name}` says how a lens looks at claims, and the question names no lens"),
+                "add lens=skeptic or another one, or leave it out",
+            )
+            .at(name));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what would go through everything.
+fn bounded(selection: &Selection, with_lens: bool) -> Result<(), Problem> {
+    let Selection {
+        subject,
+        subject_prefix,
+        predicate,
+        source,
+        ..
+    } = selection;
+    match (subject, subject_prefix) {
+        (Some(_), Some(_)) => Err(of_lens(InvalidParameters::PrefixUnused)),
+        (Some(_), None) | (None, Some(_)) => Ok(()),
+        (None, None) if with_lens => Err(Problem::unprocessable(
+            "unbounded",
+            "the question names no subject, and values of all subjects are no contradiction",
+            "add subject=, or subject_prefix= and predicate=, or leave out lens",
         )
-        .at("subject")
-    })?;
+        .at("subject")),
+        (None, None) if predicate.is_none() && source.is_none() => Err(Problem::unprocessable(
+            "unbounded",
+            "the question names neither subject nor source nor predicate, so it would go through everything",
+            "add subject= (as subject=cas:7732-18-5), subject_prefix=, source= or predicate=",
+        )
+        .at("subject")),
+        (None, None) => Ok(()),
+    }
+}
+
+fn selection(given: &Parameters) -> Result<Selection, Problem> {
     let min_confidence = given.parsed::<f64>("min_confidence", "a number of 0 to 1")?;
     if let Some(least) = min_confidence
         && !(0.0..=1.0).contains(&least)
@@ -153,26 +214,36 @@ fn selection(given: &Parameters) -> Result<Selection, Problem> {
             "a number of 0 to 1",
         ));
     }
-    let milliseconds = "Unix milliseconds, a whole number";
-    let as_of = given.parsed::<i64>("as_of", milliseconds)?;
+    let as_of = given.parsed::<i64>("as_of", MILLISECONDS)?;
     if let Some(time) = as_of
         && !(-TIME_MAX_MS..=TIME_MAX_MS).contains(&time)
     {
-        return Err(bad_value("as_of", &time.to_string(), milliseconds));
+        return Err(bad_value("as_of", &time.to_string(), MILLISECONDS));
+    }
+    let epoch = given.one("epoch")?;
+    if let Some(id) = epoch
+        && id.parse::<RecordId>().is_err()
+    {
+        return Err(bad_value(
+            "epoch",
+            id,
+            "the epoch's id, 64 lowercase hex digits, as POST /v1/epoch returned it",
+        ));
     }
     Ok(Selection {
-        subject: Some(subject),
-        subject_prefix: None,
+        subject: text(given, "subject", SUBJECT_MAX)?,
+        subject_prefix: text(given, "subject_prefix", SUBJECT_MAX)?,
         predicate: text(given, "predicate", PREDICATE_MAX)?,
         source: text(given, "source", URI_MAX)?,
         classes: names(given, "class")?,
         lifecycles: names(given, "lifecycle")?,
+        epoch: epoch.map(str::to_owned),
         min_confidence,
         as_of,
     })
 }
 
-fn text(given: &Parameters, name: &str, max: usize) -> Result<Option<String>, Problem> {
+pub(crate) fn text(given: &Parameters, name: &str, max: usize) -> Result<Option<String>, Problem> {
     match given.one(name)? {
         Some(text) if text.is_empty() || text.len() > max => {
             let wanted = format!("1 to {max} bytes of UTF-8");
@@ -182,7 +253,7 @@ fn text(given: &Parameters, name: &str, max: usize) -> Result<Option<String>, Pr
     }
 }
 
-fn names<T>(given: &Parameters, name: &str) -> Result<Vec<T>, Problem>
+pub(crate) fn names<T>(given: &Parameters, name: &str) -> Result<Vec<T>, Problem>
 where
     T: std::str::FromStr<Err = assertion::UnknownName>,
 {
@@ -194,11 +265,20 @@ where
 }
 
 fn of_lens(error: InvalidParameters) -> Problem {
-    let (code, path) = match error {
-        InvalidParameters::UnknownLens(_) => ("unknown_lens", "lens"),
-        InvalidParameters::Tolerance(_) => ("bad_value", "tolerance"),
-        InvalidParameters::MinConfidence(_) => ("bad_value", "min_confidence"),
+    let code = match error {
+        InvalidParameters::UnknownLens(_) => "unknown_lens",
+        InvalidParameters::InnerUnused(_)
+        | InvalidParameters::EvaluatedAtUnused
+        | InvalidParameters::PrefixUnused => "unused_parameter",
+        InvalidParameters::PrefixWithoutPredicate => "predicate_required",
+        InvalidParameters::Tolerance(_)
+        | InvalidParameters::MinConfidence(_)
+        | InvalidParameters::Time(..)
+        | InvalidParameters::Epoch
+        | InvalidParameters::InnerEpoch
+        | InvalidParameters::EvaluatedAtMissing => "bad_value",
     };
+    let path = error.parameter();
     let text = error.to_string();
     let (detail, next) = text
         .split_once(": ")
@@ -206,7 +286,7 @@ fn of_lens(error: InvalidParameters) -> Problem {
     Problem::unprocessable(code, detail, next).at(path)
 }
 
-fn limit(given: &Parameters) -> Result<u32, Problem> {
+pub(crate) fn limit(given: &Parameters) -> Result<u32, Problem> {
     let wanted = format!("a whole number of 1 to {LIMIT_MAX}");
     match given.parsed::<u32>("limit", &wanted)? {
         None => Ok(LIMIT),
@@ -278,9 +358,11 @@ pub fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    const NOW: i64 = 1_800_000_000_000;
+
     fn read(query: &str) -> Result<Question, Problem> {
         let uri = format!("/v1/query?{query}").parse().unwrap();
-        Question::read(&Parameters::of_uri(&uri)?, None)
+        Question::read(&Parameters::of_uri(&uri)?, None, NOW)
     }
 
     fn refused(query: &str) -> (String, Option<String>) {
@@ -295,7 +377,7 @@ mod tests {
              &class=expert,clinical&lifecycle=approved&min_confidence=0.5&source=u&consistency=all",
         )
         .unwrap();
-        assert_eq!(asked.subject(), "cas:7732-18-5");
+        assert_eq!(asked.subject(), Some("cas:7732-18-5"));
         assert!(asked.all);
         let wire = asked.to_wire();
         assert_eq!(wire.lens.unwrap().tolerance, Some(0.001));
@@ -307,7 +389,6 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_named() {
         let at = |code: &str, path: &str| (code.to_owned(), Some(path.to_owned()));
-        assert_eq!(refused("predicate=p"), at("subject_required", "subject"));
         assert_eq!(refused("subject=s&lens=oracle"), at("unknown_lens", "lens"));
         assert_eq!(
             refused("subject=s&lens=skeptic&tolerance=2"),
@@ -344,12 +425,79 @@ mod tests {
         );
         assert_eq!(refused("subject=s&include=1"), at("bad_value", "include"));
         assert_eq!(refused("subject="), at("bad_value", "subject"));
-        for later in LATER {
+        assert_eq!(refused("subject=s&epoch=1"), at("bad_value", "epoch"));
+        assert_eq!(
+            refused("subject=s&lens=recency&cursor=ff"),
+            at("not_with_lens", "cursor")
+        );
+    }
+
+    #[test]
+    fn a_parameter_that_nothing_looks_at_is_named() {
+        let at = |code: &str, path: &str| (code.to_owned(), Some(path.to_owned()));
+        for name in OF_LENSES {
             assert_eq!(
-                refused(&format!("subject=s&{later}=1")),
-                at("parameter_not_supported", later)
+                refused(&format!("subject=s&{name}=1")),
+                at("only_with_lens", name)
             );
         }
+        assert_eq!(
+            refused("subject=s&lens=recency&inner=votes"),
+            at("unused_parameter", "inner")
+        );
+        assert_eq!(
+            refused("subject=s&lens=epoch&inner=epoch"),
+            at("bad_value", "inner")
+        );
+        assert_eq!(
+            refused("subject=s&lens=epoch&inner=oracle"),
+            at("unknown_lens", "inner")
+        );
+        assert_eq!(
+            refused("subject=s&lens=recency&evaluated_at=5"),
+            at("unused_parameter", "evaluated_at")
+        );
+        assert_eq!(
+            refused("subject=s&lens=recency&decay=1"),
+            at("bad_value", "decay")
+        );
+        for lens in ["", "&lens=recency&predicate=p"] {
+            assert_eq!(
+                refused(&format!("subject=s&subject_prefix=s{lens}")),
+                at("unused_parameter", "subject_prefix")
+            );
+        }
+    }
+
+    #[test]
+    fn what_would_go_through_everything_is_refused() {
+        let at = |code: &str, path: &str| (code.to_owned(), Some(path.to_owned()));
+        for query in ["", "class=expert", "as_of=5&min_confidence=0.5"] {
+            assert_eq!(refused(query), at("unbounded", "subject"), "{query}");
+        }
+        for query in ["source=u", "predicate=p", "subject_prefix=cas:"] {
+            assert_eq!(read(query).unwrap().subject(), None, "{query}");
+        }
+        for query in ["source=u&lens=recency", "predicate=p&lens=skeptic"] {
+            assert_eq!(refused(query), at("unbounded", "subject"), "{query}");
+        }
+        assert_eq!(
+            refused("subject_prefix=cas:&lens=skeptic"),
+            at("predicate_required", "subject_prefix")
+        );
+        assert!(read("subject_prefix=cas:&predicate=p&lens=skeptic").is_ok());
+    }
+
+    #[test]
+    fn the_moment_of_decay_is_stamped_and_kept() {
+        let moment = |query: &str| {
+            let asked = read(&format!("subject=s&lens=epoch&inner=votes{query}")).unwrap();
+            asked.to_wire().lens.unwrap().evaluated_at_ms
+        };
+        assert_eq!(moment("&decay=true"), Some(NOW));
+        assert_eq!(moment("&decay=true&evaluated_at=-7"), Some(-7));
+        assert_eq!(moment("&decay=false"), None);
+        assert_eq!(moment(""), None);
     }
 
     #[test]
@@ -373,9 +521,10 @@ mod tests {
     fn the_path_may_name_the_lens() {
         let of = |query: &str| {
             let uri = format!("/v1/skeptic?{query}").parse().unwrap();
-            Question::read(&Parameters::of_uri(&uri).unwrap(), Some(Lens::Skeptic))
+            Question::read(&Parameters::of_uri(&uri).unwrap(), Some(Lens::Skeptic), NOW)
         };
-        assert_eq!(of("subject=s").unwrap().lens.unwrap().lens, Lens::Skeptic);
+        let lens = of("subject=s").unwrap().lens.unwrap();
+        assert_eq!(lens.lens(), Lens::Skeptic);
         assert!(of("subject=s&lens=skeptic").is_ok());
         assert!(of("subject=s&lens=recency").is_err());
     }

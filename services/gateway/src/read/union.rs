@@ -9,24 +9,23 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use lens::{Resolver, Selection};
+use lens::Selection;
 use metrics::counter;
 use proto::{cursor, v1};
 use sidecar::clock;
-use tokio::sync::mpsc;
+use tokio::sync::{SemaphorePermit, mpsc};
 use tonic::Status;
 
+use super::context::Context;
 use super::pages::{Merged, page_json, read_page};
 use super::question::LIMIT_MAX;
+use super::scales::Scales;
 use super::{Answer, CALL_MAX, Question, Reader, UNION_WAIT, refusal};
 use crate::caller::Caller;
 use crate::metrics::UNIONS;
 use crate::problem::Problem;
 use crate::route::{Name, Route};
 use crate::store::{Fault, Store};
-
-/// Most claims that one union weighs. Their ids are kept, so that a copy counts once; a store alone takes more.
-const CLAIMS_MAX: usize = 100_000;
 
 /// Pages on the way from the nodes to the lens: the nodes wait while it works.
 const PAGES_WAITING: usize = 4;
@@ -39,14 +38,22 @@ const OUT_CALL_MAX: Duration = Duration::from_millis(500);
 
 /// What one node said in all.
 #[derive(Debug, Default)]
-pub(super) struct Said {
-    counts_as_absent: bool,
+pub(crate) struct Said {
+    pub(super) counts_as_absent: bool,
     /// Proved by the node alone.
     proved_through: i64,
     missing: Vec<Bytes>,
 }
 
 impl Said {
+    /// From a node that proves nothing alone.
+    pub(super) fn unproved(counts_as_absent: bool) -> Said {
+        Said {
+            counts_as_absent,
+            ..Said::default()
+        }
+    }
+
     pub(super) fn of(reply: &v1::QueryReply) -> Said {
         Said {
             counts_as_absent: reply.counts_as_absent,
@@ -57,7 +64,7 @@ impl Said {
 }
 
 /// Who said what; the others are missing.
-type Heard = BTreeMap<Name, Said>;
+pub(crate) type Heard = BTreeMap<Name, Said>;
 
 impl Reader {
     /// Asks all live nodes. The second part: ids to include that none of them holds.
@@ -67,11 +74,7 @@ impl Reader {
         caller: &Caller,
         route: &Route,
     ) -> Result<(Answer, Vec<RecordId>), Problem> {
-        let turn = tokio::time::timeout(UNION_WAIT, self.unions.acquire());
-        let Ok(Ok(_turn)) = turn.await else {
-            return Err(Problem::overloaded("too many reads need all nodes at once"));
-        };
-        counter!(UNIONS).increment(1);
+        let _turn = self.turn().await?;
         // Whatever was acknowledged before this moment was on its disks before the nodes are asked.
         let asked_at = clock::unix_ms();
         let gathered = async {
@@ -92,31 +95,48 @@ impl Reader {
                     "narrow the question: add predicate=, class=, source= or as_of=",
                 )
             })??;
-        if heard.is_empty() {
-            return Err(Problem::unavailable(
-                "no_store_answers",
-                "no store that this gateway can reach answers",
-                "see GET /cluster/members on port 18181, or ask another gateway",
-            ));
-        }
+        self.somebody(&heard)?;
         let unseen = unseen(question, &heard);
-        Ok((self.worth(result, &heard, asked_at, route), unseen))
+        let mut answer = self.worth(result, &heard, asked_at, route);
+        if question.subject().is_none() && !answer.complete {
+            // What a node proves alone is about its own shards, and the question is about all of them.
+            answer.proved_through = None;
+        }
+        Ok((answer, unseen))
     }
 
-    fn worth(&self, result: Bytes, heard: &Heard, asked_at: i64, route: &Route) -> Answer {
-        let known = route.view().known_names();
-        let counted = |name: &String| {
-            heard
-                .get(name.as_str())
-                .is_some_and(|said| !said.counts_as_absent)
+    /// Waits for a place among the reads that ask everybody.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        let turn = tokio::time::timeout(UNION_WAIT, self.unions.acquire());
+        let Ok(Ok(turn)) = turn.await else {
+            return Err(Problem::overloaded("too many reads need all nodes at once"));
         };
-        let missing: Vec<String> = known
+        counter!(UNIONS).increment(1);
+        Ok(turn)
+    }
+
+    /// Refuses to make an answer of nothing.
+    pub(super) fn somebody(&self, heard: &Heard) -> Result<(), Problem> {
+        if heard.is_empty() {
+            return Err(no_store_answers());
+        }
+        Ok(())
+    }
+
+    pub(super) fn worth(
+        &self,
+        result: Bytes,
+        heard: &Heard,
+        asked_at: i64,
+        route: &Route,
+    ) -> Answer {
+        let counted: BTreeSet<String> = heard
             .iter()
-            .filter(|name| !counted(name))
-            .cloned()
+            .filter(|(_, said)| !said.counts_as_absent)
+            .map(|(name, _)| name.to_string())
             .collect();
-        // A view that nobody keeps up may not know a member that holds what is missing here.
-        let complete = missing.len() < route.copies_needed() && self.readiness.view_is_kept_up();
+        let missing = self.missing(&counted, route);
+        let complete = self.are_few(&missing, route);
         let proved_alone = heard.values().map(|said| said.proved_through).max();
         Answer {
             result,
@@ -127,12 +147,15 @@ impl Reader {
                 proved_alone.filter(|ms| *ms != 0)
             },
             node: self.nodes.own().to_string(),
-            union: Some((heard.keys().map(|name| name.to_string()).collect(), missing)),
+            union: Some((
+                heard.keys().map(|name| name.to_string()).collect(),
+                missing.into_iter().collect(),
+            )),
         }
     }
 
     /// Stores that may answer, each with its time.
-    fn stores(&self, route: &Route) -> Vec<(Store, Duration)> {
+    pub(crate) fn stores(&self, route: &Route) -> Vec<(Store, Duration)> {
         let live: BTreeSet<&str> = route
             .view()
             .live()
@@ -157,7 +180,9 @@ impl Reader {
         caller: &Caller,
         route: &Route,
     ) -> Result<(Bytes, Heard), Problem> {
-        let (pages, mut arriving) = mpsc::channel(PAGES_WAITING);
+        let mut scales = Scales::new(parameters, Context::new(self, caller, route));
+        scales.begin().await?;
+        let (pages, mut arriving) = mpsc::channel::<Vec<v1::FoundRecord>>(PAGES_WAITING);
         let mut readers: FuturesUnordered<BoxFuture<'_, (Name, Result<Said, Status>)>> =
             FuturesUnordered::new();
         for (store, limit) in self.stores(route) {
@@ -166,22 +191,22 @@ impl Reader {
             readers.push(Box::pin(async move { (node, work.await) }));
         }
         drop(pages);
-        let mut resolver = Resolver::new(parameters.clone());
-        let mut seen = BTreeSet::new();
-        let mut heard = Heard::new();
-        loop {
-            tokio::select! {
-                page = arriving.recv() => match page {
-                    Some(page) => weigh_page(page, &mut resolver, &mut seen)?,
-                    None if readers.is_empty() => break,
-                    None => {}
-                },
-                Some((node, said)) = readers.next() => {
-                    self.note(&mut heard, node, said)?;
-                }
+        // Side by side: what is looked up for one page must not keep the next ones from coming.
+        let weighing = async {
+            while let Some(page) = arriving.recv().await {
+                scales.weigh(&page).await?;
             }
-        }
-        Ok((resolver.finish().to_json().into(), heard))
+            Ok::<Scales<'_>, Problem>(scales)
+        };
+        let reading = async {
+            let mut heard = Heard::new();
+            while let Some((node, said)) = readers.next().await {
+                self.note(&mut heard, node, said)?;
+            }
+            Ok::<Heard, Problem>(heard)
+        };
+        let (scales, mut heard) = tokio::try_join!(weighing, reading)?;
+        Ok((scales.finish(&mut heard), heard))
     }
 
     /// One page of records, put together from the pages of all nodes.
@@ -213,7 +238,7 @@ impl Reader {
         Ok((page, heard))
     }
 
-    fn note(
+    pub(super) fn note(
         &self,
         heard: &mut Heard,
         node: Name,
@@ -235,6 +260,15 @@ impl Reader {
     }
 }
 
+/// 503.
+pub(crate) fn no_store_answers() -> Problem {
+    Problem::unavailable(
+        "no_store_answers",
+        "no store that this gateway can reach answers",
+        "see GET /cluster/members on port 18181, or ask another gateway",
+    )
+}
+
 /// Ids to include that nobody holds.
 fn unseen(question: &Question, heard: &Heard) -> Vec<RecordId> {
     let missing = |id: &RecordId| {
@@ -251,6 +285,7 @@ fn unseen(question: &Question, heard: &Heard) -> Vec<RecordId> {
 fn about(selection: &Selection) -> Selection {
     let mut about = Selection {
         subject: selection.subject.clone(),
+        subject_prefix: selection.subject_prefix.clone(),
         predicate: selection.predicate.clone(),
         as_of: selection.as_of,
         lifecycles: Lifecycle::ALL.to_vec(),
@@ -260,7 +295,7 @@ fn about(selection: &Selection) -> Selection {
     about
 }
 
-/// All claims of one node about the subject, page by page.
+/// All claims of one node about the subject or subjects, page by page.
 async fn read_all(
     store: Store,
     question: &Question,
@@ -293,37 +328,8 @@ async fn read_all(
     }
 }
 
-fn weigh_page(
-    page: Vec<v1::FoundRecord>,
-    resolver: &mut Resolver,
-    seen: &mut BTreeSet<RecordId>,
-) -> Result<(), Problem> {
-    for found in page {
-        let record = checked(&found)?;
-        if !seen.insert(record.id()) {
-            continue;
-        }
-        if seen.len() > CLAIMS_MAX {
-            return Err(Problem::unprocessable(
-                "too_much",
-                format!("more than {CLAIMS_MAX} claims, and no owner of the subject is complete"),
-                "narrow the question: add predicate= or as_of=, or ask again when the owners are complete",
-            )
-            .limit(CLAIMS_MAX as u64));
-        }
-        resolver.push(&record).map_err(|error| {
-            let text = error.to_string();
-            let (detail, next) = text
-                .split_once("; ")
-                .unwrap_or((&text, "narrow the question"));
-            Problem::unprocessable("too_much", detail, next)
-        })?;
-    }
-    Ok(())
-}
-
 /// A record as it came, hash-checked.
-pub(super) fn checked(found: &v1::FoundRecord) -> Result<Record, Problem> {
+pub(crate) fn checked(found: &v1::FoundRecord) -> Result<Record, Problem> {
     let record = Record::from_canonical(&found.canonical)
         .map_err(|error| Problem::internal(&format!("a store sent what is no record: {error}")))?;
     if record.id().as_bytes()[..] != found.id[..] {

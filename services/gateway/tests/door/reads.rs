@@ -1,7 +1,7 @@
 //! Questions: one complete owner, or all nodes together.
 
 use assertion::Record;
-use lens::{Lens, Parameters, Selection};
+use lens::{Lens, Options, Parameters, Selection};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, claim, record};
@@ -38,7 +38,11 @@ fn expected(lens: Lens, tolerance: Option<f64>) -> Value {
         predicate: Some("boiling_point_k".into()),
         ..Selection::default()
     };
-    let parameters = Parameters::new(lens, tolerance, selection).unwrap();
+    let options = Options {
+        tolerance,
+        ..Options::default()
+    };
+    let parameters = Parameters::new(lens, options, selection).unwrap();
     let answer = lens::resolve(parameters, &water()).unwrap();
     serde_json::from_slice(&answer.to_json()).unwrap()
 }
@@ -153,7 +157,7 @@ async fn a_union_of_pages_shows_every_record_once() {
         })
         .collect();
     spread(&stage, &records);
-    records.sort_by_key(|record| (-record.assertion().asserted_at, record.id()));
+    records.sort_by_key(|record| (-record.at_ms(), record.id()));
     let expected: Vec<String> = records
         .iter()
         .map(|record| record.id().to_string())

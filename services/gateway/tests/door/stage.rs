@@ -18,7 +18,7 @@ use stemedb_gateway::config::Patience;
 use stemedb_gateway::{Config, Listeners, assemble};
 
 use crate::neighbours::{FakeAntientropy, FakeMembership};
-use crate::store::{FakeStore, NUM_SHARDS};
+use crate::store::{FakeStore, NUM_SHARDS, shard_of};
 
 /// Long enough for a busy machine, short enough to end a test that hangs.
 const EVENTUALLY: Duration = Duration::from_secs(20);
@@ -235,7 +235,7 @@ impl Stage {
     pub(crate) fn places(&self, record: &Record) -> (&FakeStore, &FakeStore, &FakeStore) {
         let names = self.stores.iter().map(|store| store.node.clone());
         let placement = shard::Placement::new(names, NUM_SHARDS, 2);
-        let owners = placement.owners(shard::shard_of(record.subject(), NUM_SHARDS));
+        let owners = placement.owners(shard_of(record));
         let store = |name: &str| self.stores.iter().find(|store| store.node == name).unwrap();
         let third = self
             .stores

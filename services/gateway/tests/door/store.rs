@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use assertion::{Record, RecordId};
+use assertion::{Assertion, Content, Place, Record, RecordId};
 use bytes::Bytes;
-use lens::Match;
+use lens::{Match, Selection};
 use proto::cursor::{self, Position};
 use proto::v1::store_server::{Store, StoreServer};
 use proto::{convert, v1};
 use sidecar::Shutdown;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -56,7 +57,25 @@ pub(crate) struct State {
     pub(crate) queries: usize,
     /// Records that arrive only when their sequence is looked at again: ids hidden from lists.
     pub(crate) late: Vec<RecordId>,
+    /// Calls of `Context`, `ListSubjects` and `Follow` are refused: an earlier version.
+    pub(crate) old: bool,
+    /// Sources asked for in each call of `Context`.
+    pub(crate) contexts: Vec<usize>,
+    /// Calls of `Follow` that went on.
+    pub(crate) follows: usize,
+    /// Rows that were copied from another store: its id and the sequence there.
+    pub(crate) origins: BTreeMap<RecordId, ([u8; 16], u64)>,
+    /// Who it is.
+    pub(crate) store_id: [u8; 16],
     sequence: u64,
+}
+
+/// The shard of a record.
+pub(crate) fn shard_of(record: &Record) -> u32 {
+    match record.place() {
+        Place::Subject(subject) => shard::shard_of(subject, NUM_SHARDS),
+        Place::Global => shard::global_shard(NUM_SHARDS),
+    }
 }
 
 /// A store.
@@ -67,6 +86,7 @@ pub(crate) struct FakeStore {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
+    news: watch::Sender<u64>,
     running: Arc<Mutex<Option<Shutdown>>>,
 }
 
@@ -87,8 +107,17 @@ impl FakeStore {
                 metadata: MetadataMap::new(),
                 queries: 0,
                 late: Vec::new(),
+                old: false,
+                contexts: Vec::new(),
+                follows: 0,
+                origins: BTreeMap::new(),
+                store_id: *RecordId::of(node.as_bytes())
+                    .as_bytes()
+                    .first_chunk()
+                    .unwrap(),
                 sequence: 0,
             })),
+            news: watch::Sender::new(0),
             running: Arc::default(),
         };
         store.serve(listener).await;
@@ -142,6 +171,38 @@ impl FakeStore {
         state
             .records
             .insert(record.id(), (record.clone(), sequence));
+        drop(state);
+        self.news.send_replace(sequence);
+    }
+
+    /// Puts a record there that was copied from a row of another store.
+    pub(crate) fn copy(&self, record: &Record, store: &FakeStore) {
+        let origin = {
+            let other = store.state();
+            (other.store_id, other.records[&record.id()].1)
+        };
+        self.state().origins.insert(record.id(), origin);
+        self.put(record);
+    }
+
+    /// Takes all it held away, as a new disk does.
+    pub(crate) fn wipe(&self) {
+        let mut state = self.state();
+        state.records.clear();
+        state.sequence = 0;
+        state.store_id = *RecordId::of(&state.store_id)
+            .as_bytes()
+            .first_chunk()
+            .unwrap();
+    }
+
+    /// Refuses what an earlier version does not know.
+    async fn enter_new(&self, metadata: &MetadataMap) -> Result<(), Status> {
+        self.enter(metadata).await;
+        if self.state().old {
+            return Err(Status::unimplemented("not in this version"));
+        }
+        Ok(())
     }
 
     /// Notes the call, and waits for ever when it should.
@@ -161,10 +222,30 @@ impl FakeStore {
         state
             .records
             .values()
-            .filter(|(record, _)| shard::shard_of(record.subject(), NUM_SHARDS) == shard)
+            .filter(|(record, _)| shard_of(record) == shard)
             .map(|(record, sequence)| (record.id(), *sequence))
             .collect()
     }
+}
+
+fn found(record: &Record) -> v1::FoundRecord {
+    v1::FoundRecord {
+        id: bytes_of(record.id()),
+        canonical: Bytes::copy_from_slice(record.canonical()),
+    }
+}
+
+/// As the contract has it: a record of another kind passes when its subject, or uri or name, does.
+fn passes(record: &Record, request: &v1::FollowRequest, selection: &Selection) -> bool {
+    let kind = record.kind().name();
+    let kinds = &request.kinds;
+    (kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind))
+        && match record.content() {
+            Content::Assertion(claim) => selection.matches(claim) == Match::Yes,
+            Content::Vote(vote) => selection.covers_subject(&vote.subject),
+            Content::Epoch(epoch) => selection.covers_subject(&epoch.name),
+            Content::Source(source) => selection.covers_source(&source.uri),
+        }
 }
 
 fn bytes_of(id: RecordId) -> Bytes {
@@ -255,11 +336,12 @@ impl Store for FakeStore {
         }
         let from = cursor::read(&selection, &request.cursor)?;
         let position = |record: &Record| Position {
-            at: record.assertion().asserted_at,
+            at: record.at_ms(),
             id: record.id(),
         };
+        let matches = |claim: &Assertion| selection.matches(claim) == Match::Yes;
         let mut page: Vec<&Record> = records
-            .filter(|record| selection.matches(record.assertion()) == Match::Yes)
+            .filter(|record| record.assertion().is_some_and(matches))
             .filter(|record| from.is_none_or(|from| position(record) > from))
             .collect();
         page.sort_by_key(|record| position(record));
@@ -268,14 +350,130 @@ impl Store for FakeStore {
             let last = page.last().map(|record| position(record));
             reply.cursor = last.map_or_else(Bytes::new, |last| cursor::write(&selection, last));
         }
-        reply.records = page
-            .into_iter()
-            .map(|record| v1::FoundRecord {
-                id: bytes_of(record.id()),
-                canonical: Bytes::copy_from_slice(record.canonical()),
-            })
-            .collect();
+        reply.records = page.into_iter().map(found).collect();
         Ok(Response::new(reply))
+    }
+
+    async fn context(
+        &self,
+        request: Request<v1::ContextRequest>,
+    ) -> Result<Response<v1::ContextReply>, Status> {
+        self.enter_new(request.metadata()).await?;
+        let request = request.into_inner();
+        let mut state = self.state();
+        state.contexts.push(request.sources.len());
+        let asked = |record: &&Record| match record.content() {
+            Content::Source(source) => request.sources.contains(&source.uri),
+            Content::Vote(vote) => request.votes_of.as_ref() == Some(&vote.subject),
+            Content::Epoch(_) => request.epochs,
+            Content::Assertion(_) => false,
+        };
+        let seen = |record: &&Record| request.as_of_ms.is_none_or(|at| record.at_ms() <= at);
+        // All source records instead of the latest ones, and small pages: the gateway has to cope with more than it needs.
+        let after = request.cursor.first_chunk::<32>();
+        let page: Vec<&Record> = state
+            .records
+            .values()
+            .map(|(record, _)| record)
+            .filter(|record| after.is_none_or(|after| record.id().as_bytes() > after))
+            .filter(asked)
+            .filter(seen)
+            .take(3)
+            .collect();
+        let last = page.last().filter(|_| page.len() == 3);
+        Ok(Response::new(v1::ContextReply {
+            cursor: last.map_or_else(Bytes::new, |last| bytes_of(last.id())),
+            records: page.into_iter().map(found).collect(),
+            counts_as_absent: state.absent,
+        }))
+    }
+
+    async fn list_subjects(
+        &self,
+        request: Request<v1::ListSubjectsRequest>,
+    ) -> Result<Response<v1::ListSubjectsReply>, Status> {
+        self.enter_new(request.metadata()).await?;
+        let request = request.into_inner();
+        let state = self.state();
+        let mut counts = BTreeMap::<String, u64>::new();
+        for claim in state
+            .records
+            .values()
+            .filter_map(|(record, _)| record.assertion())
+        {
+            if claim.subject.starts_with(&request.prefix) && claim.subject > request.after {
+                *counts.entry(claim.subject.clone()).or_default() += 1;
+            }
+        }
+        let limit = request.limit as usize;
+        Ok(Response::new(v1::ListSubjectsReply {
+            more: counts.len() > limit,
+            subjects: counts
+                .into_iter()
+                .take(limit)
+                .map(|(subject, records)| v1::FoundSubject { subject, records })
+                .collect(),
+            counts_as_absent: state.absent,
+        }))
+    }
+
+    async fn follow(
+        &self,
+        request: Request<v1::FollowRequest>,
+    ) -> Result<Response<v1::FollowReply>, Status> {
+        self.enter_new(request.metadata()).await?;
+        let request = request.into_inner();
+        let mut news = self.news.subscribe();
+        if request.store_id[..] != self.state().store_id[..] {
+            let mut other = Status::failed_precondition("another store");
+            let code = "other_store".parse().unwrap();
+            other.metadata_mut().insert(proto::CODE_HEADER, code);
+            return Err(other);
+        }
+        let wait = std::time::Duration::from_millis(request.wait_ms.into());
+        let waited = news.wait_for(|_| self.state().sequence > request.after);
+        let _ = tokio::time::timeout(wait, waited).await;
+        let selection = convert::selection(request.selection.clone().unwrap_or_default())?;
+        let mut state = self.state();
+        state.follows += 1;
+        let mut rows: Vec<&(Record, u64)> = state
+            .records
+            .values()
+            .filter(|(_, sequence)| *sequence > request.after)
+            .collect();
+        rows.sort_by_key(|(_, sequence)| *sequence);
+        rows.truncate(request.limit as usize);
+        let through = rows.last().map_or(request.after, |(_, sequence)| *sequence);
+        let unfiltered = request.selection.is_none();
+        let records = rows
+            .into_iter()
+            .filter(|(record, _)| {
+                let kinds = request.kinds.is_empty() && unfiltered;
+                kinds || passes(record, &request, &selection)
+            })
+            .map(|(record, sequence)| {
+                let origin = state.origins.get(&record.id());
+                v1::HeldRecord {
+                    id: bytes_of(record.id()),
+                    canonical: Bytes::copy_from_slice(record.canonical()),
+                    sequence: *sequence,
+                    arrival: match origin {
+                        Some(_) => v1::Arrival::Repair.into(),
+                        None => v1::Arrival::Push.into(),
+                    },
+                    origin: origin.map(|(store_id, sequence)| v1::Origin {
+                        store_id: Bytes::copy_from_slice(store_id),
+                        sequence: *sequence,
+                    }),
+                    shard: shard_of(record),
+                    ..v1::HeldRecord::default()
+                }
+            });
+        Ok(Response::new(v1::FollowReply {
+            records: records.collect(),
+            through,
+            head: state.sequence,
+        }))
     }
 
     async fn get(
@@ -298,7 +496,7 @@ impl Store for FakeStore {
                 sequence: *sequence,
                 received_at_ms: 99,
                 arrival: v1::Arrival::Push.into(),
-                shard: shard::shard_of(record.subject(), NUM_SHARDS),
+                shard: shard_of(record),
                 ..v1::HeldRecord::default()
             })
         });
@@ -317,6 +515,7 @@ impl Store for FakeStore {
         self.enter(request.metadata()).await;
         let state = self.state();
         Ok(Response::new(v1::DescribeReply {
+            store_id: Bytes::copy_from_slice(&state.store_id),
             cluster_id: "c1".into(),
             num_shards: NUM_SHARDS,
             serving: state.mood != Mood::Full,

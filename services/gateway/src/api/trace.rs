@@ -1,0 +1,295 @@
+//! `GET /v1/trace/{id}`: where a record comes from, and what others say of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use assertion::{Assertion, Content, Record, RecordId, Vote, public_json};
+use axum::Extension;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use lens::MAX_VOTES;
+use proto::v1;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::query::asked;
+use super::records::{record_id, replica};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::problem::{Problem, json_reply, segment};
+use crate::read::{Context, Found, Wanted};
+use crate::route::Route;
+
+/// Claims that a claim follows, one after the other: each takes a call to all nodes.
+const PARENTS_MAX: usize = 32;
+
+/// The reply.
+#[derive(Serialize)]
+struct Reply<'a> {
+    result: Provenance,
+    meta: Meta<'a>,
+}
+
+#[derive(Serialize)]
+struct Meta<'a> {
+    complete: bool,
+    missing: BTreeSet<String>,
+    node: &'a str,
+    trace_id: &'a str,
+}
+
+/// What is known about a record.
+#[derive(Serialize)]
+struct Provenance {
+    id: String,
+    record: Box<RawValue>,
+    parents: Vec<Box<RawValue>>,
+    epoch: Option<Box<RawValue>>,
+    source: Option<Box<RawValue>>,
+    votes: Tally,
+    signatures: Vec<String>,
+    replicas: Vec<Value>,
+}
+
+/// Votes that count: the latest of each voter.
+#[derive(Serialize)]
+struct Tally {
+    count: usize,
+    weight: f64,
+}
+
+/// Shows where a record comes from.
+///
+/// # Errors
+/// 404 when no node has it, 503 when a node that may have it does not answer.
+pub async fn trace(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let id = record_id(&uri, &segment(path)?)?;
+    let began = Instant::now();
+    let traced = follow(&app, &caller, id).await;
+    asked("trace", began);
+    Ok(json_reply(StatusCode::OK, traced?))
+}
+
+async fn follow(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<u8>, Problem> {
+    let route = app.readiness.formed()?;
+    let found = app
+        .reader
+        .look_up(id, Wanted::CopyAndHolders, caller)
+        .await?;
+    let record = found.record()?.ok_or_else(|| found.absence(id))?;
+    let replicas = replicas(&found, &route);
+    let mut walk = Walk {
+        app,
+        caller,
+        missing: found.missing,
+    };
+    let claim = record.assertion();
+    let parents = match claim {
+        Some(claim) => walk.parents(claim).await?,
+        None => Vec::new(),
+    };
+    let epoch = match claim.and_then(|claim| claim.epoch.as_deref()) {
+        Some(epoch) => walk.record(epoch).await?,
+        None => None,
+    };
+    let (source, votes) = walk.said_of(&record, &route).await?;
+    let reply = Reply {
+        result: Provenance {
+            id: id.to_string(),
+            record: public(&record)?,
+            parents: parents.iter().map(public).collect::<Result<_, _>>()?,
+            epoch: epoch.as_ref().map(public).transpose()?,
+            source: source.as_ref().map(public).transpose()?,
+            votes: tally(&votes),
+            signatures: record
+                .signatures()
+                .iter()
+                .map(|signature| signature.agent.clone())
+                .collect(),
+            replicas,
+        },
+        meta: Meta {
+            complete: app.reader.are_few(&walk.missing, &route),
+            missing: walk.missing,
+            node: app.nodes.own(),
+            trace_id: &caller.trace_id,
+        },
+    };
+    serde_json::to_vec(&reply).map_err(|error| Problem::internal(&error.to_string()))
+}
+
+fn public(record: &Record) -> Result<Box<RawValue>, Problem> {
+    let json = String::from_utf8_lossy(&public_json(&record.id(), record.canonical())).into_owned();
+    RawValue::from_string(json).map_err(|error| Problem::internal(&error.to_string()))
+}
+
+fn replicas(found: &Found, route: &Route) -> Vec<Value> {
+    let held = found.held.iter();
+    held.map(|(node, held)| {
+        let owners = route.owners(held.shard).iter();
+        let owners: Vec<&str> = owners.map(|name| &**name).collect();
+        replica(node, held, &owners)
+    })
+    .collect()
+}
+
+/// Goes from record to record, and notes who was missing on the way.
+struct Walk<'a> {
+    app: &'a App,
+    caller: &'a Caller,
+    missing: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    /// A record by its id. `None`: nobody has it.
+    async fn record(&mut self, id: &str) -> Result<Option<Record>, Problem> {
+        let Ok(id) = id.parse() else {
+            return Ok(None);
+        };
+        let found = self
+            .app
+            .reader
+            .look_up(id, Wanted::Copy, self.caller)
+            .await?;
+        let record = found.record()?;
+        if record.is_none() {
+            self.missing.extend(found.missing);
+        }
+        Ok(record)
+    }
+
+    /// The claim that this one follows, the one that that one follows, and so on.
+    async fn parents(&mut self, claim: &Assertion) -> Result<Vec<Record>, Problem> {
+        let mut parents = Vec::new();
+        let mut next = claim.parent.clone();
+        while let Some(id) = next
+            && parents.len() < PARENTS_MAX
+        {
+            let Some(parent) = self.record(&id).await? else {
+                break;
+            };
+            next = parent.assertion().and_then(|claim| claim.parent.clone());
+            parents.push(parent);
+        }
+        Ok(parents)
+    }
+
+    /// What is known of the record's source, and the votes on the record.
+    async fn said_of(
+        &mut self,
+        record: &Record,
+        route: &Route,
+    ) -> Result<(Option<Record>, Votes), Problem> {
+        let (mut latest, mut votes) = (None, Votes::new());
+        let (uri, subject) = match record.content() {
+            Content::Assertion(claim) => (&claim.source.uri, Some(&claim.subject)),
+            Content::Source(source) => (&source.uri, None),
+            Content::Vote(_) | Content::Epoch(_) => return Ok((latest, votes)),
+        };
+        let id = record.id().to_string();
+        let request = v1::ContextRequest {
+            sources: vec![uri.clone()],
+            votes_of: subject.cloned(),
+            ..v1::ContextRequest::default()
+        };
+        let mut context = Context::new(&self.app.reader, self.caller, route);
+        let take = |record: &Record| match record.content() {
+            Content::Source(source) if source.uri == *uri => {
+                keep_later(&mut latest, record);
+                Ok(())
+            }
+            Content::Vote(vote) if vote.assertion == id => count(&mut votes, vote, record.id()),
+            _ => Ok(()),
+        };
+        context.ask(&request, take).await?;
+        let answered: BTreeSet<String> = context.whole().map(|node| node.to_string()).collect();
+        self.missing
+            .extend(self.app.reader.missing(&answered, route));
+        Ok((latest, votes))
+    }
+}
+
+fn keep_later(latest: &mut Option<Record>, record: &Record) {
+    let time = |record: &Record| (record.at_ms(), record.id());
+    if latest
+        .as_ref()
+        .is_none_or(|known| time(known) < time(record))
+    {
+        *latest = Some(record.clone());
+    }
+}
+
+/// The latest vote of each voter: its time and id, and its weight.
+type Votes = BTreeMap<String, ((i64, RecordId), f64)>;
+
+fn count(votes: &mut Votes, vote: &Vote, id: RecordId) -> Result<(), Problem> {
+    let time = (vote.voted_at, id);
+    let earlier = votes
+        .get(&vote.voter)
+        .is_none_or(|(known, _)| *known < time);
+    if earlier {
+        votes.insert(vote.voter.clone(), (time, vote.weight));
+    }
+    if votes.len() > MAX_VOTES {
+        return Err(Problem::unprocessable(
+            "too_much",
+            format!("more than {MAX_VOTES} voters on this claim"),
+            "see its record and replicas by GET /v1/records/{id}",
+        )
+        .limit(MAX_VOTES as u64));
+    }
+    Ok(())
+}
+
+/// Adds up in the order of ids, as lenses do.
+fn tally(votes: &Votes) -> Tally {
+    let by_id: BTreeMap<RecordId, f64> = votes
+        .values()
+        .map(|((_, id), weight)| (*id, *weight))
+        .collect();
+    Tally {
+        count: by_id.len(),
+        weight: by_id.values().fold(0.0, |sum, weight| sum + weight),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_vote_of_each_voter_counts_and_the_greater_id_of_a_moment() {
+        let vote = |voter: &str, weight: f64, voted_at: i64| Vote {
+            subject: "s".into(),
+            assertion: "a".into(),
+            voter: voter.into(),
+            weight,
+            voted_at,
+        };
+        let id = |byte: u8| RecordId::from_bytes([byte; 32]);
+        let mut votes = Votes::new();
+        for (vote, id) in [
+            (vote("ann", 0.5, 7), id(9)),
+            (vote("ann", 0.25, 8), id(1)),
+            (vote("ann", 1.0, 3), id(3)),
+            (vote("bob", 0.5, 7), id(4)),
+            (vote("bob", 0.125, 7), id(5)),
+            (vote("bob", 0.125, 7), id(5)),
+        ] {
+            count(&mut votes, &vote, id).unwrap();
+        }
+        let tally = tally(&votes);
+        assert_eq!((tally.count, tally.weight), (2, 0.375));
+        let empty = super::tally(&Votes::new());
+        assert_eq!((empty.count, empty.weight.to_bits()), (0, 0_f64.to_bits()));
+    }
+}
