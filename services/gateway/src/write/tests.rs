@@ -77,6 +77,43 @@ fn what_all_had_is_present() {
 }
 
 #[test]
+fn what_belongs_everywhere_waits_for_everybody_who_may_come() {
+    let whole = route(3, &[]);
+    let nodes: Vec<Name> = whole.view().placement().members().to_vec();
+    let global = whole.shard_of(assertion::Place::Global);
+    let mut write = Write::new(global, Durability::Copies, DEADLINES, 0);
+    assert_eq!(advance(&mut write, 0, &whole).0, nodes);
+    write.confirmed(&nodes[0], true);
+    write.confirmed(&nodes[2], false);
+    assert_eq!(advance(&mut write, 1, &whole).1, Next::Wait(2_000));
+    assert_eq!(
+        advance(&mut write, 2_000, &whole).1,
+        Next::Done(Verdict::Stored),
+        "two of three are enough when the time is over"
+    );
+    let around = route(3, &[&nodes[1]]);
+    assert_eq!(
+        advance(&mut write, 3, &around).1,
+        Next::Done(Verdict::Stored),
+        "who is out is not waited for"
+    );
+    write.refused(&nodes[1], "unknown kind".into());
+    assert_eq!(
+        advance(&mut write, 4, &whole).1,
+        Next::Done(Verdict::Stored),
+        "nor is who does not read it"
+    );
+    let mut alone = Write::new(global, Durability::Copies, DEADLINES, 0);
+    advance(&mut alone, 0, &around);
+    alone.confirmed(&nodes[0], true);
+    assert_eq!(advance(&mut alone, 1, &around).1, Next::Wait(2_000));
+    assert_eq!(
+        advance(&mut alone, 2_000, &around).1,
+        Next::Done(Verdict::Accepted)
+    );
+}
+
+#[test]
 fn silence_asks_the_stand_in_and_a_late_owner_still_counts() {
     let route = route(3, &[]);
     let (one, other, third) = owners_and_third(&route);

@@ -5,6 +5,8 @@
 mod batches;
 mod cluster;
 mod edges;
+mod kinds;
+mod lenses;
 mod neighbours;
 mod reads;
 mod stage;
