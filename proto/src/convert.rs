@@ -310,15 +310,24 @@ mod tests {
             as_of: Some(-5),
             ..Selection::default()
         };
-        let parameters = Parameters::new(Lens::Skeptic, Some(0.001), asked).unwrap();
-        let call = lens_call(&parameters);
-        let back = super::parameters(&call, selection_to_wire(&parameters.selection)).unwrap();
-        assert_eq!(back, parameters);
-        let unknown = v1::LensCall {
-            name: "oracle".into(),
-            tolerance: None,
+        let options = Options {
+            tolerance: Some(0.001),
+            decay: true,
+            evaluated_at: Some(7),
+            inner: Some(Lens::Skeptic),
         };
-        assert!(super::parameters(&unknown, v1::Selection::default()).is_err());
+        let parameters = Parameters::new(Lens::Epoch, options, asked).unwrap();
+        let call = lens_call(&parameters);
+        let back = super::parameters(&call, selection_to_wire(parameters.selection())).unwrap();
+        assert_eq!(back, parameters);
+        for (name, inner) in [("oracle", None), ("epoch", Some("oracle"))] {
+            let unknown = v1::LensCall {
+                name: name.into(),
+                inner: inner.map(str::to_owned),
+                ..v1::LensCall::default()
+            };
+            assert!(super::parameters(&unknown, v1::Selection::default()).is_err());
+        }
     }
 
     #[test]

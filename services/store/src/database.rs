@@ -16,7 +16,7 @@ use crate::error::{Error, NOT_A_DATABASE, sqlite_code};
 const APPLICATION_ID: i64 = 0x5374_656d;
 
 /// The schema that the migrations lead to; in the header as `user_version`.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 
 const FILE: &str = "store.db";
 const LOCK_FILE: &str = "store.lock";

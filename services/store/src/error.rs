@@ -77,6 +77,16 @@ pub enum Error {
         /// Why.
         source: sqlx::migrate::MigrateError,
     },
+    /// The index of sources and predicates cannot be filled from the rows of an earlier version.
+    #[error(
+        "cannot enter the older records of {path} into the index of sources and predicates: {source}; free space or mend the disk, then start the store again: it goes on where it stopped"
+    )]
+    Index {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// A write failed in a way that leaves open what is on the disk.
     #[error(
         "a write to the database failed, so what it held may or may not be stored: {0}; check the disk, then start the store again"
@@ -136,6 +146,16 @@ pub enum CallError {
         meant: String,
         /// Whose store this is.
         node: String,
+    },
+    /// The caller counts in the rows of another database.
+    #[error(
+        "this store is {store}, the position is one in {named}; describe the store and start anew"
+    )]
+    OtherStore {
+        /// Whose rows the caller counts.
+        named: String,
+        /// Ours.
+        store: String,
     },
     /// The write was not done.
     #[error(transparent)]

@@ -16,6 +16,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::completeness::Completeness;
 use crate::door::Belonging;
 use crate::error::{CallError, Refusal};
+use crate::follow::Follows;
 use crate::holdings::Holdings;
 use crate::intake::{Incoming, Intake};
 use crate::lookup;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub writer: Writer,
     /// Lenses and pages.
     pub queries: Queries,
+    /// Feeds.
+    pub follows: Follows,
     /// Repair.
     pub walks: Walks,
     /// Connections that read.
@@ -251,6 +254,36 @@ impl Store for StoreService {
             .map(Response::new)
             .map_err(status)
     }
+
+    async fn context(&self, request: Request<v1::ContextRequest>) -> Answer<v1::ContextReply> {
+        self.0
+            .queries
+            .context(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn list_subjects(
+        &self,
+        request: Request<v1::ListSubjectsRequest>,
+    ) -> Answer<v1::ListSubjectsReply> {
+        self.0
+            .queries
+            .subjects(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn follow(&self, request: Request<v1::FollowRequest>) -> Answer<v1::FollowReply> {
+        self.0
+            .follows
+            .page(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
 }
 
 #[tonic::async_trait]
@@ -288,6 +321,7 @@ pub(crate) fn status(error: CallError) -> Status {
         CallError::Wire(_) => (Code::InvalidArgument, "invalid_request"),
         CallError::WrongCluster(_) => (Code::FailedPrecondition, "wrong_cluster"),
         CallError::WrongNode { .. } => (Code::FailedPrecondition, "wrong_node"),
+        CallError::OtherStore { .. } => (Code::FailedPrecondition, "other_store"),
         CallError::Refused(Refusal::DiskFull { .. }) => (Code::ResourceExhausted, "disk_full"),
         CallError::Refused(Refusal::Overloaded) | CallError::Overloaded => {
             (Code::ResourceExhausted, "overloaded")

@@ -1,6 +1,6 @@
 //! Rows by id, many at a time.
 
-use assertion::RecordId;
+use assertion::{Record, RecordId};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use merkle::Id;
@@ -8,7 +8,10 @@ use proto::v1;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
+use crate::error::CallError;
+use crate::metrics;
 use crate::trees::id;
+use crate::writer::id_head;
 
 /// Ids of one statement.
 pub const IDS_MAX: usize = 1_000;
@@ -86,7 +89,48 @@ pub async fn by_id(
     Ok(batch)
 }
 
+/// The record of a row of which the second column is the sequence, the third the head of the id, the fourth the canonical bytes.
+/// `None` when it was redacted.
+///
+/// # Errors
+/// When the bytes are not those of the id.
+pub(crate) fn record(row: &SqliteRow) -> Result<Option<Record>, CallError> {
+    let Some(canonical) = row.try_get::<Option<&[u8]>, _>(3)? else {
+        return Ok(None);
+    };
+    match Record::from_stored(canonical) {
+        Ok(record) if id_head(record.id().as_bytes()) == row.try_get::<i64, _>(2)? => {
+            Ok(Some(record))
+        }
+        _ => {
+            metrics::damaged();
+            Err(CallError::Damaged {
+                sequence: row.try_get(1)?,
+            })
+        }
+    }
+}
+
+/// A record as it is found, without provenance.
+pub(crate) fn found(record: &Record) -> v1::FoundRecord {
+    v1::FoundRecord {
+        id: Bytes::copy_from_slice(record.id().as_bytes()),
+        canonical: Bytes::copy_from_slice(record.canonical()),
+    }
+}
+
 fn held(row: &SqliteRow) -> Result<v1::HeldRecord, sqlx::Error> {
+    Ok(v1::HeldRecord {
+        shard: row.try_get(1)?,
+        id: copied(row.try_get(2)?),
+        sequence: row.try_get(3)?,
+        canonical: copied(row.try_get(9)?),
+        ..provenance(row)?
+    })
+}
+
+/// What the columns 4 to 8 of a row say: when and how it came, from which row, in which trace.
+pub(crate) fn provenance(row: &SqliteRow) -> Result<v1::HeldRecord, sqlx::Error> {
     let origin_store: Option<&[u8]> = row.try_get(6)?;
     let origin_sequence: Option<i64> = row.try_get(7)?;
     let arrival = match row.try_get::<i64, _>(5)? {
@@ -94,9 +138,6 @@ fn held(row: &SqliteRow) -> Result<v1::HeldRecord, sqlx::Error> {
         _ => v1::Arrival::Repair,
     };
     Ok(v1::HeldRecord {
-        shard: row.try_get(1)?,
-        id: copied(row.try_get(2)?),
-        sequence: row.try_get(3)?,
         received_at_ms: row.try_get(4)?,
         arrival: arrival.into(),
         origin: origin_store
@@ -106,7 +147,7 @@ fn held(row: &SqliteRow) -> Result<v1::HeldRecord, sqlx::Error> {
                 sequence: u64::try_from(sequence).unwrap_or_default(),
             }),
         trace_id: copied(row.try_get(8)?),
-        canonical: copied(row.try_get(9)?),
+        ..v1::HeldRecord::default()
     })
 }
 

@@ -1,6 +1,6 @@
 //! From an `AppendRequest` to checked records: everything about a write that needs no database.
 
-use assertion::{Kind, Record};
+use assertion::{Place, Record};
 use bytes::Bytes;
 use proto::convert::WireError;
 use proto::v1;
@@ -155,16 +155,21 @@ impl Intake {
 impl Framed {
     fn parse(self, num_shards: u32) -> Parsed {
         let record = Record::from_canonical(&self.canonical).map_err(|error| error.to_string())?;
-        let shard = match record.kind() {
-            Kind::Assertion | Kind::Vote => shard_of(record.subject(), num_shards),
-            Kind::Epoch | Kind::Source => global_shard(num_shards),
-        };
+        let shard = shard_of_record(&record, num_shards);
         Ok(Incoming {
             record,
             shard,
             arrival: self.arrival,
             trace_id: self.trace_id,
         })
+    }
+}
+
+/// Where a record lies.
+pub(crate) fn shard_of_record(record: &Record, num_shards: u32) -> u32 {
+    match record.place() {
+        Place::Subject(subject) => shard_of(subject, num_shards),
+        Place::Global => global_shard(num_shards),
     }
 }
 

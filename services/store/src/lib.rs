@@ -1,7 +1,9 @@
 //! The data of one node: an SQLite database, a Merkle tree over the ids of each shard, lenses over the claims.
 //!
 //! A write is parsed and hashed in the call that brought it ([`intake`]), waits for the [`writer`], and is answered after the
-//! commit that holds it. Reads go to connections of their own: questions to [`query`], ids to [`lookup`], repair to [`walk`].
+//! commit that holds it. Reads go to connections of their own: questions to [`query`], which lenses answer with what
+//! [`context`] finds; ids to [`lookup`], repair to [`walk`], feeds to [`follow`]. Claims are found by subject, or through
+//! [`mentions`] by source and predicate.
 //! [`trees`] keeps what the shards come to, in memory and beside the rows, and is the one thing that writer and readers share:
 //! it shows only what is durable. [`completeness`] holds what repair has proved, and with it when an answer may say
 //! `complete`.
@@ -12,17 +14,22 @@
 pub mod checkpoint;
 pub mod completeness;
 pub mod config;
+pub mod context;
 pub mod database;
 pub mod door;
 pub mod error;
+pub mod follow;
 pub mod grpc;
 pub mod held;
 pub mod holdings;
 pub mod intake;
 pub mod lookup;
+pub mod mentions;
 pub mod metrics;
+mod prefix;
 pub mod query;
 pub mod space;
+pub mod subjects;
 pub mod trees;
 pub mod walk;
 pub mod writer;
@@ -44,6 +51,7 @@ pub use error::Error;
 use completeness::Completeness;
 use database::{Database, Identity, Readers};
 use door::{Belonging, Door};
+use follow::Follows;
 use grpc::{Parts, StoreService};
 use holdings::Holdings;
 use query::Queries;
@@ -117,7 +125,7 @@ pub async fn assemble(
     shutdown: Shutdown,
 ) -> Result<Readers, Error> {
     let Database {
-        writer,
+        mut writer,
         checkpointer,
         readers,
         identity,
@@ -127,6 +135,15 @@ pub async fn assemble(
         path: config.data_dir.clone(),
         source,
     };
+    let filled = mentions::fill(&mut writer, &shutdown).await;
+    if !filled.map_err(|source| Error::Index {
+        path: config.data_dir.clone(),
+        source,
+    })? {
+        database::close(writer).await;
+        database::close(checkpointer).await;
+        return Ok(readers);
+    }
     let trees = Trees::open(readers.repair.clone(), identity.num_shards);
     let trees = Arc::new(trees.await.map_err(opened)?);
     let directory = files.directory().to_path_buf();
@@ -149,9 +166,15 @@ pub async fn assemble(
     tasks.spawn("checkpointer", copier);
     tasks.spawn_infallible("holdings", holdings.clone().measure(shutdown.clone()));
     let belonging = Belonging::new(&config.node, identity.cluster_id.clone());
-    let parts = parts(
-        belonging, identity, writer, &readers, trees, space, holdings,
+    let follows = Follows::new(
+        readers.questions.clone(),
+        Arc::clone(&trees),
+        identity.store_id,
+        identity.num_shards,
+        shutdown.clone(),
     );
+    let disk = (space, holdings);
+    let parts = parts(belonging, identity, writer, &readers, trees, follows, disk);
     serve(parts, listeners, tasks, shutdown).await;
     Ok(readers)
 }
@@ -162,8 +185,8 @@ fn parts(
     writer: Writer,
     readers: &Readers,
     trees: Arc<Trees>,
-    space: Arc<Space>,
-    holdings: Holdings,
+    follows: Follows,
+    (space, holdings): (Arc<Space>, Holdings),
 ) -> Parts {
     let Identity {
         store_id,
@@ -180,6 +203,7 @@ fn parts(
         num_shards,
         belonging,
         writer,
+        follows,
         queries: Queries::new(questions.clone(), of_queries.0, of_queries.1, num_shards),
         walks: Walks::new(
             readers.repair.clone(),

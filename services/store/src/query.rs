@@ -1,28 +1,29 @@
-//! Questions: a lens over the claims about a subject, or a page of them.
+//! Questions: a lens over the claims about a subject, or a page of claims; and what gateways ask beside them.
 
+mod claims;
+mod fold;
 mod page;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use assertion::{Record, RecordId};
 use futures::TryStreamExt as _;
-use lens::{Match, Parameters, Resolver, Selection};
+use lens::{Match, Parameters, Selection};
 use merkle::Id;
 use proto::convert::{self, WireError};
-use proto::cursor::{self, Position};
+use proto::cursor;
 use proto::v1;
 use shard::{global_shard, shard_of};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqlitePool};
+use sqlx::SqlitePool;
 use tokio::sync::Semaphore;
 
 use crate::completeness::Completeness;
 use crate::error::CallError;
-use crate::held;
-use crate::metrics;
 use crate::trees::Trees;
-use crate::writer::id_head;
+use crate::{context, held, metrics, subjects};
+use claims::Way;
 use page::Page;
 
 /// Lenses that run at a time: each may keep tens of megabytes of distinct values.
@@ -40,27 +41,8 @@ const PAGE_MAX: u32 = 1_000;
 /// Most ids of `include`, as of Get.
 const INCLUDE_MAX: usize = 1_000;
 
-/// Rows about one subject that are sorted for a page when no predicate is given: beyond, every page would take long.
-const SUBJECT_ROWS_MAX: i64 = 50_000;
-
 /// Rows that one page looks through when filters leave out most; the rest is for the next page.
 const PAGE_ROWS_MAX: usize = 20_000;
-
-const CLAIMS_OF_TOPIC: &str = "
-    SELECT t.at_ms, r.sequence, r.id_head, r.canonical
-    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
-    WHERE t.kind = 0 AND t.subject = ?1 AND t.predicate = ?2 AND t.at_ms <= ?3
-    ORDER BY t.at_ms DESC";
-
-/// Sorted before the rows are read: what is sorted is small.
-const CLAIMS_OF_SUBJECT: &str = "
-    SELECT t.at_ms, r.sequence, r.id_head, r.canonical
-    FROM (SELECT at_ms, sequence FROM topic WHERE kind = 0 AND subject = ?1 AND at_ms <= ?3
-          ORDER BY at_ms DESC LIMIT ?2) t
-    CROSS JOIN record r ON r.sequence = t.sequence";
-
-const HAS_MANY_CLAIMS: &str =
-    "SELECT 1 FROM topic WHERE kind = 0 AND subject = ?1 LIMIT 1 OFFSET ?2";
 
 /// Answers questions.
 #[derive(Debug)]
@@ -96,49 +78,82 @@ impl Queries {
     pub async fn answer(&self, request: v1::QueryRequest) -> Result<v1::QueryReply, CallError> {
         let begun = Instant::now();
         let selection = request.selection.unwrap_or_default();
-        let subject = subject_of(&selection)?;
+        let global = global_shard(self.num_shards);
+        let shard = subject_of(&selection)?.map(|subject| shard_of(subject, self.num_shards));
         let include = include(&request.include)?;
-        let shard = shard_of(subject, self.num_shards);
         // Both before the rows are read: these then hold all that was proved, and all that was found to be here.
-        let standing = self.completeness.of(shard);
-        let missing = self.missing(shard, include).await?;
+        let (standing, places) = match shard {
+            Some(shard) => (self.completeness.of(shard), vec![shard, global]),
+            None => (self.completeness.of_owned(), (0..=global).collect()),
+        };
+        let missing = self.missing(&places, include).await?;
         let mut reply = v1::QueryReply {
             counts_as_absent: standing.counts_as_absent,
             missing,
             ..v1::QueryReply::default()
         };
-        let limit = Duration::from_secs(ANSWER_SECONDS);
-        let slow = |_| CallError::TooSlow(ANSWER_SECONDS);
         let lens = match &request.lens {
+            Some(_) if shard.is_none() => return Err(without_subject().into()),
             Some(call) => {
                 let parameters = convert::parameters(call, selection)?;
-                let name = parameters.lens.name();
+                let name = parameters.lens().name();
                 let turn = tokio::time::timeout(TURN_TIMEOUT, self.lenses.acquire());
                 let _turn = turn.await.map_err(|_| CallError::Overloaded)?;
-                let fold = tokio::time::timeout(limit, self.fold(parameters));
-                reply.result_json = fold.await.map_err(slow)??.into();
+                reply.result_json = in_time(self.fold(parameters)).await?.into();
                 name
             }
             None => {
                 let mut selection = convert::selection(selection)?;
                 selection.normalise();
                 let page = self.page(&selection, request.limit, &request.cursor);
-                (reply.records, reply.cursor) =
-                    tokio::time::timeout(limit, page).await.map_err(slow)??;
+                (reply.records, reply.cursor) = in_time(page).await?;
                 "none"
             }
         };
-        (reply.complete, reply.proved_through_ms) = standing.judge();
+        // No store holds all shards: about many subjects, only all of them together may be complete.
+        if shard.is_some() {
+            (reply.complete, reply.proved_through_ms) = standing.judge();
+        }
         metrics::answered(lens, begun.elapsed());
         Ok(reply)
     }
 
-    async fn missing(&self, shard: u32, include: Vec<Id>) -> Result<Vec<bytes::Bytes>, CallError> {
+    /// What lenses look at beside claims.
+    ///
+    /// # Errors
+    /// When the request means nothing, or the database cannot be read in time.
+    pub async fn context(
+        &self,
+        request: v1::ContextRequest,
+    ) -> Result<v1::ContextReply, CallError> {
+        in_time(context::get(&self.readers, self.is_absent(), &request)).await
+    }
+
+    /// Subjects, ascending.
+    ///
+    /// # Errors
+    /// When the request means nothing, or the database cannot be read in time.
+    pub async fn subjects(
+        &self,
+        request: v1::ListSubjectsRequest,
+    ) -> Result<v1::ListSubjectsReply, CallError> {
+        in_time(subjects::list(&self.readers, self.is_absent(), &request)).await
+    }
+
+    fn is_absent(&self) -> bool {
+        self.completeness.of_owned().counts_as_absent
+    }
+
+    /// Of ids, those that are in none of these shards.
+    async fn missing(
+        &self,
+        places: &[u32],
+        include: Vec<Id>,
+    ) -> Result<Vec<bytes::Bytes>, CallError> {
         if include.is_empty() {
             return Ok(Vec::new());
         }
         let (mut missing, mut unknown) = (Vec::new(), Vec::new());
-        let places = [shard, global_shard(self.num_shards)];
         for id in include {
             match self.trees.locate(&id) {
                 Ok(place) if places.contains(&place) => {}
@@ -150,7 +165,7 @@ impl Queries {
             }
         }
         if !unknown.is_empty() {
-            let present = held::present(&self.readers, &places, &unknown).await?;
+            let present = held::present(&self.readers, places, &unknown).await?;
             missing.extend(unknown.into_iter().filter(|id| !present.contains(id)));
         }
         Ok(missing
@@ -161,16 +176,8 @@ impl Queries {
 
     /// Feeds a lens row by row: what it keeps is bounded, what it is fed is not kept.
     async fn fold(&self, parameters: Parameters) -> Result<Vec<u8>, CallError> {
-        let selection = parameters.selection.clone();
-        let mut resolver = Resolver::new(parameters);
-        let mut rows = claims(&selection, i64::MAX).fetch(&self.readers);
-        while let Some(row) = rows.try_next().await? {
-            if let Some(record) = record(&row)? {
-                resolver.push(&record)?;
-            }
-            tokio::task::consume_budget().await;
-        }
-        Ok(resolver.finish().to_json())
+        let (_, global) = self.trees.root(global_shard(self.num_shards));
+        fold::fold(&self.readers, parameters, global > 0).await
     }
 
     async fn page(
@@ -188,22 +195,22 @@ impl Queries {
             let next = page.next.map(|position| cursor::write(selection, position));
             next.unwrap_or_default()
         };
-        if selection.predicate.is_none() {
-            self.refuse_many(selection).await?;
-        }
-        let latest = from.map_or(i64::MAX, |from: Position| from.at);
         let mut page = Page::new(limit as usize, from);
         let mut looked_at = 0;
-        let mut rows = claims(selection, latest).fetch(&self.readers);
+        let mut connection = self.readers.acquire().await?;
+        let way = Way::to(&mut connection, selection).await?;
+        let mut rows = way.rows(selection, from).fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
-            if page.turn(row.try_get(0)?, looked_at >= PAGE_ROWS_MAX) {
+            if page.turn(way.through(&row)?, looked_at >= PAGE_ROWS_MAX) {
                 let next = next(&page);
                 return Ok((page.records, next));
             }
             looked_at += 1;
-            if let Some(record) = record(&row)?
-                && selection.matches(record.assertion()) == Match::Yes
-            {
+            let matches = |record: &Record| {
+                let claim = record.assertion();
+                claim.is_some_and(|claim| selection.matches(claim) == Match::Yes)
+            };
+            if let Some(record) = held::record(&row)?.filter(matches) {
                 page.offer(&record);
             }
             tokio::task::consume_budget().await;
@@ -212,34 +219,43 @@ impl Queries {
         let next = next(&page);
         Ok((page.records, next))
     }
+}
 
-    async fn refuse_many(&self, selection: &Selection) -> Result<(), CallError> {
-        let many = sqlx::query(HAS_MANY_CLAIMS)
-            .bind(selection.subject.clone())
-            .bind(SUBJECT_ROWS_MAX)
-            .fetch_optional(&self.readers)
-            .await?;
-        match many {
-            None => Ok(()),
-            Some(_) => Err(CallError::TooLarge(
-                "the subject has more than 50,000 claims; narrow the question: add predicate=",
-            )),
-        }
+/// The subject of a question; none when it is about many.
+fn subject_of(selection: &v1::Selection) -> Result<Option<&str>, WireError> {
+    let v1::Selection {
+        subject,
+        subject_prefix,
+        predicate,
+        source,
+        ..
+    } = selection;
+    match (subject, subject_prefix) {
+        (Some(subject), None) => Ok(Some(subject)),
+        (Some(_), Some(_)) => Err(WireError::new(
+            "selection",
+            "has both subject and subject_prefix; leave one of them out",
+        )),
+        (None, None) if predicate.is_none() && source.is_none() => Err(WireError::new(
+            "selection",
+            "names nothing, so every record would be looked at; add subject=, subject_prefix=, source= or predicate=",
+        )),
+        (None, _) => Ok(None),
     }
 }
 
-fn subject_of(selection: &v1::Selection) -> Result<&str, WireError> {
-    match (&selection.subject, &selection.subject_prefix) {
-        (Some(subject), None) => Ok(subject),
-        (Some(_), Some(_)) => Err(WireError::new(
-            "selection",
-            "has both subject and subject_prefix",
-        )),
-        (None, _) => Err(WireError::new(
-            "selection",
-            "names no subject, so every record would be looked at; add subject=",
-        )),
-    }
+fn without_subject() -> WireError {
+    WireError::new(
+        "selection",
+        "names no subject, and one store does not hold all subjects; ask every store for the claims, and the lens over them",
+    )
+}
+
+/// What a question may take; whoever asks it comes back with a narrower one.
+async fn in_time<T>(answer: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS), answer)
+        .await
+        .map_err(|_| CallError::TooSlow(ANSWER_SECONDS))?
 }
 
 fn include(ids: &[bytes::Bytes]) -> Result<Vec<Id>, WireError> {
@@ -252,38 +268,4 @@ fn include(ids: &[bytes::Bytes]) -> Result<Vec<Id>, WireError> {
     ids.iter()
         .map(|id| convert::record_id(id).map(RecordId::to_bytes))
         .collect()
-}
-
-type Sqlite<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-/// The claims about what a selection names, newest first.
-fn claims(selection: &Selection, latest: i64) -> Sqlite<'static> {
-    let latest = latest.min(selection.as_of.unwrap_or(i64::MAX));
-    let query = match &selection.predicate {
-        Some(predicate) => sqlx::query(CLAIMS_OF_TOPIC)
-            .bind(selection.subject.clone())
-            .bind(predicate.clone()),
-        None => sqlx::query(CLAIMS_OF_SUBJECT)
-            .bind(selection.subject.clone())
-            .bind(i64::MAX),
-    };
-    query.bind(latest)
-}
-
-/// The record of a row, checked against its id; `None` when it was redacted.
-fn record(row: &SqliteRow) -> Result<Option<Record>, CallError> {
-    let Some(canonical) = row.try_get::<Option<&[u8]>, _>(3)? else {
-        return Ok(None);
-    };
-    match Record::from_canonical(canonical) {
-        Ok(record) if id_head(record.id().as_bytes()) == row.try_get::<i64, _>(2)? => {
-            Ok(Some(record))
-        }
-        _ => {
-            metrics::damaged();
-            Err(CallError::Damaged {
-                sequence: row.try_get(1)?,
-            })
-        }
-    }
 }

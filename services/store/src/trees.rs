@@ -4,13 +4,13 @@
 //! `place` table when its shard is first written to, walked or fetched from, and given up again when trees take too much
 //! memory. Nothing is shown before it is durable: the writer changes clones, and hands them over after its commit.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::TryStreamExt as _;
 use merkle::{Digest, EMPTY_ROOT, Id, Tree};
 use sqlx::sqlite::SqliteExecutor;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
+use tokio::sync::watch;
 
 /// Memory of all trees together, about twelve million ids. Below what the shards in use need, writes would read whole shards
 /// again and again.
@@ -26,7 +26,7 @@ pub struct Trees {
     /// One shard is read at a time: two readers of the same one would do the work twice, of many would fill memory.
     loading: tokio::sync::Mutex<()>,
     readers: SqlitePool,
-    sequence: AtomicU64,
+    sequence: watch::Sender<u64>,
     memory_max: usize,
 }
 
@@ -100,7 +100,7 @@ impl Trees {
             }),
             loading: tokio::sync::Mutex::new(()),
             readers,
-            sequence: AtomicU64::new(sequence),
+            sequence: watch::Sender::new(sequence),
             memory_max: MEMORY_MAX,
         })
     }
@@ -128,7 +128,12 @@ impl Trees {
 
     /// The last arrival sequence committed.
     pub fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::Acquire)
+        *self.sequence.borrow()
+    }
+
+    /// The same, to wait for the next one. What is shown here can be read.
+    pub fn sequences(&self) -> watch::Receiver<u64> {
+        self.sequence.subscribe()
     }
 
     /// Memory of the trees, about.
@@ -207,7 +212,7 @@ impl Trees {
             slots.put(shard, tree);
         }
         slots.trim(self.memory_max);
-        self.sequence.store(sequence, Ordering::Release);
+        self.sequence.send_replace(sequence);
     }
 }
 

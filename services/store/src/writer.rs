@@ -20,9 +20,8 @@ use crate::metrics;
 use crate::space::Space;
 use crate::trees::Trees;
 use group::Group;
-use rows::Statements;
 
-pub(crate) use rows::id_head;
+pub(crate) use rows::{Statements, id_head};
 
 /// Jobs that wait. What bounds memory is [`WAITING_KIB_MAX`]; this many single records are one full group.
 const JOBS_MAX: usize = 4_096;

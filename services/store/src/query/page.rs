@@ -1,7 +1,8 @@
 //! One page of records: newest first, ties by id ascending.
 //!
-//! Rows come by time; ids are not in their order. So the rows of one moment are gathered, of which only as many are kept as
-//! the page still takes, and put into the page when a later row shows that the moment is through.
+//! Rows come by time, or by time and the first four bytes of the id; whole ids are not in their order. So the rows of one
+//! stretch, that is of one moment or of one such beginning within it, are gathered, of which only as many are kept as the page
+//! still takes, and put into the page when a later row shows that the stretch is through.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,6 @@ use assertion::{Record, RecordId};
 use bytes::Bytes;
 use proto::cursor::Position;
 use proto::v1;
-
-/// After all ids of a moment.
-const LAST: RecordId = RecordId::from_bytes([0xff; 32]);
 
 /// Canonical bytes of a page; a message holds no more. A page of long records is shorter than asked for.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
@@ -24,12 +22,13 @@ pub(super) struct Page {
     limit: usize,
     bytes: usize,
     from: Option<Position>,
-    moment: Option<Moment>,
+    stretch: Option<Stretch>,
 }
 
 #[derive(Debug)]
-struct Moment {
-    at: i64,
+struct Stretch {
+    /// After all its ids.
+    through: Position,
     rows: BTreeMap<RecordId, Bytes>,
     bytes: usize,
     /// Rows were left out that belong on the next page.
@@ -44,17 +43,22 @@ impl Page {
             limit,
             bytes: 0,
             from,
-            moment: None,
+            stretch: None,
         }
     }
 
-    /// A row of this time comes next. True: the page is done without it. With `tired` it is done at the next moment.
-    pub(super) fn turn(&mut self, at: i64, tired: bool) -> bool {
-        if self.moment.as_ref().is_some_and(|moment| moment.at == at) {
+    /// A row of the stretch that ends here comes next. True: the page is done without it. With `tired` it is done at the next
+    /// stretch.
+    pub(super) fn turn(&mut self, through: Position, tired: bool) -> bool {
+        if self
+            .stretch
+            .as_ref()
+            .is_some_and(|stretch| stretch.through == through)
+        {
             return false;
         }
-        let before = self.moment.replace(Moment {
-            at,
+        let before = self.stretch.replace(Stretch {
+            through,
             rows: BTreeMap::new(),
             bytes: 0,
             cut: false,
@@ -62,10 +66,7 @@ impl Page {
         let Some(before) = before else {
             return false;
         };
-        let through = Position {
-            at: before.at,
-            id: LAST,
-        };
+        let through = before.through;
         self.take(before);
         if self.next.is_some() {
             return true;
@@ -77,53 +78,54 @@ impl Page {
         self.next.is_some()
     }
 
-    /// A row of the present moment that matches.
+    /// A row of the present stretch that matches.
     pub(super) fn offer(&mut self, record: &Record) {
         let id = record.id();
-        let Some(moment) = &mut self.moment else {
+        let Some(stretch) = &mut self.stretch else {
             return;
         };
-        if self
-            .from
-            .is_some_and(|from| from.at == moment.at && id <= from.id)
-        {
+        let at = stretch.through.at;
+        if self.from.is_some_and(|from| Position { at, id } <= from) {
             return;
         }
-        moment.bytes += record.canonical().len();
-        moment
+        stretch.bytes += record.canonical().len();
+        stretch
             .rows
             .insert(id, Bytes::copy_from_slice(record.canonical()));
         let rows_left = self.limit.saturating_sub(self.records.len());
         let bytes_left = PAGE_BYTES.saturating_sub(self.bytes);
-        while let Some((_, last)) = moment.rows.last_key_value() {
-            let beyond = moment.rows.len() > rows_left || moment.bytes - last.len() >= bytes_left;
-            if !beyond || moment.rows.len() == 1 {
+        while let Some((_, last)) = stretch.rows.last_key_value() {
+            let beyond = stretch.rows.len() > rows_left || stretch.bytes - last.len() >= bytes_left;
+            if !beyond || stretch.rows.len() == 1 {
                 return;
             }
-            moment.bytes -= last.len();
-            moment.rows.pop_last();
-            moment.cut = true;
+            stretch.bytes -= last.len();
+            stretch.rows.pop_last();
+            stretch.cut = true;
         }
     }
 
     /// No more rows.
     pub(super) fn end(&mut self) {
-        if let Some(last) = self.moment.take() {
+        if let Some(last) = self.stretch.take() {
             self.take(last);
         }
     }
 
-    fn take(&mut self, moment: Moment) {
+    fn take(&mut self, stretch: Stretch) {
         let mut last = None;
-        for (id, canonical) in moment.rows {
+        for (id, canonical) in stretch.rows {
             self.bytes += canonical.len();
             self.records.push(v1::FoundRecord {
                 id: Bytes::copy_from_slice(id.as_bytes()),
                 canonical,
             });
-            last = Some(Position { at: moment.at, id });
+            last = Some(Position {
+                at: stretch.through.at,
+                id,
+            });
         }
-        if moment.cut {
+        if stretch.cut {
             self.next = last;
         }
     }
@@ -141,6 +143,16 @@ mod tests {
         Record::from_client_json(json.as_bytes(), 1_000).unwrap()
     }
 
+    /// After all ids of a moment.
+    const LAST: RecordId = RecordId::from_bytes([0xff; 32]);
+
+    fn through(record: &Record) -> Position {
+        Position {
+            at: record.at_ms(),
+            id: LAST,
+        }
+    }
+
     /// Pages through records as the store does: by time, in no order of ids.
     fn all_pages(records: &[Record], limit: usize) -> Vec<RecordId> {
         let mut from = None;
@@ -148,11 +160,9 @@ mod tests {
         loop {
             let mut page = Page::new(limit, from);
             let latest = from.map_or(i64::MAX, |from: Position| from.at);
-            let rows = records
-                .iter()
-                .filter(|record| record.assertion().asserted_at <= latest);
+            let rows = records.iter().filter(|record| record.at_ms() <= latest);
             let done = rows.into_iter().any(|record| {
-                page.turn(record.assertion().asserted_at, false) || {
+                page.turn(through(record), false) || {
                     page.offer(record);
                     false
                 }
@@ -178,10 +188,10 @@ mod tests {
         let mut records: Vec<Record> = (0..60)
             .map(|number| record(number, i64::from(number / 20)))
             .collect();
-        records.sort_by_key(|record| -record.assertion().asserted_at);
+        records.sort_by_key(|record| -record.at_ms());
         let mut expected: Vec<(i64, RecordId)> = records
             .iter()
-            .map(|record| (-record.assertion().asserted_at, record.id()))
+            .map(|record| (-record.at_ms(), record.id()))
             .collect();
         expected.sort_unstable();
         let expected: Vec<RecordId> = expected.into_iter().map(|(_, id)| id).collect();
@@ -192,12 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tired_page_ends_between_two_moments() {
+    fn a_tired_page_ends_between_two_stretches() {
         let mut page = Page::new(10, None);
-        assert!(!page.turn(5, true));
+        let at = |at| Position { at, id: LAST };
+        assert!(!page.turn(at(5), true));
         page.offer(&record(1, 5));
-        assert!(page.turn(4, true));
+        assert!(!page.turn(at(5), true));
+        assert!(page.turn(at(4), true));
         assert_eq!(page.records.len(), 1);
-        assert_eq!(page.next, Some(Position { at: 5, id: LAST }));
+        assert_eq!(page.next, Some(at(5)));
     }
 }

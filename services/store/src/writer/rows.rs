@@ -1,7 +1,7 @@
 //! The statements of the writer: several rows each, in a few fixed sizes, so that all of them stay prepared.
 //!
 //! A statement costs a round trip to SQLite's thread whatever it does, so rows go in chunks; and one text holds the inserts
-//! into all three tables of a chunk.
+//! into all four tables of a chunk.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use merkle::Digest;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::intake::{Arrival, Incoming};
+use crate::mentions::{self, Mention};
 
 /// Rows of one statement: a chunk of any length is a few of these.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
@@ -43,20 +44,36 @@ pub(super) struct ShardRow {
 
 /// All statements, as text, by size.
 #[derive(Debug)]
-pub(super) struct Statements {
+pub(crate) struct Statements {
     insert: [Arc<str>; SIZES.len()],
+    mention: [Arc<str>; SIZES.len()],
     upsert: [Arc<str>; SIZES.len()],
 }
 
+type Sqlite<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// A line without a key is left out, and so is the second of two that are equal because their keys collide: whoever sends records
+/// can make that happen, and it must not fail the transaction.
+const MENTION: &str = "INSERT OR IGNORE INTO mention (key, minus_at_ms, id_head, sequence) VALUES ";
+
 impl Statements {
-    pub(super) fn new() -> Statements {
+    pub(crate) fn new() -> Statements {
         Statements {
             insert: SIZES.map(|rows| {
                 let record = "INSERT INTO record (sequence, id_head, canonical, received_at_ms, arrival, origin_store, origin_sequence, trace_id) VALUES ";
                 let place = "; INSERT INTO place (shard, id, sequence) VALUES ";
                 let topic = "; INSERT INTO topic (kind, subject, predicate, at_ms, sequence) VALUES ";
-                [values(record, rows, 8), values(place, rows, 3), values(topic, rows, 5)].concat().into()
+                let lines = mentions::OF_A_RECORD * rows;
+                [
+                    values(record, rows, 8),
+                    values(place, rows, 3),
+                    values(topic, rows, 5),
+                    values(&format!("; {MENTION}"), lines, 4),
+                ]
+                .concat()
+                .into()
             }),
+            mention: SIZES.map(|rows| values(MENTION, rows, 4).into()),
             upsert: SIZES.map(|rows| {
                 let mut text = values("INSERT INTO shard (shard, root, ids, last_sequence) VALUES ", rows, 4);
                 text.push_str(
@@ -97,14 +114,33 @@ impl Statements {
                     .bind(row.sequence);
             }
             for row in chunk {
-                let claim = row.incoming.record.assertion();
+                let (kind, about, detail, at_ms) = row.incoming.record.topic();
                 query = query
-                    .bind(kind_number(row.incoming.record.kind()))
-                    .bind(claim.subject.as_str())
-                    .bind(claim.predicate.as_str())
-                    .bind(claim.asserted_at)
+                    .bind(kind_number(kind))
+                    .bind(about)
+                    .bind(detail)
+                    .bind(at_ms)
                     .bind(row.sequence);
             }
+            for row in chunk {
+                for mention in mentions::of(&row.incoming.record, row.sequence) {
+                    query = bind_mention(query, &mention);
+                }
+            }
+            query.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Lines of `mention` alone: of rows that are older than it.
+    pub(crate) async fn mention(
+        &self,
+        connection: &mut SqliteConnection,
+        lines: &[Mention],
+    ) -> Result<(), sqlx::Error> {
+        for (size, chunk) in chunks(lines) {
+            let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.mention[size])));
+            let query = chunk.iter().fold(query, bind_mention);
             query.execute(&mut *connection).await?;
         }
         Ok(())
@@ -128,6 +164,14 @@ impl Statements {
         }
         Ok(())
     }
+}
+
+fn bind_mention<'q>(query: Sqlite<'q>, mention: &Mention) -> Sqlite<'q> {
+    query
+        .bind(mention.key)
+        .bind(mention.minus_at_ms)
+        .bind(mention.id_head)
+        .bind(mention.sequence)
 }
 
 /// The first four bytes of an id, as `record.id_head` has them.

@@ -19,7 +19,7 @@ fn incoming(number: usize) -> Incoming {
     );
     let record = Record::from_client_json(json.as_bytes(), 0).unwrap();
     Incoming {
-        shard: shard::shard_of(record.subject(), 4),
+        shard: crate::intake::shard_of_record(&record, 4),
         record,
         arrival: Arrival::Push,
         trace_id: None,

@@ -364,7 +364,7 @@ async fn questions_that_mean_nothing_are_refused() {
     );
     let oracle = v1::LensCall {
         name: "oracle".into(),
-        tolerance: None,
+        ..v1::LensCall::default()
     };
     invalid(
         store
@@ -377,6 +377,7 @@ async fn questions_that_mean_nothing_are_refused() {
     let wide = v1::LensCall {
         name: "skeptic".into(),
         tolerance: Some(f64::NAN),
+        ..v1::LensCall::default()
     };
     invalid(
         store

@@ -11,7 +11,7 @@ use tempfile::tempdir;
 use crate::node::{Node, config};
 use crate::records::{append, claim, claims, push};
 
-async fn shell(directory: &Path) -> SqliteConnection {
+pub(crate) async fn shell(directory: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(directory.join("store.db"));
     options.create_if_missing(true).connect().await.unwrap()
 }
@@ -71,13 +71,13 @@ async fn a_later_schema_and_another_number_of_shards_are_refused() {
     );
 
     let mut connection = shell(directory.path()).await;
-    sqlx::query("PRAGMA user_version = 2")
+    sqlx::query("PRAGMA user_version = 3")
         .execute(&mut connection)
         .await
         .unwrap();
     connection.close().await.unwrap();
     let error = refused(config(directory.path())).await;
-    assert!(matches!(error, Error::Newer { found: 2, .. }), "{error}");
+    assert!(matches!(error, Error::Newer { found: 3, .. }), "{error}");
 }
 
 #[tokio::test]

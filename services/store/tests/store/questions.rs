@@ -2,7 +2,7 @@
 
 use assertion::Record;
 use bytes::Bytes;
-use lens::{Lens, Parameters, Selection, resolve};
+use lens::{Lens, Options, Parameters, Selection, resolve};
 use proto::convert::{lens_call, selection_to_wire, shard_ranges};
 use proto::v1;
 use tempfile::tempdir;
@@ -46,12 +46,20 @@ fn of_water(lens: Lens, tolerance: Option<f64>) -> Parameters {
         predicate: Some("boiling_point_k".into()),
         ..Selection::default()
     };
-    Parameters::new(lens, tolerance, selection).unwrap()
+    of(lens, tolerance, selection)
 }
 
-fn asked(parameters: &Parameters) -> v1::QueryRequest {
+fn of(lens: Lens, tolerance: Option<f64>, selection: Selection) -> Parameters {
+    let options = Options {
+        tolerance,
+        ..Options::default()
+    };
+    Parameters::new(lens, options, selection).unwrap()
+}
+
+pub(crate) fn asked(parameters: &Parameters) -> v1::QueryRequest {
     v1::QueryRequest {
-        selection: Some(selection_to_wire(&parameters.selection)),
+        selection: Some(selection_to_wire(parameters.selection())),
         lens: Some(lens_call(parameters)),
         ..v1::QueryRequest::default()
     }
@@ -82,8 +90,14 @@ async fn every_lens_says_of_water_what_the_records_say() {
         }
     }
     // Without a predicate all that is said of the subject is looked at; of another subject nothing.
-    let mut parameters = of_water(Lens::Recency, None);
-    parameters.selection.predicate = None;
+    let all_of = |subject: &str| {
+        let selection = Selection {
+            subject: Some(subject.into()),
+            ..Selection::default()
+        };
+        of(Lens::Recency, None, selection)
+    };
+    let parameters = all_of("cas:7732-18-5");
     let reply = node
         .store()
         .query(asked(&parameters))
@@ -94,7 +108,7 @@ async fn every_lens_says_of_water_what_the_records_say() {
         reply.result_json,
         resolve(parameters.clone(), &water()).unwrap().to_json()
     );
-    parameters.selection.subject = Some("cas:none".into());
+    let parameters = all_of("cas:none");
     let reply = node
         .store()
         .query(asked(&parameters))
@@ -136,7 +150,7 @@ async fn pages_hold_every_record_once_newest_first() {
         .iter()
         .map(|record| {
             (
-                -record.assertion().asserted_at,
+                -record.at_ms(),
                 Bytes::copy_from_slice(record.canonical()),
             )
         })
@@ -172,10 +186,7 @@ async fn pages_hold_every_record_once_newest_first() {
             .await;
         }
         let times = |canonical: &Bytes| {
-            Record::from_canonical(canonical)
-                .unwrap()
-                .assertion()
-                .asserted_at
+            Record::from_canonical(canonical).unwrap().at_ms()
         };
         found.retain(|canonical| times(canonical) < 1_000);
         let expected: Vec<&Bytes> = expected.iter().map(|(_, canonical)| canonical).collect();
@@ -213,7 +224,7 @@ async fn what_an_answer_is_to_contain_is_named_when_it_is_not_here() {
     node.stop().await;
 }
 
-fn report(known: &[&str], proofs: Vec<v1::PeerProof>) -> v1::ReportProofsRequest {
+pub(crate) fn report(known: &[&str], proofs: Vec<v1::PeerProof>) -> v1::ReportProofsRequest {
     let owned: Vec<u32> = (0..=SHARDS).collect();
     v1::ReportProofsRequest {
         known: known.iter().map(|name| (*name).to_owned()).collect(),

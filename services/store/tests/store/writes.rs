@@ -234,7 +234,7 @@ async fn a_row_tells_how_it_came() {
         (written.trace_id.as_ref(), written.sequence),
         (&[7; 16][..], 1)
     );
-    assert_eq!(written.shard, shard::shard_of(first.subject(), SHARDS));
+    assert_eq!(written.shard, shard::shard_of(first.topic().1, SHARDS));
     node.stop().await;
 
     // After a restart no tree is in memory, and every shard is looked into.

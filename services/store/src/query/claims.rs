@@ -1,0 +1,177 @@
+//! Which rows a question goes through, and in which order: the statements.
+
+use assertion::RecordId;
+use lens::Selection;
+use proto::cursor::Position;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::error::CallError;
+use crate::mentions::{key_of_predicate, key_of_source};
+use crate::prefix;
+
+/// Rows that are sorted for a page, of one subject or of all with a prefix: beyond, every page would take long.
+const SORTED_ROWS_MAX: i64 = 50_000;
+
+/// By time; the statement's index has no more.
+const OF_TOPIC: &str = "
+    SELECT t.at_ms, r.sequence, r.id_head, r.canonical
+    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+    WHERE t.kind = 0 AND t.subject = ?1 AND t.predicate = ?2 AND t.at_ms <= ?3
+    ORDER BY t.at_ms DESC";
+
+/// Sorted before the bytes are read: what is sorted is small. Without the predicate all of them.
+const OF_SUBJECTS: &str = "
+    SELECT s.at_ms, r.sequence, r.id_head, r.canonical
+    FROM (SELECT t.at_ms, h.id_head, t.sequence
+          FROM topic t CROSS JOIN record h ON h.sequence = t.sequence
+          WHERE t.kind = 0 AND t.subject >= ?1 AND t.subject < ?2 AND (?3 IS NULL OR t.predicate = ?3)
+            AND (t.at_ms < ?4 OR (t.at_ms = ?4 AND h.id_head >= ?5))
+          ORDER BY t.at_ms DESC, h.id_head LIMIT -1) s
+    CROSS JOIN record r ON r.sequence = s.sequence";
+
+const OF_MENTION: &str = "
+    SELECT -m.minus_at_ms, r.sequence, r.id_head, r.canonical
+    FROM mention m CROSS JOIN record r ON r.sequence = m.sequence
+    WHERE m.key = ?1 AND (m.minus_at_ms, m.id_head) >= (?2, ?3)
+    ORDER BY m.minus_at_ms, m.id_head, m.sequence";
+
+const ARE_MANY: &str =
+    "SELECT 1 FROM topic WHERE kind = 0 AND subject >= ?1 AND subject < ?2 LIMIT 1 OFFSET ?3";
+
+pub(super) type Sqlite<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// The way to the claims of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// One subject and predicate: rows by time.
+    Topic { subject: String, predicate: String },
+    /// Subjects from the first to below the second (none: to the last), and of these one predicate: rows by time and the
+    /// beginning of the id.
+    Subjects {
+        from: String,
+        below: Option<String>,
+        predicate: Option<String>,
+    },
+    /// All that a source says, or that is said with a predicate: rows by time and the beginning of the id.
+    Mention(i64),
+}
+
+impl Way {
+    /// The shortest one there is.
+    ///
+    /// # Errors
+    /// When every one is too long.
+    pub(super) async fn to(
+        connection: &mut SqliteConnection,
+        selection: &Selection,
+    ) -> Result<Way, CallError> {
+        let Selection {
+            subject,
+            subject_prefix,
+            predicate,
+            source,
+            ..
+        } = selection;
+        let (from, below, too_many) = match (subject, subject_prefix, predicate) {
+            (Some(subject), _, Some(predicate)) => {
+                return Ok(Way::Topic {
+                    subject: subject.clone(),
+                    predicate: predicate.clone(),
+                });
+            }
+            (Some(subject), ..) => (
+                subject.clone(),
+                Some(prefix::next(subject)),
+                "the subject has more than 50,000 claims; narrow the question: add predicate= or source=",
+            ),
+            (None, Some(start), _) => (
+                start.clone(),
+                prefix::above(start),
+                "subjects with this prefix have more than 50,000 claims; narrow the question: give a longer subject_prefix=, or add predicate= or source=",
+            ),
+            (None, None, _) => {
+                return mentioned(selection).ok_or(CallError::TooLarge(
+                    "every record would be looked at; add subject=, subject_prefix=, source= or predicate=",
+                ));
+            }
+        };
+        if are_many(connection, &from, below.as_deref()).await? {
+            let mentioned = source.is_some() || predicate.is_some();
+            return mentioned
+                .then(|| self::mentioned(selection))
+                .flatten()
+                .ok_or(CallError::TooLarge(too_many));
+        }
+        Ok(Way::Subjects {
+            from,
+            below,
+            predicate: predicate.clone(),
+        })
+    }
+
+    /// The rows after a place, in the order of pages.
+    pub(super) fn rows(&self, selection: &Selection, from: Option<Position>) -> Sqlite<'static> {
+        let latest = selection.as_of.unwrap_or(i64::MAX);
+        let (latest, head) = match from {
+            Some(from) if from.at <= latest => (from.at, head(from.id)),
+            _ => (latest, 0),
+        };
+        match self {
+            Way::Topic { subject, predicate } => sqlx::query(OF_TOPIC)
+                .bind(subject.clone())
+                .bind(predicate.clone())
+                .bind(latest),
+            Way::Subjects {
+                from,
+                below,
+                predicate,
+            } => prefix::bind(
+                sqlx::query(OF_SUBJECTS).bind(from.clone()),
+                below.as_deref(),
+            )
+            .bind(predicate.clone())
+            .bind(latest)
+            .bind(head),
+            Way::Mention(key) => sqlx::query(OF_MENTION)
+                .bind(*key)
+                // The latest of all has no opposite but is beyond every record's time.
+                .bind(latest.saturating_neg())
+                .bind(head),
+        }
+    }
+
+    /// Where the stretch of a row ends: see [`super::page`].
+    pub(super) fn through(&self, row: &SqliteRow) -> Result<Position, sqlx::Error> {
+        let mut last = [0xff; 32];
+        if !matches!(self, Way::Topic { .. }) {
+            let head: u32 = row.try_get(2)?;
+            last[..4].copy_from_slice(&head.to_be_bytes());
+        }
+        Ok(Position {
+            at: row.try_get(0)?,
+            id: RecordId::from_bytes(last),
+        })
+    }
+}
+
+fn head(id: RecordId) -> i64 {
+    crate::writer::id_head(id.as_bytes())
+}
+
+/// Sources are many and predicates few, so a source is the shorter way when both are given.
+fn mentioned(selection: &Selection) -> Option<Way> {
+    let source = selection.source.as_deref().map(key_of_source);
+    let predicate = || selection.predicate.as_deref().map(key_of_predicate);
+    source.or_else(predicate).map(Way::Mention)
+}
+
+async fn are_many(
+    connection: &mut SqliteConnection,
+    from: &str,
+    below: Option<&str>,
+) -> Result<bool, sqlx::Error> {
+    let query = prefix::bind(sqlx::query(ARE_MANY).bind(from.to_owned()), below);
+    let many = query.bind(SORTED_ROWS_MAX).fetch_optional(connection);
+    Ok(many.await?.is_some())
+}
