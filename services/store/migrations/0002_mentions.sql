@@ -1,4 +1,4 @@
--- Schema 2: claims by the source or the predicate alone (docs/adr/0009-questions-without-a-subject.md).
+-- Schema 2: claims by the source or the predicate alone (docs/adr/0010-questions-without-a-subject.md).
 
 -- Where a source or a predicate is mentioned: two lines a claim, in the order of pages. Keys may collide: whoever reads a line
 -- looks at the record behind it.

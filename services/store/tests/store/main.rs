@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod context;
 mod doors;
+mod following;
+mod kinds;
+mod migration;
 mod node;
 mod opening;
 mod questions;
 mod records;
 mod repair;
+mod scans;
 mod writes;

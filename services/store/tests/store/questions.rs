@@ -148,12 +148,7 @@ async fn pages_hold_every_record_once_newest_first() {
     append(&node, &claims(0..100)).await;
     let mut expected: Vec<(i64, Bytes)> = records
         .iter()
-        .map(|record| {
-            (
-                -record.at_ms(),
-                Bytes::copy_from_slice(record.canonical()),
-            )
-        })
+        .map(|record| (-record.at_ms(), Bytes::copy_from_slice(record.canonical())))
         .collect();
     expected.sort_by_key(|(at, canonical)| (*at, assertion::RecordId::of(canonical)));
 
@@ -185,9 +180,7 @@ async fn pages_hold_every_record_once_newest_first() {
             )
             .await;
         }
-        let times = |canonical: &Bytes| {
-            Record::from_canonical(canonical).unwrap().at_ms()
-        };
+        let times = |canonical: &Bytes| Record::from_canonical(canonical).unwrap().at_ms();
         found.retain(|canonical| times(canonical) < 1_000);
         let expected: Vec<&Bytes> = expected.iter().map(|(_, canonical)| canonical).collect();
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "limit {limit}");

@@ -28,6 +28,48 @@ pub(crate) fn about(subject: &str, predicate: &str, value: u32, at: i64) -> Reco
     Record::from_client_json(json.as_bytes(), 1_800_000_000_000).unwrap()
 }
 
+/// A record of any kind from its JSON.
+pub(crate) fn record(json: &str) -> Record {
+    Record::from_client_json(json.as_bytes(), 1_800_000_000_000).unwrap()
+}
+
+/// A claim about `s` of `value`, by the source with this uri.
+pub(crate) fn said(subject: &str, uri: &str, value: u32, more: &str) -> Record {
+    record(&format!(
+        r#"{{"subject":"{subject}","predicate":"p","asserted_at":{value},{more}
+        "object":{{"type":"number","value":{value}}},"source":{{"uri":"{uri}","class":"expert"}}}}"#
+    ))
+}
+
+pub(crate) fn vote(on: &Record, voter: &str, weight: f64, at: i64) -> Record {
+    let subject = &on.assertion().unwrap().subject;
+    record(&format!(
+        r#"{{"kind":"vote","subject":"{subject}","assertion":"{}","voter":"{voter}","weight":{weight},"voted_at":{at}}}"#,
+        on.id()
+    ))
+}
+
+pub(crate) fn epoch(name: &str, supersedes: &[&Record], at: i64) -> Record {
+    let ids: Vec<String> = supersedes
+        .iter()
+        .map(|record| format!("\"{}\"", record.id()))
+        .collect();
+    record(&format!(
+        r#"{{"kind":"epoch","name":"{name}","supersedes":[{}],"started_at":{at}}}"#,
+        ids.join(",")
+    ))
+}
+
+pub(crate) fn source(uri: &str, retracted: bool, at: i64) -> Record {
+    record(&format!(
+        r#"{{"kind":"source","uri":"{uri}","class":"expert","retracted":{retracted},"recorded_at":{at}}}"#
+    ))
+}
+
+pub(crate) fn id(record: &Record) -> Bytes {
+    Bytes::copy_from_slice(record.id().as_bytes())
+}
+
 pub(crate) fn pushed(canonical: &[u8]) -> v1::AppendRecord {
     v1::AppendRecord {
         canonical: Bytes::copy_from_slice(canonical),
