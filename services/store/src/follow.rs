@@ -218,13 +218,16 @@ impl Page {
 
 impl Wanted {
     fn new(request: v1::FollowRequest) -> Result<Wanted, WireError> {
-        let kinds = request.kinds.iter().map(|name| {
+        let parse = |name: &String| {
             name.parse::<Kind>()
                 .map_err(|error| WireError::new("kinds", error))
-        });
+        };
+        let mut kinds: Vec<Kind> = request.kinds.iter().map(parse).collect::<Result<_, _>>()?;
+        kinds.sort_unstable();
+        kinds.dedup();
         Ok(Wanted {
             limit: request.limit as usize,
-            kinds: kinds.collect::<Result<_, _>>()?,
+            kinds,
             selection: convert::selection(request.selection.unwrap_or_default())?,
         })
     }
