@@ -2,9 +2,12 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{assert, config, members, node, query, status, sync, verify};
-use crate::import;
+use crate::commands::{
+    assert, config, epoch, keygen, members, node, query, source, status, subjects, sync, trace,
+    verify, vote, watch,
+};
 use crate::local::{orders, up};
+use crate::{export, import, mcp};
 
 /// StemeDB keeps claims, contradictions included, and answers through lenses.
 #[derive(Debug, Parser)]
@@ -35,8 +38,28 @@ pub(crate) enum Command {
     Assert(assert::Arguments),
     /// Lists claims, or asks a lens
     Query(query::Arguments),
-    /// Stores a file of claims
+    /// Asks for the strongest claim of each source class
+    Layered(query::Layered),
+    /// Shows where a record comes from
+    Trace(trace::Arguments),
+    /// Lists what there is something about
+    Subjects(subjects::Arguments),
+    /// Shows records as they come
+    Watch(watch::Arguments),
+    /// Votes for a claim
+    Vote(vote::Arguments),
+    /// Begins an epoch, which may supersede others
+    Epoch(epoch::Arguments),
+    /// Describes a source, retracts it, or restores it
+    Source(source::Arguments),
+    /// Makes a key to sign with
+    Keygen(keygen::Arguments),
+    /// Stores a file of records
     Import(import::Arguments),
+    /// Writes everything that is stored, or a part of it, into a file
+    Export(export::Arguments),
+    /// Offers the cluster to a language model (Model Context Protocol)
+    Mcp(mcp::Arguments),
     /// Shows the members of the cluster
     Members(members::Arguments),
     /// Shows every gateway's health
@@ -96,7 +119,9 @@ mod tests {
     fn every_command_for_people_explains_itself_by_example() {
         let command = Arguments::command();
         for name in [
-            "up", "local", "assert", "query", "import", "members", "status", "verify", "sync",
+            "up", "local", "assert", "query", "layered", "trace", "subjects", "watch", "vote",
+            "epoch", "source", "keygen", "import", "export", "mcp", "members", "status", "verify",
+            "sync",
         ] {
             let found = command.find_subcommand(name).unwrap();
             let help = found

@@ -2,10 +2,19 @@
 
 pub(crate) mod answer;
 pub(crate) mod assert;
+pub(crate) mod cell;
 pub(crate) mod config;
+pub(crate) mod epoch;
+pub(crate) mod keygen;
 pub(crate) mod members;
 pub(crate) mod node;
 pub(crate) mod query;
+pub(crate) mod source;
 pub(crate) mod status;
+pub(crate) mod subjects;
 pub(crate) mod sync;
+pub(crate) mod trace;
 pub(crate) mod verify;
+pub(crate) mod vote;
+pub(crate) mod watch;
+pub(crate) mod write;

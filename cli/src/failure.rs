@@ -63,6 +63,12 @@ pub(crate) enum Failure {
     Local(String),
 }
 
+impl From<assertion::Invalid> for Failure {
+    fn from(invalid: assertion::Invalid) -> Failure {
+        Failure::Refused(Problem::from(invalid))
+    }
+}
+
 impl Failure {
     /// The exit code of the process.
     pub(crate) fn exit_code(&self) -> u8 {
@@ -110,7 +116,7 @@ impl fmt::Display for Attempts {
 /// A refusal as RFC 9457 problem+json describes it, whatever the gateway sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
-    /// HTTP status.
+    /// HTTP status; 0 when it was found out here, before anything was sent.
     pub(crate) status: u16,
     /// The object as received.
     pub(crate) body: Value,
@@ -132,12 +138,40 @@ impl Problem {
         Problem { status, body }
     }
 
+    /// A line of a stream that is a problem.
+    pub(crate) fn of_line(body: Value) -> Problem {
+        let status = body.get("status").and_then(Value::as_u64);
+        Problem {
+            status: status
+                .and_then(|status| u16::try_from(status).ok())
+                .unwrap_or(0),
+            body,
+        }
+    }
+
     /// A member of the object, when it is text.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.body
             .get(key)
             .and_then(Value::as_str)
             .filter(|text| !text.is_empty())
+    }
+}
+
+impl From<assertion::Invalid> for Problem {
+    /// As the gateway says it.
+    fn from(invalid: assertion::Invalid) -> Problem {
+        let mut body = serde_json::json!({
+            "title": "not a record",
+            "code": invalid.code,
+            "detail": format!("{} {}", invalid.path, invalid.detail),
+            "path": invalid.path,
+            "next_step": invalid.next_step,
+        });
+        if let Some(limit) = invalid.limit {
+            body["limit"] = limit.into();
+        }
+        Problem { status: 0, body }
     }
 }
 
@@ -151,9 +185,11 @@ impl fmt::Display for Problem {
             .or_else(|| self.text("title"))
             .unwrap_or("refused without a reason");
         write!(f, "{what}")?;
-        match self.text("code") {
-            Some(code) => write!(f, " [{code}, HTTP {}]", self.status)?,
-            None => write!(f, " [HTTP {}]", self.status)?,
+        match (self.text("code"), self.status) {
+            (Some(code), 0) => write!(f, " [{code}]")?,
+            (Some(code), status) => write!(f, " [{code}, HTTP {status}]")?,
+            (None, 0) => {}
+            (None, status) => write!(f, " [HTTP {status}]")?,
         }
         if let Some(path) = self.text("path") {
             write!(f, "\n  at {path}")?;

@@ -4,6 +4,7 @@ mod delivery;
 mod exchange;
 mod lines;
 mod progress;
+mod stamp;
 mod tally;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::client::Client;
+use crate::commands::write::Signing;
 use crate::connection::Connection;
 use crate::dates;
 use crate::failure::Failure;
@@ -24,6 +26,7 @@ use delivery::Delivery;
 use lines::{Lines, Piece};
 use progress::Progress;
 use tally::Tally;
+pub(crate) use tally::grouped;
 
 /// Connections for each gateway: one is filled while another waits for its reply.
 const CONNECTIONS_PER_GATEWAY: usize = 2;
@@ -47,6 +50,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
     #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -56,16 +61,22 @@ Examples:
   zcat claims.ndjson.gz | stemedb import -
   stemedb import claims.ndjson --refused refused.ndjson
   stemedb import claims.ndjson --url http://node1:18180,http://node2:18180,http://node3:18180
+  stemedb import claims.ndjson --key stemedb.key
 
-A line without asserted_at gets the time of the start of the import, before the first try: whatever has to be sent again is
-the same record. Importing a file twice stores nothing twice, where its lines have
-asserted_at; a line without it is claimed anew each time. Ends 0 only if no line was refused and every line is on disk.";
+Lines are records of any kind, claims when they do not say `kind`; what `stemedb export` wrote is read as it is. A line without
+its time (asserted_at, voted_at, started_at, recorded_at) gets that of the start of the import, before the first try: whatever
+has to be sent again is the same record. Importing a file twice stores nothing twice, where its lines have their time; a line
+without it is said anew each time. With --key every line is signed, beside signatures that it has already, and a vote without
+voter is yours. Ends 0 only if no line was refused and every line is on disk.";
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let client = arguments.connection.client()?;
     let file = &arguments.file;
-    let lines = Lines::open(file, dates::now_ms()).map_err(Failure::file("cannot read", file))?;
+    let key = arguments.signing.key()?;
+    let lines = Lines::open(file, dates::now_ms())
+        .map_err(Failure::file("cannot read", file))?
+        .signed(key);
     let total_bytes = std::fs::metadata(file)
         .ok()
         .filter(std::fs::Metadata::is_file)
@@ -139,7 +150,7 @@ impl Done {
             1 => Err(Failure::Outcome("1 line was refused".to_owned())),
             refused => Err(Failure::Outcome(format!(
                 "{} lines were refused",
-                tally::grouped(refused)
+                grouped(refused)
             ))),
         }
     }

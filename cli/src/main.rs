@@ -5,9 +5,13 @@ mod client;
 mod commands;
 mod connection;
 mod dates;
+mod export;
 mod failure;
+mod feed;
 mod import;
+mod keys;
 mod local;
+mod mcp;
 mod output;
 mod services;
 
@@ -17,7 +21,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
-use crate::commands::{assert, config, members, node, query, status, sync, verify};
+use crate::commands::{
+    assert, config, epoch, keygen, members, node, query, source, status, subjects, sync, trace,
+    verify, vote, watch,
+};
 use crate::failure::{EXIT_DONE, Failure};
 use crate::local::{orders, up};
 
@@ -38,6 +45,16 @@ fn main() -> ExitCode {
         Command::Import(arguments) => on_threads(import::run(arguments)),
         Command::Assert(arguments) => on_this_thread(assert::run(arguments)),
         Command::Query(arguments) => on_this_thread(query::run(arguments)),
+        Command::Layered(arguments) => on_this_thread(query::layered(arguments)),
+        Command::Trace(arguments) => on_this_thread(trace::run(arguments)),
+        Command::Subjects(arguments) => on_this_thread(subjects::run(arguments)),
+        Command::Watch(arguments) => on_this_thread(watch::run(arguments)),
+        Command::Vote(arguments) => on_this_thread(vote::run(arguments)),
+        Command::Epoch(arguments) => on_this_thread(epoch::run(arguments)),
+        Command::Source(arguments) => on_this_thread(source::run(arguments)),
+        Command::Keygen(arguments) => keygen::run(&arguments),
+        Command::Export(arguments) => on_this_thread(export::run(arguments)),
+        Command::Mcp(arguments) => on_threads(mcp::run(arguments)),
         Command::Members(arguments) => on_this_thread(members::run(arguments)),
         Command::Status(arguments) => on_this_thread(status::run(arguments)),
         Command::Verify(arguments) => on_this_thread(verify::run(arguments)),

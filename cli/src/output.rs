@@ -11,6 +11,14 @@ pub(crate) fn line(text: impl AsRef<str>) {
     let _ = writeln!(io::stdout().lock(), "{}", text.as_ref());
 }
 
+/// Prints a line to standard output at once. `false`: the reader has left, and what comes without end may end.
+pub(crate) fn try_line(text: impl AsRef<str>) -> bool {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", text.as_ref())
+        .and_then(|()| out.flush())
+        .is_ok()
+}
+
 /// Prints a line to standard error.
 pub(crate) fn note(text: impl AsRef<str>) {
     // As above: with standard error closed there is nobody to tell.

@@ -1,18 +1,18 @@
-//! Answers as tables: the claims, the winner, or the disagreement.
+//! Answers as tables: the claims, the winner, the layers, or the disagreement.
 
 use serde_json::Value;
 
+use crate::commands::cell::{bar, cell, date, number, percent, short_id, text, value};
 use crate::dates;
 use crate::output;
 
-/// Longest value that a table cell shows.
-const CELL_CHARS_MAX: usize = 60;
-
-/// Width of the bar that shows a share of the weight.
-const BAR_CHARS: usize = 20;
-
-/// Ids are shown by their first digits: enough to tell them apart, and to find them in `--json`.
-const ID_CHARS: usize = 12;
+/// Why claims were left out, and how it is said.
+const LEFT_OUT: [(&str, &str); 4] = [
+    ("withdrawn", "deprecated or rejected"),
+    ("retracted", "of retracted sources"),
+    ("superseded", "of superseded epochs"),
+    ("filtered", "filtered out"),
+];
 
 /// Prints the body of `/v1/query`.
 pub(crate) fn print(answer: &Value) {
@@ -24,7 +24,10 @@ pub(crate) fn print(answer: &Value) {
     } else {
         records(result);
     }
-    meta(result, &answer["meta"]);
+    let worth = worth(result, &answer["meta"]);
+    if !worth.is_empty() {
+        output::line(format!("({})", worth.join(", ")));
+    }
 }
 
 fn records(result: &Value) {
@@ -63,55 +66,120 @@ fn records(result: &Value) {
         ]);
     }
     output::print(&table);
-    let cursor = result
-        .get("cursor")
-        .and_then(Value::as_str)
-        .filter(|cursor| !cursor.is_empty());
-    if let Some(cursor) = cursor {
+    let cursor = text(result, "cursor");
+    if !cursor.is_empty() {
         output::line(format!("more: --cursor {cursor}"));
     }
 }
 
+/// The lens by its name, the epoch lens with the one inside it.
+fn lens(result: &Value) -> String {
+    match text(result, "lens") {
+        "epoch" => {
+            let inner = text(&result["parameters"], "inner");
+            let inner = if inner.is_empty() { "recency" } else { inner };
+            format!("epoch, {inner}")
+        }
+        lens => lens.to_owned(),
+    }
+}
+
 fn winner(result: &Value) {
-    let record = &result["winner"];
-    if record.is_null() {
-        output::line(format!("{}: no claims", text(result, "lens")));
+    if result["winner"].is_null() {
+        output::line(format!("{}: no claims", lens(result)));
         return;
     }
-    output::line(format!(
-        "{}: {}",
-        text(result, "lens"),
-        value(&result["value"])
-    ));
+    output::line(format!("{}: {}", lens(result), value(&result["value"])));
     let mut table = output::table(["", ""]);
     table.set_header::<Vec<&str>>(Vec::new());
-    table.add_row([
-        "source".to_owned(),
-        format!(
-            "{} ({})",
-            text(&record["source"], "uri"),
-            text(&record["source"], "class")
-        ),
-    ]);
-    table.add_row(["confidence".to_owned(), number(&result["confidence"])]);
-    table.add_row(["asserted".to_owned(), date(record)]);
-    if let Some(note) = record.get("note").and_then(Value::as_str) {
-        table.add_row(["note".to_owned(), cell(note)]);
+    for (name, shown) in winner_rows(result) {
+        table.add_row([name.to_owned(), shown]);
     }
-    table.add_row(["claims".to_owned(), number(&result["candidates"])]);
-    table.add_row(["values".to_owned(), number(&result["groups"])]);
-    table.add_row(["conflict".to_owned(), number(&result["conflict_score"])]);
-    table.add_row(["id".to_owned(), text(record, "id").to_owned()]);
+    output::print(&table);
+    if let Some(layers) = result["layers"].as_array() {
+        self::layers(layers);
+    }
+}
+
+fn winner_rows(result: &Value) -> Vec<(&'static str, String)> {
+    let record = &result["winner"];
+    let source = &record["source"];
+    let mut rows = vec![
+        (
+            "source",
+            format!("{} ({})", cell(text(source, "uri")), text(source, "class")),
+        ),
+        ("confidence", confidence(result)),
+        ("asserted", date(record)),
+    ];
+    if let Some(note) = record.get("note").and_then(Value::as_str) {
+        rows.push(("note", cell(note)));
+    }
+    if let Some(votes) = result.get("votes") {
+        rows.push(("votes", votes_cast(votes, &result["vote_share"])));
+    }
+    rows.push(("claims", number(&result["candidates"])));
+    rows.push(("values", number(&result["groups"])));
+    rows.push(("conflict", number(&result["conflict_score"])));
+    rows.push(("id", text(record, "id").to_owned()));
+    rows
+}
+
+/// The confidence that counted, and the stated one where age has taken some of it.
+fn confidence(result: &Value) -> String {
+    let (counted, stated) = (&result["confidence"], &result["winner"]["confidence"]);
+    if stated.is_null() || counted.as_f64() == stated.as_f64() {
+        return number(counted);
+    }
+    let when = result["parameters"]["evaluated_at"]
+        .as_i64()
+        .map(|at| format!(", aged to {}", dates::show(at)))
+        .unwrap_or_default();
+    format!("{} (stated {}{when})", number(counted), number(stated))
+}
+
+fn votes_cast(votes: &Value, share: &Value) -> String {
+    match share.as_f64() {
+        Some(share) => format!(
+            "{} in all, {} of their weight",
+            number(votes),
+            percent(share)
+        ),
+        None => "none".to_owned(),
+    }
+}
+
+fn layers(layers: &[Value]) {
+    let mut table = output::table([
+        "TIER", "CLASS", "VALUE", "SOURCE", "SURE", "ASSERTED", "CLAIMS", "ID",
+    ]);
+    for layer in layers {
+        let record = &layer["winner"];
+        table.add_row([
+            number(&layer["tier"]),
+            text(layer, "class").to_owned(),
+            value(&layer["value"]),
+            cell(text(&record["source"], "uri")),
+            number(&record["confidence"]),
+            date(record),
+            number(&layer["candidates"]),
+            short_id(text(record, "id")),
+        ]);
+    }
     output::print(&table);
 }
 
 fn skeptic(result: &Value) {
+    let prefix = match lens(result).as_str() {
+        "skeptic" => String::new(),
+        lens => format!("{lens}: "),
+    };
     let Some(verdict) = result["verdict"].as_str() else {
-        output::line("skeptic: no claims");
+        output::line(format!("{}: no claims", lens(result)));
         return;
     };
     output::line(format!(
-        "{verdict}: {} claims, conflict {}",
+        "{prefix}{verdict}: {} claims, conflict {}",
         number(&result["candidates"]),
         number(&result["conflict_score"])
     ));
@@ -129,7 +197,7 @@ fn skeptic(result: &Value) {
         let strongest = &group["strongest"];
         table.add_row([
             value(&group["value"]),
-            format!("{:.1} %", share * 100.0),
+            percent(share),
             bar(share),
             number(&group["claims"]),
             cell(text(&strongest["source"], "uri")),
@@ -147,22 +215,28 @@ fn skeptic(result: &Value) {
 }
 
 /// What the answer is worth: complete or not, what was left out, and the digest to compare with.
-fn meta(result: &Value, meta: &Value) {
+fn worth(result: &Value, meta: &Value) -> Vec<String> {
     let mut parts = Vec::new();
     match meta["complete"].as_bool() {
         Some(true) => parts.push("complete".to_owned()),
         Some(false) => parts.push(incomplete(meta)),
         None => {}
     }
-    for (reason, said) in [
-        ("withdrawn", "deprecated or rejected"),
-        ("filtered", "filtered out"),
-    ] {
+    for (reason, said) in LEFT_OUT {
         let left = result["left_out"][reason].as_u64();
         parts.extend(
             left.filter(|left| *left > 0)
                 .map(|left| format!("{left} {said}")),
         );
+    }
+    let cycles = result["epoch_cycles_total"].as_u64();
+    parts.extend(
+        cycles
+            .filter(|cycles| *cycles > 0)
+            .map(|cycles| format!("{cycles} epochs supersede each other and are kept")),
+    );
+    if let Some(at) = result["parameters"]["evaluated_at"].as_i64() {
+        parts.push(format!("aged to {}", dates::show(at)));
     }
     if let Some(node) = meta["node"].as_str() {
         parts.push(format!("from {node}"));
@@ -170,9 +244,7 @@ fn meta(result: &Value, meta: &Value) {
     if let Some(digest) = result["set_digest"].as_str() {
         parts.push(format!("set {}", short_id(digest)));
     }
-    if !parts.is_empty() {
-        output::line(format!("({})", parts.join(", ")));
-    }
+    parts
 }
 
 fn incomplete(meta: &Value) -> String {
@@ -189,66 +261,11 @@ fn incomplete(meta: &Value) -> String {
     format!("NOT complete: claims that {names} should hold may be missing")
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or("")
-}
-
-fn number(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-fn date(record: &Value) -> String {
-    record["asserted_at"]
-        .as_i64()
-        .map(dates::show)
-        .unwrap_or_default()
-}
-
-fn short_id(id: &str) -> String {
-    id.chars().take(ID_CHARS).collect()
-}
-
-/// `{type, value}` as a person writes it.
-fn value(object: &Value) -> String {
-    match &object["value"] {
-        Value::String(text) => cell(text),
-        other => number(other),
-    }
-}
-
-/// One line of bounded length, without control characters: claims are other people's text.
-fn cell(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .take(CELL_CHARS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().nth(CELL_CHARS_MAX).is_some() {
-        out.push('…');
-    }
-    out
-}
-
-fn bar(share: f64) -> String {
-    let full = (share.clamp(0.0, 1.0) * BAR_CHARS as f64).round() as usize;
-    format!("{}{}", "█".repeat(full), "·".repeat(BAR_CHARS - full))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn text_of_strangers_stays_in_its_cell() {
-        assert_eq!(cell("a\u{1b}[31mred\nline"), "a [31mred line");
-        let long = cell(&"x".repeat(10_000));
-        assert_eq!(long.chars().count(), CELL_CHARS_MAX + 1);
-    }
 
     #[test]
     fn an_answer_that_may_lack_something_says_whose() {
@@ -258,13 +275,47 @@ mod tests {
     }
 
     #[test]
-    fn values_are_written_plainly() {
+    fn what_was_left_out_is_said_by_reason() {
+        let result = json!({
+            "left_out": { "withdrawn": 0, "superseded": 2, "retracted": 1, "filtered": 3 },
+            "epoch_cycles": [], "epoch_cycles_total": 0,
+            "parameters": { "evaluated_at": 0 },
+            "set_digest": "39343aac273d76b3b7e97295",
+        });
         assert_eq!(
-            value(&json!({ "type": "number", "value": 373.15 })),
-            "373.15"
+            worth(&result, &json!({ "complete": true, "node": "node1" })),
+            [
+                "complete",
+                "1 of retracted sources",
+                "2 of superseded epochs",
+                "3 filtered out",
+                "aged to 1970-01-01",
+                "from node1",
+                "set 39343aac273d",
+            ]
         );
-        assert_eq!(value(&json!({ "type": "text", "value": "water" })), "water");
-        assert_eq!(value(&Value::Null), "");
-        assert_eq!(bar(0.5).chars().filter(|c| *c == '█').count(), 10);
+    }
+
+    #[test]
+    fn the_epoch_lens_names_the_one_inside_it() {
+        let of = |inner: Value| lens(&json!({ "lens": "epoch", "parameters": { "inner": inner } }));
+        assert_eq!(of(Value::Null), "epoch, recency");
+        assert_eq!(of(json!("skeptic")), "epoch, skeptic");
+        assert_eq!(lens(&json!({ "lens": "votes" })), "votes");
+    }
+
+    #[test]
+    fn age_and_votes_are_told_beside_the_winner() {
+        let result = json!({
+            "confidence": 0.25, "winner": { "confidence": 0.5 },
+            "parameters": { "evaluated_at": 86_400_000 },
+            "votes": 4, "vote_share": 0.4,
+        });
+        assert_eq!(confidence(&result), "0.25 (stated 0.5, aged to 1970-01-02)");
+        let rows = winner_rows(&result);
+        assert!(rows.contains(&("votes", "4 in all, 40.0 % of their weight".to_owned())));
+        assert_eq!(votes_cast(&json!(0), &Value::Null), "none");
+        let plain = json!({ "confidence": 1, "winner": { "confidence": 1 } });
+        assert_eq!(confidence(&plain), "1");
     }
 }

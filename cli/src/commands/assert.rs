@@ -1,12 +1,13 @@
 //! `stemedb assert`: one claim.
 
-use serde_json::{Map, Value, json};
+use assertion::Kind;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::client::Call;
+use crate::commands::write::{self, Signing};
 use crate::connection::Connection;
 use crate::dates;
 use crate::failure::Failure;
-use crate::output;
 
 /// Source classes, strongest first.
 pub(crate) const CLASSES: [&str; 6] = [
@@ -26,6 +27,9 @@ pub(crate) const LIFECYCLES: [&str; 5] = [
     "deprecated",
     "rejected",
 ];
+
+/// Types of a value.
+pub(crate) const TYPES: [&str; 4] = ["text", "number", "boolean", "reference"];
 
 /// Arguments of `assert`.
 #[derive(Debug, clap::Args)]
@@ -48,10 +52,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HASH")]
     source_hash: Option<String>,
     /// Read the value as this, whatever it looks like
-    #[arg(long = "type", value_name = "TYPE", value_parser = ["text", "number", "boolean", "reference"])]
+    #[arg(long = "type", value_name = "TYPE", value_parser = TYPES)]
     kind: Option<String>,
     /// How sure the source is, 0 to 1 [default: 1]
-    #[arg(long)]
+    #[arg(long, value_name = "0..1", value_parser = write::fraction)]
     confidence: Option<f64>,
     /// [default: proposed]
     #[arg(long, value_parser = LIFECYCLES)]
@@ -69,129 +73,129 @@ pub(crate) struct Arguments {
     #[arg(long)]
     note: Option<String>,
     #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
     connection: Connection,
 }
 
 const EXAMPLES: &str = "\
+Values:
+  373.15, -40, 6.022e23    numbers, sent digit by digit as typed. What an IEEE double does not hold exactly as it is written
+                           (9007199254740993, 1e400) is refused, never rounded and never turned into text
+  true, false              booleans
+  boils, 1,5, 2018-07-17   anything else is text
+  --type text              42 as text; --type reference: the subject of other claims; --type number refuses what is none
+
 Examples:
   stemedb assert cas:7732-18-5 boiling_point_k 373.15 --source https://example.org/kettle --class anecdotal
   stemedb assert constant:hubble h0_km_s_mpc 67.4 --source doi:10.1051/0004-6361/201833910 --class observational \\
       --confidence 0.95 --asserted-at 2018-07-17 --note '± 0.5'
+  stemedb assert cas:7732-18-5 state liquid --source https://example.org/kettle --class anecdotal --key stemedb.key
 
 The same claim with the same --asserted-at is one record, and the reply to the second says `present`. Without
---asserted-at it is claimed now: a claim made again later is a second one.";
+--asserted-at it is claimed now: a claim made again later is a second one. With --key it carries your signature, which binds
+every field.";
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let client = arguments.connection.client()?;
-    let record = record(&arguments, dates::now_ms())?;
-    let reply = client
-        .send(&Call::post(
-            "/v1/assert",
-            "application/json",
-            record.to_string(),
-        ))
-        .await?;
-    let said = reply.json()?;
-    if arguments.connection.json {
-        output::json(&said);
-        return Ok(());
+    let key = arguments.signing.key()?;
+    let claim = claim(&arguments, dates::now_ms())?;
+    write::run(&arguments.connection, Kind::Assertion, &claim, key.as_ref()).await
+}
+
+/// A claim as it is sent. What was not given is left to the gateway, all but the time: it is stamped here, so that a second
+/// try sends the same record.
+#[derive(Debug, Serialize)]
+pub(crate) struct Claim<'a> {
+    pub(crate) subject: &'a str,
+    pub(crate) predicate: &'a str,
+    pub(crate) object: Object<'a>,
+    pub(crate) source: Source<'a>,
+    pub(crate) asserted_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) confidence: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lifecycle: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) epoch: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<&'a str>,
+}
+
+/// Where a claim comes from.
+#[derive(Debug, Serialize)]
+pub(crate) struct Source<'a> {
+    pub(crate) uri: &'a str,
+    pub(crate) class: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hash: Option<&'a str>,
+}
+
+/// A value with its type. The value is JSON text: a number has the digits that were typed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Object<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    value: Box<RawValue>,
+}
+
+fn claim(arguments: &Arguments, now_ms: i64) -> Result<Claim<'_>, Failure> {
+    Ok(Claim {
+        subject: &arguments.subject,
+        predicate: &arguments.predicate,
+        object: Object::read(&arguments.value, arguments.kind.as_deref())?,
+        source: Source {
+            uri: &arguments.source,
+            class: &arguments.class,
+            hash: arguments.source_hash.as_deref(),
+        },
+        asserted_at: arguments.asserted_at.unwrap_or(now_ms),
+        confidence: arguments.confidence,
+        lifecycle: arguments.lifecycle.as_deref(),
+        epoch: arguments.epoch.as_deref(),
+        parent: arguments.parent.as_deref(),
+        note: arguments.note.as_deref(),
+    })
+}
+
+impl<'a> Object<'a> {
+    /// A value as it was typed, of the type that it looks like unless one is given.
+    ///
+    /// # Errors
+    /// When it is not of that type.
+    pub(crate) fn read(value: &str, kind: Option<&'a str>) -> Result<Object<'a>, Failure> {
+        let looks = match value {
+            "true" | "false" => "boolean",
+            _ if is_number(value) => "number",
+            _ => "text",
+        };
+        let kind = kind.unwrap_or(looks);
+        if matches!(kind, "number" | "boolean") && kind != looks {
+            return Err(Failure::Usage(format!(
+                "{value:?} is no {kind}\n→ write numbers as JSON does (373.15, -40, 6.022e23), booleans as true or false"
+            )));
+        }
+        let value = match kind {
+            "number" | "boolean" => RawValue::from_string(value.to_owned()),
+            _ => to_raw_value(value),
+        };
+        let value = value.map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(Object { kind, value })
     }
-    let text = |key: &str| {
-        said.get(key)
-            .and_then(Value::as_str)
-            .unwrap_or("?")
-            .to_owned()
-    };
-    let holders: Vec<&str> = said
-        .get("holders")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let copies = said.get("copies").and_then(Value::as_u64).unwrap_or(0);
-    output::line(format!("{} {}", text("status"), text("id")));
-    output::line(format!(
-        "on {copies} {} ({}), shard {}",
-        if copies == 1 { "node" } else { "nodes" },
-        holders.join(", "),
-        said.get("shard")
-            .and_then(Value::as_u64)
-            .map_or("?".to_owned(), |shard| shard.to_string()),
-    ));
-    if let Some(trace_id) = &reply.trace_id {
-        output::line(format!("trace {trace_id}"));
-    }
-    Ok(())
 }
 
-/// The record as JSON. Values that were not given are left to the gateway, all but the time: it is stamped here, so that a
-/// second try sends the same record.
-fn record(arguments: &Arguments, now_ms: i64) -> Result<Value, Failure> {
-    let mut source = Map::new();
-    source.insert("uri".to_owned(), json!(arguments.source));
-    source.insert("class".to_owned(), json!(arguments.class));
-    insert(&mut source, "hash", &arguments.source_hash);
-    let mut record = Map::new();
-    record.insert("subject".to_owned(), json!(arguments.subject));
-    record.insert("predicate".to_owned(), json!(arguments.predicate));
-    record.insert(
-        "object".to_owned(),
-        object(&arguments.value, arguments.kind.as_deref())?,
-    );
-    record.insert("source".to_owned(), Value::Object(source));
-    record.insert(
-        "asserted_at".to_owned(),
-        json!(arguments.asserted_at.unwrap_or(now_ms)),
-    );
-    insert(&mut record, "confidence", &arguments.confidence);
-    insert(&mut record, "lifecycle", &arguments.lifecycle);
-    insert(&mut record, "epoch", &arguments.epoch);
-    insert(&mut record, "parent", &arguments.parent);
-    insert(&mut record, "note", &arguments.note);
-    Ok(Value::Object(record))
+/// Whether a text is a number by the grammar of JSON, whatever its size: that 1e400 is too large is for the gateway to say.
+fn is_number(text: &str) -> bool {
+    text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        && serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get().len() == text.len())
 }
-
-fn insert<T: serde::Serialize>(map: &mut Map<String, Value>, key: &str, value: &Option<T>) {
-    if let Some(value) = value {
-        map.insert(key.to_owned(), json!(value));
-    }
-}
-
-fn object(value: &str, kind: Option<&str>) -> Result<Value, Failure> {
-    let parsed: Option<Value> = serde_json::from_str(value).ok();
-    let kind = kind.unwrap_or(match &parsed {
-        Some(Value::Number(_)) => "number",
-        Some(Value::Bool(_)) => "boolean",
-        _ => "text",
-    });
-    let value = match (kind, parsed) {
-        ("number", Some(Value::Number(number))) => exact(value, number)?,
-        ("boolean", Some(Value::Bool(truth))) => Value::Bool(truth),
-        ("number" | "boolean", _) => return Err(Failure::Usage(format!("{value:?} is no {kind}"))),
-        _ => Value::String(value.to_owned()),
-    };
-    Ok(json!({ "type": kind, "value": value }))
-}
-
-/// Sends the number that was typed or none: 9007199254740993 would become another number on the way.
-fn exact(text: &str, number: serde_json::Number) -> Result<Value, Failure> {
-    // An integer beyond 2^53 keeps its digits here and is judged by the gateway; a fraction is a double by now.
-    if text.len() > DIGITS_EXACT && number.is_f64() {
-        return Err(Failure::Usage(format!(
-            "{text} has more digits than a number keeps\n→ give at most {DIGITS_EXACT} characters, or --type text"
-        )));
-    }
-    Ok(Value::Number(number))
-}
-
-/// 17 significant digits name every double; with sign, point and exponent that is 24 characters.
-const DIGITS_EXACT: usize = 24;
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -214,11 +218,14 @@ mod tests {
             .arguments
     }
 
+    fn sent(words: &[&str], now_ms: i64) -> Value {
+        serde_json::to_value(claim(&parse(words), now_ms).unwrap()).unwrap()
+    }
+
     #[test]
     fn a_claim_is_stamped_and_bare() {
-        let record = record(&parse(&["373.15"]), 1_700_000_000_000).unwrap();
         assert_eq!(
-            record,
+            sent(&["373.15"], 1_700_000_000_000),
             json!({
                 "subject": "cas:7732-18-5",
                 "predicate": "boiling_point_k",
@@ -235,6 +242,9 @@ mod tests {
             (&["-40"][..], json!({ "type": "number", "value": -40 })),
             (&["true"], json!({ "type": "boolean", "value": true })),
             (&["boils"], json!({ "type": "text", "value": "boils" })),
+            (&["1,5"], json!({ "type": "text", "value": "1,5" })),
+            (&[" 1"], json!({ "type": "text", "value": " 1" })),
+            (&["01"], json!({ "type": "text", "value": "01" })),
             (
                 &["42", "--type", "text"],
                 json!({ "type": "text", "value": "42" }),
@@ -245,26 +255,37 @@ mod tests {
             ),
         ];
         for (words, expected) in cases {
+            assert_eq!(sent(words, 0)["object"], expected, "{words:?}");
+        }
+        for (value, kind) in [("hot", "number"), ("1", "boolean"), ("true", "number")] {
+            assert!(matches!(
+                Object::read(value, Some(kind)),
+                Err(Failure::Usage(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn numbers_are_sent_digit_by_digit() {
+        for digits in [
+            "9007199254740993",
+            "1e400",
+            "-1E-400",
+            "1.50",
+            "0.1000000000000000055511151231257827",
+        ] {
+            let object = Object::read(digits, None).unwrap();
             assert_eq!(
-                record(&parse(words), 0).unwrap()["object"],
-                expected,
-                "{words:?}"
+                serde_json::to_string(&object).unwrap(),
+                format!("{{\"type\":\"number\",\"value\":{digits}}}")
             );
         }
-        assert!(matches!(
-            object("hot", Some("number")),
-            Err(Failure::Usage(_))
-        ));
-        assert!(matches!(
-            object("0.1000000000000000055511151231257827", None),
-            Err(Failure::Usage(_))
-        ));
     }
 
     #[test]
     fn what_is_given_is_sent() {
-        let record = record(
-            &parse(&[
+        let record = sent(
+            &[
                 "1",
                 "--confidence",
                 "0.5",
@@ -272,10 +293,9 @@ mod tests {
                 "± 1",
                 "--asserted-at",
                 "1929-03-15",
-            ]),
+            ],
             0,
-        )
-        .unwrap();
+        );
         assert_eq!(record["confidence"], json!(0.5));
         assert_eq!(record["asserted_at"], json!(-1_287_532_800_000_i64));
         assert_eq!(record["note"], json!("± 1"));

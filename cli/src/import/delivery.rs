@@ -6,11 +6,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::exchange::{Exchange, Outcome, exchange};
-use super::lines::{Chunk, Piece};
+use super::lines::{Chunk, Piece, RefusedLine};
 use super::progress::Progress;
 use super::tally::{Refused, Tally};
 use crate::client::Client;
@@ -73,7 +72,7 @@ impl Delivery {
             match piece {
                 None => return Ok(()),
                 Some(Piece::Chunk(chunk)) => self.deliver(connection, chunk).await?,
-                Some(Piece::TooLong(line, length)) => self.refuse_too_long(line, length)?,
+                Some(Piece::Refused(lines)) => self.refuse(lines)?,
             }
         }
     }
@@ -155,17 +154,20 @@ impl Delivery {
         Ok(unsettled)
     }
 
-    fn refuse_too_long(&self, line: u64, length: u64) -> Result<(), Failure> {
-        let problem = json!({
-            "status": 413,
-            "code": "line_too_long",
-            "detail": format!("{length} bytes: no record is that long"),
-            "next_step": "split the text over several records, or store it elsewhere and give its hash",
-        });
-        self.books()
-            .tally
-            .refuse(Refused { line, problem }, b"")
-            .map_err(refused_file)
+    fn refuse(&self, lines: Vec<RefusedLine>) -> Result<(), Failure> {
+        let mut books = self.books();
+        for RefusedLine {
+            number: line,
+            problem,
+            text,
+        } in lines
+        {
+            books
+                .tally
+                .refuse(Refused { line, problem }, &text)
+                .map_err(refused_file)?;
+        }
+        Ok(())
     }
 
     fn advance(&self, input_bytes: u64) {

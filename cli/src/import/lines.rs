@@ -6,10 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use assertion::SigningKey;
 use bytes::{Bytes, BytesMut};
 use flate2::bufread::MultiGzDecoder;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::stamp::{sign, stamp};
+use crate::failure::Problem;
 
 /// Lines in one request. Larger: less overhead per line. Smaller: less to send again when a node dies.
 pub(crate) const CHUNK_LINES_MAX: usize = 2_000;
@@ -19,6 +22,9 @@ const CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A canonical record has at most 256 KiB; escaped as badly as JSON allows (`\u0000` for one byte) six times that.
 const LINE_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Refused lines, each of up to [`LINE_BYTES_MAX`], that are kept before a chunk is sent with fewer lines than it could have.
+const REFUSED_MAX: usize = 20;
 
 /// Reads ahead of the decoder.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -107,8 +113,19 @@ impl Builder {
 pub(crate) enum Piece {
     /// Lines to send.
     Chunk(Chunk),
-    /// A line that no gateway would take; it is not sent. Its number and its length.
-    TooLong(u64, u64),
+    /// Lines that no gateway would take; they are not sent.
+    Refused(Vec<RefusedLine>),
+}
+
+/// A line that is refused here.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RefusedLine {
+    /// 1-based.
+    pub(crate) number: u64,
+    /// The problem, as a gateway would give it.
+    pub(crate) problem: Value,
+    /// Its text; empty when it was too long to keep.
+    pub(crate) text: Vec<u8>,
 }
 
 /// The input as an iterator of pieces.
@@ -118,12 +135,13 @@ pub(crate) struct Lines {
     taken: u64,
     number: u64,
     now_ms: i64,
-    too_long: Option<(u64, u64)>,
+    key: Option<SigningKey>,
+    refused: Vec<RefusedLine>,
     ended: bool,
 }
 
 impl Lines {
-    /// Opens a file, or standard input for `-`; gzip is recognised by its first bytes. `now_ms` is the `asserted_at` of
+    /// Opens a file, or standard input for `-`; gzip is recognised by its first bytes. `now_ms` is the time of
     /// lines that have none: one moment for the whole import.
     pub(crate) fn open(path: &Path, now_ms: i64) -> io::Result<Lines> {
         if path == Path::new("-") {
@@ -155,9 +173,15 @@ impl Lines {
             taken: 0,
             number: 0,
             now_ms,
-            too_long: None,
+            key: None,
+            refused: Vec::new(),
             ended: false,
         })
+    }
+
+    /// Signs every line.
+    pub(crate) fn signed(self, key: Option<SigningKey>) -> Lines {
+        Lines { key, ..self }
     }
 
     /// Lines read so far.
@@ -166,30 +190,42 @@ impl Lines {
     }
 
     fn next_piece(&mut self) -> io::Result<Option<Piece>> {
-        if let Some((number, length)) = self.too_long.take() {
-            return Ok(Some(Piece::TooLong(number, length)));
-        }
         let mut builder = Builder::default();
         let mut line = Vec::new();
-        while !self.ended && !builder.is_full() && self.too_long.is_none() {
+        while !self.ended && !builder.is_full() && self.refused.len() < REFUSED_MAX {
             match self.read_line(&mut line)? {
                 Read1::End => self.ended = true,
                 Read1::Blank => {}
-                Read1::Line => builder.push(
-                    self.number,
-                    stamp(&line, self.now_ms).as_deref().unwrap_or(&line),
-                ),
-                Read1::TooLong(length) => self.too_long = Some((self.number, length)),
+                Read1::Line => self.take(&line, &mut builder),
+                Read1::TooLong(length) => self.refused.push(too_long(self.number, length)),
             }
         }
         if builder.lines.is_empty() {
-            let too_long = self.too_long.take();
-            return Ok(too_long.map(|(number, length)| Piece::TooLong(number, length)));
+            let refused = std::mem::take(&mut self.refused);
+            return Ok((!refused.is_empty()).then_some(Piece::Refused(refused)));
         }
         let read = self.read.load(Ordering::Relaxed);
         let input_bytes = read - self.taken;
         self.taken = read;
         Ok(Some(Piece::Chunk(builder.finish(input_bytes))))
+    }
+
+    /// Stamps a line, signs it if there is a key, and puts it into the chunk.
+    fn take(&mut self, line: &[u8], builder: &mut Builder) {
+        let voter = self.key.as_ref().map(SigningKey::agent);
+        let stamped = stamp(line, self.now_ms, voter.as_deref());
+        let text = stamped.as_deref().unwrap_or(line);
+        let Some(key) = &self.key else {
+            return builder.push(self.number, text);
+        };
+        match sign(text, self.now_ms, key) {
+            Ok(signed) => builder.push(self.number, &signed),
+            Err(invalid) => self.refused.push(RefusedLine {
+                number: self.number,
+                problem: Problem::from(invalid).body,
+                text: text.to_vec(),
+            }),
+        }
     }
 
     fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<Read1> {
@@ -257,33 +293,18 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// What decides whether a line is stamped.
-#[derive(Deserialize)]
-struct Stamped<'a> {
-    #[serde(borrow)]
-    asserted_at: Option<&'a RawValue>,
-    #[serde(borrow)]
-    signatures: Option<&'a RawValue>,
-}
-
-/// The line with `asserted_at`, when it has none: spliced into the text, so that nothing else of it changes. A line that
-/// is no JSON object is left to the gateway to refuse, a signed one is complete by definition.
-fn stamp(line: &[u8], now_ms: i64) -> Option<Vec<u8>> {
-    let found: Stamped<'_> = serde_json::from_slice(line).ok()?;
-    if found.asserted_at.is_some() || found.signatures.is_some() {
-        return None;
+fn too_long(number: u64, length: u64) -> RefusedLine {
+    let problem = json!({
+        "status": 413,
+        "code": "line_too_long",
+        "detail": format!("{length} bytes: no record is that long"),
+        "next_step": "split the text over several records, or store it elsewhere and give its hash",
+    });
+    RefusedLine {
+        number,
+        problem,
+        text: Vec::new(),
     }
-    let end = line.iter().rposition(|byte| !byte.is_ascii_whitespace())?;
-    let inside = line[..end]
-        .iter()
-        .rfind(|byte| !byte.is_ascii_whitespace())?;
-    if line[end] != b'}' {
-        return None;
-    }
-    let comma = if *inside == b'{' { "" } else { "," };
-    let mut out = line[..end].to_vec();
-    out.extend_from_slice(format!("{comma}\"asserted_at\":{now_ms}}}").as_bytes());
-    Some(out)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ fn pieces(input: impl Into<Vec<u8>>) -> Vec<Piece> {
 fn chunk(piece: &Piece) -> &Chunk {
     match piece {
         Piece::Chunk(chunk) => chunk,
-        Piece::TooLong(..) => panic!("expected lines, got {piece:?}"),
+        Piece::Refused(_) => panic!("expected lines, got {piece:?}"),
     }
 }
 
@@ -60,30 +60,39 @@ fn a_part_of_a_chunk_keeps_its_numbers() {
 }
 
 #[test]
-fn only_lines_without_a_time_are_stamped() {
-    let cases = [
-        (
-            r#"{"subject":"a"}"#,
-            r#"{"subject":"a","asserted_at":1700000000000}"#,
-        ),
-        ("{}", r#"{"asserted_at":1700000000000}"#),
-        (
-            r#"{"n":0.1000}  "#,
-            r#"{"n":0.1000,"asserted_at":1700000000000}"#,
-        ),
-        (r#"{"asserted_at":-5}"#, r#"{"asserted_at":-5}"#),
-        (
-            r#"{"subject":"a","signatures":[]}"#,
-            r#"{"subject":"a","signatures":[]}"#,
-        ),
-        ("[1,2]", "[1,2]"),
-        ("{broken", "{broken"),
-        ("7", "7"),
-    ];
-    for (given, sent) in cases {
-        let pieces = pieces(given);
-        assert_eq!(chunk(&pieces[0]).text(0), sent.as_bytes(), "{given}");
+fn lines_are_stamped_with_one_moment() {
+    let pieces = pieces("{\"a\":1}\n{\"a\":2}\n");
+    let chunk = chunk(&pieces[0]);
+    for (place, number) in [(0, 1), (1, 2)] {
+        assert_eq!(
+            chunk.text(place),
+            format!("{{\"a\":{number},\"asserted_at\":1700000000000}}").as_bytes()
+        );
     }
+}
+
+#[test]
+fn lines_that_cannot_be_signed_are_refused_and_the_others_sent() {
+    let good = "{\"subject\":\"a\",\"predicate\":\"b\",\"object\":{\"type\":\"number\",\"value\":1},\"source\":{\"uri\":\"c\",\"class\":\"expert\"}}";
+    let text = format!("{good}\n{{}}\n{good}\n{{broken\n");
+    let key = SigningKey::from_seed(&[7; 32]);
+    let pieces: Vec<Piece> = Lines::new(Cursor::new(text.into_bytes()), 1_700_000_000_000)
+        .unwrap()
+        .signed(Some(key))
+        .map(|piece| piece.unwrap())
+        .collect();
+    let sent = chunk(&pieces[0]);
+    assert_eq!((sent.len(), sent.number(0), sent.number(1)), (2, 1, 3));
+    assert_eq!(sent.text(0), sent.text(1), "the same claim is one record");
+    let Piece::Refused(refused) = &pieces[1] else {
+        panic!("expected refused lines, got {:?}", pieces[1]);
+    };
+    let said: Vec<(u64, &str)> = refused
+        .iter()
+        .map(|line| (line.number, line.problem["code"].as_str().unwrap()))
+        .collect();
+    assert_eq!(said, [(2, "missing_field"), (4, "malformed_json")]);
+    assert_eq!(refused[1].text, b"{broken");
 }
 
 #[test]
@@ -92,10 +101,15 @@ fn a_line_without_end_costs_no_memory_and_hides_no_other() {
     input.extend(std::iter::repeat_n(b'x', 10 * 1024 * 1024));
     input.extend(b"\n{\"b\":2}\n");
     let pieces = pieces(input);
-    assert_eq!(pieces.len(), 3);
+    assert_eq!(pieces.len(), 2);
     assert_eq!(chunk(&pieces[0]).number(0), 1);
-    assert!(matches!(pieces[1], Piece::TooLong(2, length) if length > 10_000_000));
-    assert_eq!(chunk(&pieces[2]).number(0), 3);
+    assert_eq!(chunk(&pieces[0]).number(1), 3);
+    let Piece::Refused(refused) = &pieces[1] else {
+        panic!("expected a refused line, got {:?}", pieces[1]);
+    };
+    assert_eq!((refused.len(), refused[0].number), (1, 2));
+    assert_eq!(refused[0].problem["code"], "line_too_long");
+    assert!(refused[0].text.is_empty());
 }
 
 #[test]

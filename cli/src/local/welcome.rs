@@ -126,11 +126,8 @@ mod tests {
                 "{line}"
             );
             assert!(ids.insert(record.id()), "twice: {line}");
-            values.insert(format!(
-                "{} {:?}",
-                record.subject(),
-                record.assertion().expect("a claim").object
-            ));
+            let claim = record.assertion().expect("a claim");
+            values.insert(format!("{} {:?}", claim.subject, claim.object));
         }
         assert!(values.len() > 8, "{values:#?}");
     }

@@ -1,0 +1,115 @@
+//! `stemedb epoch`: a new understanding, which may replace older ones.
+
+use std::collections::BTreeSet;
+
+use assertion::Kind;
+use serde::Serialize;
+
+use crate::commands::write::{self, Signing};
+use crate::connection::Connection;
+use crate::dates;
+use crate::failure::Failure;
+
+/// Arguments of `epoch`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// What the epoch is called
+    name: String,
+    /// Epochs that it replaces, by their ids
+    #[arg(long, value_name = "ID", num_args = 1.., value_parser = write::id)]
+    supersedes: Vec<String>,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+    /// When it began: 2018-07-17, 2018-07-17T10:30:00Z or Unix milliseconds [default: now]
+    #[arg(long, value_name = "TIME", value_parser = dates::parse, allow_hyphen_values = true)]
+    started_at: Option<i64>,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const EXAMPLES: &str = "\
+Claims name the epoch they belong to (`assert --epoch ID`). `query --lens epoch` leaves out claims of epochs that another one
+supersedes; nothing is deleted, and every other lens still sees them. An epoch goes to every node; the reply names those that
+have not confirmed it yet.
+
+Examples:
+  stemedb epoch IPTS-68 --started-at 1968-01-01
+  stemedb epoch ITS-90 --started-at 1990-01-01 --reason 'the boiling point of water is measured, not defined' \\
+      --supersedes 7b4ca8ba3fa18f8d8ec361184e5b43a3b1e270163d3d3f6c2293e50ae0127f31
+  stemedb query cas:7732-18-5 boiling_point_k --lens epoch --inner skeptic";
+
+#[derive(Debug, Serialize)]
+struct Epoch<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    supersedes: BTreeSet<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    started_at: i64,
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let key = arguments.signing.key()?;
+    let epoch = epoch(&arguments, dates::now_ms());
+    write::run(&arguments.connection, Kind::Epoch, &epoch, key.as_ref()).await
+}
+
+fn epoch(arguments: &Arguments, now_ms: i64) -> Epoch<'_> {
+    // A record has them in ascending order, each once.
+    let supersedes: BTreeSet<&str> = arguments.supersedes.iter().map(String::as_str).collect();
+    Epoch {
+        name: &arguments.name,
+        supersedes,
+        reason: arguments.reason.as_deref(),
+        started_at: arguments.started_at.unwrap_or(now_ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use assertion::Record;
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn an_epoch_replaces_others_in_the_order_of_records() {
+        let (one, two) = ("0a".repeat(32), "0b".repeat(32));
+        let line = ["epoch", "ITS-90", "--supersedes", &two, &one, &two];
+        let arguments = Line::try_parse_from(line).unwrap().arguments;
+        let json = serde_json::to_vec(&epoch(&arguments, 7)).unwrap();
+        let record = Record::from_client_json_as(Kind::Epoch, &json, 7).unwrap();
+        assert_eq!(record.epoch().unwrap().supersedes, [one, two]);
+        assert_eq!(record.at_ms(), 7);
+    }
+
+    #[test]
+    fn the_same_epoch_has_the_same_id_everywhere() {
+        let line = [
+            "epoch",
+            "IPTS-68",
+            "--started-at",
+            "1968-01-01",
+            "--reason",
+            "International Practical Temperature Scale of 1968: water boils at 373.15 K by definition",
+        ];
+        let arguments = Line::try_parse_from(line).unwrap().arguments;
+        let json = serde_json::to_vec(&epoch(&arguments, 7)).unwrap();
+        let record = Record::from_client_json_as(Kind::Epoch, &json, 7).unwrap();
+        assert_eq!(
+            record.id().to_string(),
+            "7b4ca8ba3fa18f8d8ec361184e5b43a3b1e270163d3d3f6c2293e50ae0127f31"
+        );
+    }
+}

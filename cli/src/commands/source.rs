@@ -1,0 +1,231 @@
+//! `stemedb source`: what is known of a source, and whether its claims still count.
+
+use assertion::Kind;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::client::{Client, encode};
+use crate::commands::assert::{CLASSES, LIFECYCLES};
+use crate::commands::write::{self, Signing};
+use crate::connection::Connection;
+use crate::dates;
+use crate::failure::Failure;
+
+/// Arguments of `source`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    change: Option<Change>,
+    #[command(flatten)]
+    describe: Describe,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Change {
+    /// Leaves the claims of a source out of every answer
+    #[command(after_help = RETRACT)]
+    Retract(Standing),
+    /// Takes a retraction back
+    #[command(after_help = RESTORE)]
+    Restore(Standing),
+}
+
+/// Arguments of `source URI`. The first two are there unless there is a subcommand.
+#[derive(Debug, clap::Args)]
+struct Describe {
+    /// The source, as its claims name it
+    #[arg(required = true)]
+    uri: Option<String>,
+    /// What kind of source it is
+    #[arg(long, required = true, value_parser = CLASSES)]
+    class: Option<String>,
+    /// What it is called
+    #[arg(long)]
+    title: Option<String>,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Arguments of `source retract` and `source restore`.
+#[derive(Debug, clap::Args)]
+struct Standing {
+    /// The source, as its claims name it
+    uri: String,
+    /// What kind of source it is [default: as its latest record says]
+    #[arg(long, value_parser = CLASSES)]
+    class: Option<String>,
+    /// What it is called [default: as its latest record says]
+    #[arg(long)]
+    title: Option<String>,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const EXAMPLES: &str = "\
+Of all records of a source the latest decides. A source record goes to every node; the reply names those that have not
+confirmed it yet.
+
+Examples:
+  stemedb source doi:10.1051/0004-6361/201833910 --class observational --title 'Planck 2018 results VI'
+  stemedb source retract doi:10.1051/0004-6361/201833910
+  stemedb source restore doi:10.1051/0004-6361/201833910";
+
+const RETRACT: &str = "\
+No claim is deleted: lenses leave the claims of the source out and count them as `retracted`; a question with an earlier
+--as-of still sees them.
+
+Examples:
+  stemedb source retract doi:10.1073/pnas.15.3.168
+  stemedb source retract https://example.org/kettle --class anecdotal --key stemedb.key";
+
+const RESTORE: &str = "\
+The claims of the source count again from now on.
+
+Examples:
+  stemedb source restore doi:10.1073/pnas.15.3.168";
+
+#[derive(Debug, Serialize)]
+struct Source<'a> {
+    uri: &'a str,
+    class: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retracted: Option<bool>,
+    recorded_at: i64,
+}
+
+/// Runs the command.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.change {
+        Some(Change::Retract(standing)) => change(standing, true).await,
+        Some(Change::Restore(standing)) => change(standing, false).await,
+        None => arguments.describe.run().await,
+    }
+}
+
+impl Describe {
+    async fn run(self) -> Result<(), Failure> {
+        let (Some(uri), Some(class)) = (&self.uri, &self.class) else {
+            return Err(Failure::Usage(
+                "which source, of which class? stemedb source --help".to_owned(),
+            ));
+        };
+        let key = self.signing.key()?;
+        let source = Source {
+            uri,
+            class,
+            title: self.title.as_deref(),
+            retracted: None,
+            recorded_at: dates::now_ms(),
+        };
+        write::run(&self.connection, Kind::Source, &source, key.as_ref()).await
+    }
+}
+
+async fn change(standing: Standing, retracted: bool) -> Result<(), Failure> {
+    let key = standing.signing.key()?;
+    let known = Known::look_up(&standing.connection.client()?, &standing.uri).await;
+    // Who names the class does not depend on what is known.
+    let known = match (&standing.class, known) {
+        (_, Ok(known)) => known,
+        (Some(_), Err(_)) => Known::default(),
+        (None, Err(failure)) => return Err(failure),
+    };
+    let class = standing.class.or(known.class).ok_or_else(|| {
+        Failure::Usage(format!(
+            "nothing is known of {}\n→ compare the URI with that of the claims, or give --class",
+            standing.uri
+        ))
+    })?;
+    let title = standing.title.or(known.title);
+    let source = Source {
+        uri: &standing.uri,
+        class: &class,
+        title: title.as_deref(),
+        retracted: Some(retracted),
+        recorded_at: after(known.recorded_at, dates::now_ms()),
+    };
+    write::run(&standing.connection, Kind::Source, &source, key.as_ref()).await
+}
+
+/// The latest record decides: a clock that is behind the last writer's must not make this one the older.
+fn after(latest: Option<i64>, now_ms: i64) -> i64 {
+    latest.map_or(now_ms, |latest| now_ms.max(latest.saturating_add(1)))
+}
+
+/// What the cluster knows of a source.
+#[derive(Debug, Default, PartialEq)]
+struct Known {
+    class: Option<String>,
+    title: Option<String>,
+    recorded_at: Option<i64>,
+}
+
+impl Known {
+    /// From the latest record of the source, found through one of its claims; from that claim when there is no record.
+    async fn look_up(client: &Client, uri: &str) -> Result<Known, Failure> {
+        let question = format!(
+            "/v1/query?source={}&lifecycle={}&limit=1",
+            encode(uri),
+            LIFECYCLES.join(",")
+        );
+        let page = client.get_json(question).await?;
+        let claim = &page["result"]["records"][0];
+        let Some(id) = claim["id"].as_str() else {
+            return Ok(Known::default());
+        };
+        let trace = client.get_json(format!("/v1/trace/{}", encode(id))).await?;
+        Ok(Known::read(claim, &trace["result"]["source"]))
+    }
+
+    fn read(claim: &Value, latest: &Value) -> Known {
+        let class = latest["class"]
+            .as_str()
+            .or_else(|| claim["source"]["class"].as_str());
+        Known {
+            class: class.map(str::to_owned),
+            title: latest["title"].as_str().map(str::to_owned),
+            recorded_at: latest["recorded_at"].as_i64(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_latest_record_tells_more_than_a_claim() {
+        let claim = json!({ "source": { "uri": "doi:1", "class": "expert" } });
+        let latest =
+            json!({ "uri": "doi:1", "class": "clinical", "title": "A trial", "recorded_at": 5 });
+        assert_eq!(
+            Known::read(&claim, &latest),
+            Known {
+                class: Some("clinical".to_owned()),
+                title: Some("A trial".to_owned()),
+                recorded_at: Some(5),
+            }
+        );
+        assert_eq!(
+            Known::read(&claim, &Value::Null).class.as_deref(),
+            Some("expert")
+        );
+    }
+
+    #[test]
+    fn a_change_is_later_than_what_it_changes() {
+        assert_eq!(after(None, 100), 100);
+        assert_eq!(after(Some(50), 100), 100);
+        assert_eq!(after(Some(100), 100), 101);
+        assert_eq!(after(Some(700), 100), 701);
+    }
+}
