@@ -199,7 +199,7 @@ impl Client for Straight {
             }),
             lens: Some(v1::LensCall {
                 name: crate::rows::lens(n).to_owned(),
-                tolerance: None,
+                ..v1::LensCall::default()
             }),
             ..v1::QueryRequest::default()
         };

@@ -257,7 +257,7 @@ async fn bytes_per_write(lab: &mut Lab) -> Result<(f64, f64), String> {
     for _ in 0..COUNTED {
         let claim = lab.claims.fresh_claim()?;
         let owner = stores
-            .owners(claim.record.subject())
+            .owners(claim.record.topic().1)
             .first()
             .copied()
             .unwrap_or(0);

@@ -230,7 +230,7 @@ async fn lose(
     let mut number = 0;
     while number < count {
         let record = lab.claims.fresh_claim()?.record;
-        let owners = stores.owners(record.subject());
+        let owners = stores.owners(record.topic().1);
         let Some(keeps) = choose(number, &owners) else {
             continue;
         };

@@ -277,7 +277,7 @@ async fn written(
         }
         figures::record(&mut acks, began.elapsed());
         let id = [claim.record.id()];
-        let owners = stores.owners(claim.record.subject());
+        let owners = stores.owners(claim.record.topic().1);
         let mut looks = 0;
         loop {
             looks += 1;
@@ -301,7 +301,7 @@ async fn handed_over(lab: &Lab, cluster: &Cluster, stores: &Stores) -> Result<Du
     let claims: Vec<Claim> = std::iter::repeat_with(|| lab.claims.fresh_claim())
         .filter(|claim| {
             claim.as_ref().map_or(true, |claim| {
-                stores.owners(claim.record.subject()).contains(&away)
+                stores.owners(claim.record.topic().1).contains(&away)
             })
         })
         .take(READABLE)

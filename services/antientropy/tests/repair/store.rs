@@ -413,6 +413,27 @@ impl Store for TestStore {
     ) -> Result<Response<v1::ListIdsReply>, Status> {
         not_here()
     }
+
+    async fn context(
+        &self,
+        _: Request<v1::ContextRequest>,
+    ) -> Result<Response<v1::ContextReply>, Status> {
+        not_here()
+    }
+
+    async fn list_subjects(
+        &self,
+        _: Request<v1::ListSubjectsRequest>,
+    ) -> Result<Response<v1::ListSubjectsReply>, Status> {
+        not_here()
+    }
+
+    async fn follow(
+        &self,
+        _: Request<v1::FollowRequest>,
+    ) -> Result<Response<v1::FollowReply>, Status> {
+        not_here()
+    }
 }
 
 #[tonic::async_trait]

@@ -186,6 +186,27 @@ impl Store for Recorder {
     ) -> Result<Response<v1::ListIdsReply>, Status> {
         none()
     }
+
+    async fn context(
+        &self,
+        _: Request<v1::ContextRequest>,
+    ) -> Result<Response<v1::ContextReply>, Status> {
+        none()
+    }
+
+    async fn list_subjects(
+        &self,
+        _: Request<v1::ListSubjectsRequest>,
+    ) -> Result<Response<v1::ListSubjectsReply>, Status> {
+        none()
+    }
+
+    async fn follow(
+        &self,
+        _: Request<v1::FollowRequest>,
+    ) -> Result<Response<v1::FollowReply>, Status> {
+        none()
+    }
 }
 
 #[tonic::async_trait]
