@@ -156,8 +156,9 @@ impl Export {
         let new = self.records - self.before;
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         format!(
-            "{} records, {}/s",
+            "{} {}, {}/s",
             grouped(new),
+            if new == 1 { "record" } else { "records" },
             grouped((new as f64 / seconds).round() as u64)
         )
     }

@@ -1,6 +1,7 @@
 //! `stemedb mcp`: the cluster as tools of a language model, by the Model Context Protocol.
 
 mod http;
+mod inputs;
 mod tools;
 
 use std::net::SocketAddr;

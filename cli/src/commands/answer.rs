@@ -97,6 +97,7 @@ fn winner(result: &Value) {
     }
     output::print(&table);
     if let Some(layers) = result["layers"].as_array() {
+        output::line("");
         self::layers(layers);
     }
 }
