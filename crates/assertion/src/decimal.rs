@@ -3,15 +3,21 @@
 //! `0.1` is taken: its shortest f64 form is `0.1` again. `9007199254740993` is not: the nearest f64 is
 //! 9007199254740992, and a store that keeps claims may not change them.
 
+/// Up to here an f64 holds every whole number.
+const WHOLE_MAX: u64 = 1 << 53;
+
 /// Reads a JSON number. `None`: too large for an f64, or its value would change.
 pub(crate) fn exact(text: &str) -> Option<f64> {
+    // The common case of integers, times among them, needs no comparison.
+    if let Ok(whole) = text.parse::<i64>()
+        && whole.unsigned_abs() <= WHOLE_MAX
+    {
+        #[allow(clippy::cast_precision_loss, reason = "bounded by 2^53")]
+        return Some(whole as f64);
+    }
     let value: f64 = text.parse().ok()?;
     if !value.is_finite() {
         return None;
-    }
-    if let Ok(short) = text.parse::<i32>() {
-        // The common case of small integers needs no comparison.
-        return Some(f64::from(short));
     }
     let mut buffer = ryu_js::Buffer::new();
     let shortest = buffer.format_finite(value);
@@ -82,6 +88,9 @@ mod tests {
             ("-12.50", -12.5),
             ("1e21", 1e21),
             ("9007199254740992", 9_007_199_254_740_992.0),
+            ("-9007199254740992", -9_007_199_254_740_992.0),
+            ("9007199254740994", 9_007_199_254_740_994.0),
+            ("1767225600000", 1_767_225_600_000.0),
             ("5e-324", 5e-324),
         ] {
             assert_eq!(
@@ -96,6 +105,7 @@ mod tests {
     fn numbers_that_would_change_are_refused() {
         for text in [
             "9007199254740993",
+            "-9007199254740993",
             "1e400",
             "-1e400",
             "1e-400",
