@@ -1,6 +1,8 @@
 //! The one form of a record: RFC 8785 (JCS) JSON. Field names are ASCII, so sorting them by UTF-16 code unit, as JCS asks, is
 //! sorting them by byte; the order is written out below instead of computed.
 
+use std::io::Write as _;
+
 use crate::model::{Assertion, Content, Epoch, Object, Source, SourceRecord, Vote};
 use crate::signature::Signature;
 
@@ -150,7 +152,8 @@ fn list<T>(out: &mut Vec<u8>, name: &str, items: &[T], write: impl Fn(&mut Vec<u
 }
 
 fn integer(out: &mut Vec<u8>, value: i64) {
-    out.extend_from_slice(value.to_string().as_bytes());
+    // Writing to memory does not fail.
+    let _ = write!(out, "{value}");
 }
 
 fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {

@@ -3,21 +3,35 @@
 //! `0.1` is taken: its shortest f64 form is `0.1` again. `9007199254740993` is not: the nearest f64 is
 //! 9007199254740992, and a store that keeps claims may not change them.
 
+/// Up to here an f64 holds every whole number.
+const WHOLE_MAX: u64 = 1 << 53;
+
+/// So many decimal digits come back from an f64 whatever they are (`DBL_DIG` of C), unless an exponent leads out of the range of
+/// normal numbers.
+const DIGITS_SURE: usize = 15;
+
 /// Reads a JSON number. `None`: too large for an f64, or its value would change.
 pub(crate) fn exact(text: &str) -> Option<f64> {
+    // The common case of integers, times among them, needs no comparison.
+    if let Ok(whole) = text.parse::<i64>()
+        && whole.unsigned_abs() <= WHOLE_MAX
+    {
+        #[allow(clippy::cast_precision_loss, reason = "bounded by 2^53")]
+        return Some(whole as f64);
+    }
     let value: f64 = text.parse().ok()?;
     if !value.is_finite() {
         return None;
     }
-    if let Ok(short) = text.parse::<i32>() {
-        // The common case of small integers needs no comparison.
-        return Some(f64::from(short));
+    // -0 and 0 are one number.
+    let value = if value == 0.0 { 0.0 } else { value };
+    if text.len() <= DIGITS_SURE && !text.contains(['e', 'E']) {
+        return Some(value);
     }
     let mut buffer = ryu_js::Buffer::new();
     let shortest = buffer.format_finite(value);
     if text == shortest || Decimal::read(text)? == Decimal::read(shortest)? {
-        // -0 and 0 are one number.
-        return Some(if value == 0.0 { 0.0 } else { value });
+        return Some(value);
     }
     None
 }
@@ -64,7 +78,24 @@ impl Decimal {
 
 #[cfg(test)]
 mod tests {
-    use super::exact;
+    use proptest::prelude::*;
+
+    use super::{Decimal, exact};
+
+    proptest! {
+        /// Short ones are not compared; they need not be.
+        #[test]
+        fn what_is_taken_is_printed_as_the_same_decimal(
+            text in "-?(0|[1-9][0-9]{0,8})(\\.[0-9]{1,9})?(e[-+]?[0-9]{1,2})?",
+        ) {
+            let mut buffer = ryu_js::Buffer::new();
+            let value = exact(&text);
+            let expected: f64 = text.parse().unwrap();
+            let printed = Decimal::read(buffer.format_finite(expected));
+            prop_assert_eq!(value.is_some(), printed == Decimal::read(&text));
+            prop_assert!(value.is_none_or(|value| value == expected));
+        }
+    }
 
     #[test]
     fn numbers_that_an_f64_holds_are_taken_however_they_are_written() {
@@ -82,6 +113,9 @@ mod tests {
             ("-12.50", -12.5),
             ("1e21", 1e21),
             ("9007199254740992", 9_007_199_254_740_992.0),
+            ("-9007199254740992", -9_007_199_254_740_992.0),
+            ("9007199254740994", 9_007_199_254_740_994.0),
+            ("1767225600000", 1_767_225_600_000.0),
             ("5e-324", 5e-324),
         ] {
             assert_eq!(
@@ -96,6 +130,7 @@ mod tests {
     fn numbers_that_would_change_are_refused() {
         for text in [
             "9007199254740993",
+            "-9007199254740993",
             "1e400",
             "-1e400",
             "1e-400",

@@ -179,6 +179,7 @@ fn source_record(fields: &mut Fields<'_>, absent: Absent) -> Result<SourceRecord
     })
 }
 
+#[inline]
 pub(crate) fn optional<'a, T>(
     fields: &mut Fields<'a>,
     name: &'static str,
@@ -187,6 +188,7 @@ pub(crate) fn optional<'a, T>(
     fields.take(name).map(|field| read(&field)).transpose()
 }
 
+#[inline]
 fn text(field: &Field<'_>, min: usize, max: usize) -> Result<String, Invalid> {
     field.string(min, max).map(Cow::into_owned)
 }

@@ -205,3 +205,40 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No vector can show this: nobody knows a private key of such a point.
+    #[test]
+    fn a_key_has_one_encoding() {
+        let mut prime = [0xff; 32];
+        (prime[0], prime[31]) = (0xed, 0x7f);
+        let encoded = |lowest: u8, highest: u8| {
+            let mut point = prime;
+            (point[0], point[31]) = (lowest, highest);
+            point
+        };
+        for point in [
+            prime,
+            encoded(0xee, 0x7f),
+            encoded(0xff, 0xff),
+            encoded(0xed, 0xff),
+        ] {
+            assert!(!is_reduced(&point), "{point:x?}");
+        }
+        for point in [
+            [0; 32],
+            encoded(0xec, 0x7f),
+            encoded(0xec, 0xff),
+            encoded(0xff, 0x7e),
+        ] {
+            assert!(is_reduced(&point), "{point:x?}");
+        }
+        // The library by itself takes the second name of the point whose coordinate is 3.
+        let second_name = encoded(0xf0, 0x7f);
+        assert!(VerifyingKey::from_bytes(&second_name).is_ok());
+        assert!(!is_reduced(&second_name));
+    }
+}

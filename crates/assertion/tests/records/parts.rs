@@ -1,4 +1,6 @@
 //! Records of every kind to play with, by chance and by hand.
+//!
+//! Strategies are boxed: by value, a pair of records of every kind takes the 2 MiB of stack that a test has.
 
 use assertion::limits::TIME_MAX_MS;
 use assertion::{
@@ -46,13 +48,14 @@ fn number() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn object() -> impl Strategy<Value = Object> {
+fn object() -> BoxedStrategy<Object> {
     prop_oneof![
         text(0, 40).prop_map(Object::Text),
         number().prop_map(Object::Number),
         any::<bool>().prop_map(Object::Boolean),
         text(1, 20).prop_map(Object::Reference),
     ]
+    .boxed()
 }
 
 fn hash() -> impl Strategy<Value = Option<String>> {
@@ -67,11 +70,13 @@ fn class() -> impl Strategy<Value = SourceClass> {
     prop::sample::select(SourceClass::ALL)
 }
 
-fn source() -> impl Strategy<Value = Source> {
-    (text(1, 30), class(), hash()).prop_map(|(uri, class, hash)| Source { uri, class, hash })
+fn source() -> BoxedStrategy<Source> {
+    (text(1, 30), class(), hash())
+        .prop_map(|(uri, class, hash)| Source { uri, class, hash })
+        .boxed()
 }
 
-fn claim() -> impl Strategy<Value = Content> {
+fn claim() -> BoxedStrategy<Content> {
     let what = (text(1, 30), text(1, 20), object(), source());
     let how = (
         prop_oneof![0.0..=1.0_f64, Just(0.0), Just(-0.0), Just(1.0)],
@@ -79,37 +84,39 @@ fn claim() -> impl Strategy<Value = Content> {
         time(),
     );
     let links = (hash(), hash(), prop::option::of(text(0, 30)));
-    (what, how, links).prop_map(
-        |(
-            (subject, predicate, object, source),
-            (confidence, lifecycle, asserted_at),
-            (epoch, parent, note),
-        )| {
-            Content::Assertion(Assertion {
-                subject,
-                predicate,
-                object,
-                source,
-                confidence,
-                lifecycle,
-                asserted_at,
-                epoch,
-                parent,
-                note,
-            })
-        },
-    )
+    (what, how, links)
+        .prop_map(
+            |(
+                (subject, predicate, object, source),
+                (confidence, lifecycle, asserted_at),
+                (epoch, parent, note),
+            )| {
+                Content::Assertion(Assertion {
+                    subject,
+                    predicate,
+                    object,
+                    source,
+                    confidence,
+                    lifecycle,
+                    asserted_at,
+                    epoch,
+                    parent,
+                    note,
+                })
+            },
+        )
+        .boxed()
 }
 
-fn vote() -> impl Strategy<Value = Content> {
+fn vote() -> BoxedStrategy<Content> {
     let weight = prop_oneof![
         f64::MIN_POSITIVE..=1.0_f64,
         Just(5e-324),
         Just(1.0),
         Just(0.5)
     ];
-    (text(1, 30), "[0-9a-f]{64}", text(1, 30), weight, time()).prop_map(
-        |(subject, assertion, voter, weight, voted_at)| {
+    (text(1, 30), "[0-9a-f]{64}", text(1, 30), weight, time())
+        .prop_map(|(subject, assertion, voter, weight, voted_at)| {
             Content::Vote(Vote {
                 subject,
                 assertion,
@@ -117,11 +124,11 @@ fn vote() -> impl Strategy<Value = Content> {
                 weight,
                 voted_at,
             })
-        },
-    )
+        })
+        .boxed()
 }
 
-fn epoch() -> impl Strategy<Value = Content> {
+fn epoch() -> BoxedStrategy<Content> {
     let supersedes = prop::collection::btree_set("[0-9a-f]{64}", 0..5);
     (
         text(1, 30),
@@ -137,12 +144,13 @@ fn epoch() -> impl Strategy<Value = Content> {
                 started_at,
             })
         })
+        .boxed()
 }
 
-fn source_record() -> impl Strategy<Value = Content> {
+fn source_record() -> BoxedStrategy<Content> {
     let title = prop::option::of(text(0, 30));
-    (text(1, 30), class(), title, any::<Option<bool>>(), time()).prop_map(
-        |(uri, class, title, retracted, recorded_at)| {
+    (text(1, 30), class(), title, any::<Option<bool>>(), time())
+        .prop_map(|(uri, class, title, retracted, recorded_at)| {
             Content::Source(SourceRecord {
                 uri,
                 class,
@@ -150,36 +158,38 @@ fn source_record() -> impl Strategy<Value = Content> {
                 retracted,
                 recorded_at,
             })
-        },
-    )
+        })
+        .boxed()
 }
 
 /// What a record of any kind may say.
-pub(crate) fn content() -> impl Strategy<Value = Content> {
-    prop_oneof![claim(), vote(), epoch(), source_record()]
+pub(crate) fn content() -> BoxedStrategy<Content> {
+    prop_oneof![claim(), vote(), epoch(), source_record()].boxed()
 }
 
 /// Content with the signatures of up to three keys; a vote is its first signer's.
-pub(crate) fn signed() -> impl Strategy<Value = Record> {
-    (content(), prop::collection::vec(key(), 1..=3)).prop_map(|(content, keys)| {
-        let content = match content {
-            Content::Vote(vote) => Content::Vote(Vote {
-                voter: keys[0].agent(),
-                ..vote
-            }),
-            other => other,
-        };
-        keys.iter()
-            .fold(Record::from_content(content).unwrap(), |record, key| {
-                record.sign(key).unwrap()
-            })
-    })
+pub(crate) fn signed() -> BoxedStrategy<Record> {
+    (content(), prop::collection::vec(key(), 1..=3))
+        .prop_map(|(content, keys)| {
+            let content = match content {
+                Content::Vote(vote) => Content::Vote(Vote {
+                    voter: keys[0].agent(),
+                    ..vote
+                }),
+                other => other,
+            };
+            keys.iter()
+                .fold(Record::from_content(content).unwrap(), |record, key| {
+                    record.sign(key).unwrap()
+                })
+        })
+        .boxed()
 }
 
 /// Records with and without signatures.
-pub(crate) fn record() -> impl Strategy<Value = Record> {
+pub(crate) fn record() -> BoxedStrategy<Record> {
     let unsigned = content().prop_map(|content| Record::from_content(content).unwrap());
-    prop_oneof![2 => unsigned, 1 => signed()]
+    prop_oneof![2 => unsigned, 1 => signed()].boxed()
 }
 
 /// Any signing key.

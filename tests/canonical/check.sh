@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Holds the golden vectors to a second implementation, in Python. Needs Python 3.10 and PyPI; everything stays in target/.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+venv=${CARGO_TARGET_DIR:-../../target}/canonical
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check --requirement requirements.txt
+PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" check.py
