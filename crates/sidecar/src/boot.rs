@@ -21,8 +21,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long threads may take to end at exit: a name lookup that hangs is left behind.
 const THREADS_END: Duration = Duration::from_secs(1);
 
-/// Worker threads of a service: a node is four processes, and the work is small steps between disk and network.
-const WORKERS: usize = 2;
+/// Most worker threads of a service: the work is small steps between disk and network.
+const WORKERS_MAX: usize = 4;
 
 /// Threads for blocking calls (name lookups, fsync of small files).
 const BLOCKING: usize = 8;
@@ -108,7 +108,7 @@ where
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(workers())
         .max_blocking_threads(BLOCKING)
         .thread_name(format!("stemedb-{service}"))
         .enable_all()
@@ -127,6 +127,12 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// Worker threads: half as many as cores, since a node is four processes. More only wake each other.
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, WORKERS_MAX)
 }
 
 async fn serve<F, E>(

@@ -7,15 +7,12 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
-use tower::util::MapRequestLayer;
-use tower::{Layer as _, ServiceBuilder};
-use tower_otel::trace::{Grpc, GrpcLayer};
-use tracing::Level;
 
 use crate::shutdown::Shutdown;
+use crate::spans;
 
 /// A connection that traces its calls. Cheap to clone; connects when first used and again whenever it was lost.
-pub type Channel = Grpc<tonic::transport::Channel>;
+pub type Channel = spans::GrpcClient<tonic::transport::Channel>;
 
 /// Calls in hand per connection; more are refused at once with RESOURCE_EXHAUSTED, so that a burst cannot fill memory.
 const CALLS_PER_CONNECTION: usize = 512;
@@ -79,8 +76,7 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL * 5))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(MapRequestLayer::new(hide_secrets))
-        .layer(GrpcLayer::server(Level::INFO))
+        .layer(spans::grpc_server())
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, async move { begun.cancelled().await });
     let deadline = async {
@@ -93,19 +89,6 @@ pub async fn serve(
     }
 }
 
-/// Metadata whose values no span may show: the trace layer writes down every header that is not marked, and the mark that the
-/// caller set does not travel.
-const SECRETS: [&str; 2] = ["x-api-key", "authorization"];
-
-fn hide_secrets<B>(mut request: http::Request<B>) -> http::Request<B> {
-    for name in SECRETS {
-        if let Some(value) = request.headers_mut().get_mut(name) {
-            value.set_sensitive(true);
-        }
-    }
-    request
-}
-
 /// A channel to `host:port`. Nothing is dialled before the first call.
 pub fn channel(addr: &str) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("http://{addr}"))?
@@ -116,8 +99,7 @@ pub fn channel(addr: &str) -> Result<Channel, tonic::transport::Error> {
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
-    let traced = ServiceBuilder::new().layer(GrpcLayer::client(Level::INFO));
-    Ok(traced.into_inner().layer(endpoint.connect_lazy()))
+    Ok(spans::grpc_client(endpoint.connect_lazy()))
 }
 
 /// A channel to a neighbour of the same node.

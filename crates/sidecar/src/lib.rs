@@ -8,6 +8,7 @@ pub mod health;
 pub mod metrics;
 pub mod settings;
 mod shutdown;
+pub mod spans;
 pub mod tasks;
 pub mod telemetry;
 pub mod trace;

@@ -15,7 +15,8 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor};
 use thiserror::Error;
-use tracing::{Event, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -73,7 +74,9 @@ pub fn init(service: &str, settings: &Settings) -> Result<Guard, TelemetryError>
         .with_filter(EnvFilter::try_new(
             "info,h2=off,hyper=off,opentelemetry=off",
         )?);
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", settings.log_filter))?;
+    // Lines carry their trace id. Spans would have to be written out for every request, in case that a line follows.
+    let filter =
+        EnvFilter::try_new(format!("{QUIET},{}", settings.log_filter))?.and(filter_fn(is_event));
     let text = match settings.log_format.as_str() {
         "auto" => std::io::stderr().is_terminal(),
         format => format == "text",
@@ -127,6 +130,10 @@ fn provider(service: &str, node: &str) -> Result<SdkTracerProvider, TelemetryErr
         .with_span_processor(NodeOnSpans(node.to_owned()))
         .with_batch_exporter(exporter)
         .build())
+}
+
+fn is_event(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event()
 }
 
 /// Writes the node on every span: not every tool that shows traces shows what is written on the resource.

@@ -3,8 +3,7 @@
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
-use tower_otel::trace::HttpLayer;
-use tracing::{Level, Span};
+use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// Trace, span, and whether they are recorded.
@@ -79,9 +78,4 @@ pub fn unrecorded() -> Span {
     };
     set_parent(&span, parent);
     span
-}
-
-/// The layer that puts HTTP requests into traces: takes `traceparent`, or begins a trace.
-pub fn http_server_layer() -> HttpLayer {
-    HttpLayer::server(Level::INFO)
 }

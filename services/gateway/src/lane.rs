@@ -79,6 +79,8 @@ pub struct Job {
     pub events: mpsc::UnboundedSender<Event>,
     /// When it was handed over.
     pub offered: Instant,
+    /// Its writes were told that it takes long.
+    pub told: bool,
 }
 
 impl Job {
@@ -88,6 +90,18 @@ impl Job {
 
     fn places(&self) -> Vec<u32> {
         self.records.iter().map(|(place, _)| *place).collect()
+    }
+
+    /// Tells its batch that others should be asked, once.
+    fn tell_silence(&mut self, node: &Name) {
+        if !std::mem::replace(&mut self.told, true) {
+            let what = What::Silent(self.places());
+            // One that has ended does not listen any more.
+            let _ = self.events.send(Event {
+                node: Name::clone(node),
+                what,
+            });
+        }
     }
 }
 

@@ -228,6 +228,7 @@ impl Batch {
             trace: self.caller.trace,
             events: self.sender.clone(),
             offered: Instant::now(),
+            told: false,
         };
         let refused = match self.nodes.lane(node) {
             Some(lane) => lane.offer(job),

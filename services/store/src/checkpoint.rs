@@ -22,7 +22,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// Pages (4 KiB) not copied yet at which copying is worth its fsync.
 const COPY_PAGES: i64 = 4_096;
 
-/// Length of the log, in pages, at which the writer is to finish it.
+/// Length of the log, in pages, at which the writer is to finish it, and at which its space is given back when nothing is
+/// written.
 const LONG_PAGES: i64 = 16_384;
 
 /// How the log stands.
@@ -54,14 +55,17 @@ pub async fn run(
             continue;
         }
         seen = sequence;
-        let log = pragma(&mut connection, "PRAGMA wal_checkpoint(NOOP)").await?;
-        if quiet || log.pages - log.copied >= COPY_PAGES {
+        let mut log = pragma(&mut connection, "PRAGMA wal_checkpoint(NOOP)").await?;
+        if quiet && log.pages >= LONG_PAGES {
+            // Nobody is waited for: when somebody reads, it is tried again at the next look.
+            log = pragma(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        } else if quiet || log.pages - log.copied >= COPY_PAGES {
             pragma(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
         }
         if !quiet && log.pages >= LONG_PAGES {
             writer.checkpoint().await;
         }
-        tidy = quiet;
+        tidy = quiet && log.pages < LONG_PAGES;
     }
     database::close(connection).await;
     Ok(())

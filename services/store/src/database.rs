@@ -179,7 +179,12 @@ impl Database {
                 configured: config.num_shards,
             });
         }
-        let checkpointer = options.clone().connect().await.map_err(opened)?;
+        let checkpointer = options
+            .clone()
+            .busy_timeout(Duration::ZERO)
+            .connect()
+            .await
+            .map_err(opened)?;
         let readers = Readers::open(&options, config.readers)
             .await
             .map_err(opened)?;

@@ -9,6 +9,7 @@ mod group;
 mod rows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Executor as _, Row as _, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -35,6 +36,15 @@ const GROUP_RECORDS: usize = 4_000;
 
 /// Canonical bytes of one group, for the same reason.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// Calls in the group before that show that others are about to come: their senders have just been answered.
+const SIBLINGS: usize = 2;
+
+/// How long a small group waits for them. A commit takes about as long whatever is in it.
+const LINGER: Duration = Duration::from_millis(1);
+
+/// Records that are worth a commit without waiting.
+const WORTH_A_COMMIT: usize = 64;
 
 /// What a write became of: true for records that were not held before.
 type Written = Result<Vec<bool>, Refusal>;
@@ -152,6 +162,41 @@ impl Writer {
     }
 }
 
+/// Appends that will share a commit.
+#[derive(Debug)]
+struct Gathered {
+    appends: Vec<Append>,
+    records: usize,
+    bytes: usize,
+    /// A job of another kind: it comes after this group.
+    after: Option<Job>,
+}
+
+impl Gathered {
+    fn new(first: Append) -> Gathered {
+        Gathered {
+            records: first.records.len(),
+            bytes: first.bytes,
+            appends: vec![first],
+            after: None,
+        }
+    }
+
+    fn add(&mut self, next: Append) {
+        self.records += next.records.len();
+        self.bytes += next.bytes;
+        self.appends.push(next);
+    }
+
+    fn has_room(&self) -> bool {
+        self.after.is_none() && self.records < GROUP_RECORDS && self.bytes < GROUP_BYTES
+    }
+
+    fn may_linger(&self) -> bool {
+        self.after.is_none() && self.records < WORTH_A_COMMIT
+    }
+}
+
 /// The writer's task.
 #[derive(Debug)]
 pub struct WriterTask {
@@ -161,6 +206,8 @@ pub struct WriterTask {
     trees: Arc<Trees>,
     space: Arc<Space>,
     statements: Statements,
+    /// Calls that shared the last commit.
+    siblings: usize,
     /// What an earlier process left in the log is in the file and on the disk.
     settled: bool,
 }
@@ -187,6 +234,7 @@ impl WriterTask {
                 trees,
                 space,
                 statements,
+                siblings: 0,
                 settled: false,
             },
             writer,
@@ -235,9 +283,15 @@ impl WriterTask {
     async fn perform(&mut self, job: Job) -> Result<Option<Job>, Error> {
         match job {
             Job::Append(first) => {
-                let (appends, after) = self.gather(first);
-                self.commit(appends).await?;
-                return Ok(after);
+                let mut group = Gathered::new(first);
+                self.gather(&mut group);
+                if self.siblings >= SIBLINGS && group.may_linger() {
+                    tokio::time::sleep(LINGER).await;
+                    self.gather(&mut group);
+                }
+                self.siblings = group.appends.len();
+                self.commit(group.appends).await?;
+                return Ok(group.after);
             }
             Job::Adopt(cluster_id, reply) => {
                 let update = sqlx::query("UPDATE store SET cluster_id = ?").bind(cluster_id);
@@ -254,22 +308,15 @@ impl WriterTask {
         Ok(None)
     }
 
-    fn gather(&mut self, first: Append) -> (Vec<Append>, Option<Job>) {
-        let mut records = first.records.len();
-        let mut bytes = first.bytes;
-        let mut appends = vec![first];
-        while records < GROUP_RECORDS && bytes < GROUP_BYTES {
+    /// Takes what waits, up to a full group.
+    fn gather(&mut self, group: &mut Gathered) {
+        while group.has_room() {
             match self.jobs.try_recv() {
-                Ok(Job::Append(next)) => {
-                    records += next.records.len();
-                    bytes += next.bytes;
-                    appends.push(next);
-                }
-                Ok(other) => return (appends, Some(other)),
-                Err(_) => break,
+                Ok(Job::Append(next)) => group.add(next),
+                Ok(other) => group.after = Some(other),
+                Err(_) => return,
             }
         }
-        (appends, None)
     }
 
     async fn commit(&mut self, appends: Vec<Append>) -> Result<(), Error> {

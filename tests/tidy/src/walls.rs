@@ -61,7 +61,11 @@ const ROOMS: [(&str, &[&str], &str); 7] = [
         &["sidecar"],
         "telemetry is assembled once",
     ),
-    ("tower-otel", &["sidecar"], "telemetry is assembled once"),
+    (
+        "opentelemetry-http",
+        &["sidecar"],
+        "telemetry is assembled once",
+    ),
 ];
 
 /// A workspace crate as its manifest declares it.
@@ -262,7 +266,10 @@ mod tests {
             faults("stemedb-store", "dependencies", "opentelemetry_sdk"),
             1
         );
-        assert_eq!(faults("stemedb-cli", "dependencies", "tower-otel"), 1);
+        assert_eq!(
+            faults("stemedb-cli", "dependencies", "opentelemetry-http"),
+            1
+        );
         assert_eq!(faults("stemedb-cli", "dependencies", "e2e"), 1);
         assert_eq!(faults("sim", "dependencies", "e2e"), 1);
     }

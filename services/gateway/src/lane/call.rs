@@ -209,6 +209,7 @@ mod tests {
             }),
             events,
             offered: Instant::now(),
+            told: false,
         }
     }
 

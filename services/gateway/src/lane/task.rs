@@ -26,9 +26,13 @@ use crate::route::Name;
 use crate::standing::{Change, Standing};
 use crate::store::{Fault, Store, within};
 
-/// `Append` calls on the way to one store. One would leave the store idle while the reply travels; many would only fill
-/// its queue, and what waits there cannot be put into larger calls any more.
+/// `Append` calls on the way to one store. More would only fill its queue, and what waits there cannot be put into larger
+/// calls any more.
 const CALLS_MAX: usize = 3;
+
+/// Records that are worth a call beside others on the way. Fewer wait for the answer to those, and share the next call: a
+/// call costs more than a record does.
+const WORTH_A_CALL: usize = 64;
 
 /// Jobs taken in beside the calls on the way; the rest stays in the bounded inbox.
 const WAITING_MAX: usize = 256;
@@ -138,7 +142,7 @@ impl LaneTask {
             tokio::select! {
                 () = self.gone.cancelled() => break,
                 message = self.inbox.recv(), if self.waiting.len() < WAITING_MAX => match message {
-                    Some(message) => self.take(message),
+                    Some(message) => self.take_all(message).await,
                     None => break,
                 },
                 Some((id, reply)) = self.calls.next(), if !self.calls.is_empty() => self.ended(id, reply),
@@ -150,6 +154,18 @@ impl LaneTask {
         self.show_depth();
     }
 
+    /// Takes what has come, and what others who are about to run have to say: they share the call.
+    async fn take_all(&mut self, first: Message) {
+        self.take(first);
+        tokio::task::yield_now().await;
+        while self.waiting.len() < WAITING_MAX {
+            match self.inbox.try_recv() {
+                Ok(message) => self.take(message),
+                Err(_) => break,
+            }
+        }
+    }
+
     fn take(&mut self, message: Message) {
         match message {
             Message::Job(job) => self.waiting.push_back(job),
@@ -159,7 +175,7 @@ impl LaneTask {
     }
 
     fn start_calls(&mut self) {
-        while self.calls.len() < CALLS_MAX {
+        while self.has_room() {
             let now = Instant::now();
             match call::gather(&mut self.waiting, now, self.patience.maybe_stored) {
                 Gathered::Nothing => return,
@@ -167,6 +183,11 @@ impl LaneTask {
                 Gathered::Call(call) => self.start(*call, now),
             }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let waiting = self.depth.records.load(Ordering::Relaxed);
+        self.calls.is_empty() || (self.calls.len() < CALLS_MAX && waiting >= WORTH_A_CALL)
     }
 
     fn start(&mut self, call: call::Call, now: Instant) {
@@ -318,8 +339,12 @@ impl LaneTask {
         (self.heard, self.answered) = (later(self.heard), later(self.answered));
     }
 
-    /// Tells the writes in calls of this age, once, that others should be asked.
+    /// Tells the writes in calls of this age, and those that wait for as long, once, that others should be asked.
     fn tell_silence(&mut self, age: Duration) {
+        let late = |job: &&mut Job| job.offered.elapsed() >= age;
+        for job in self.waiting.iter_mut().filter(late) {
+            job.tell_silence(&self.node);
+        }
         for flying in self.flying.values_mut() {
             if !flying.told && flying.started.elapsed() >= age {
                 flying.told = true;

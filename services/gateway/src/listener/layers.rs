@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, RETRY_AFTER,
-};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
 use metrics::{counter, gauge, histogram};
 use tonic::metadata::MetadataValue;
@@ -70,16 +68,6 @@ pub fn cors(allowed_origins: &[String]) -> Result<CorsLayer, Error> {
         })
         .collect::<Result<Vec<HeaderValue>, Error>>()?;
     Ok(layer.allow_origin(origins))
-}
-
-/// Keeps secrets out of spans: the trace layer writes down every header that is not marked.
-pub(super) async fn hide_secrets(mut request: Request) -> Request {
-    for (name, value) in request.headers_mut() {
-        if *name == AUTHORIZATION || *name == COOKIE || *name == API_KEY_HEADER {
-            value.set_sensitive(true);
-        }
-    }
-    request
 }
 
 /// Tells the handler who asks, the client which trace it was, and the metrics that it happened.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state, map_request};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::{Method, StatusCode, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
-use super::layers::{guard, hide_secrets, observe};
+use super::layers::{guard, observe};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::{api, cluster, scrape};
@@ -62,8 +62,7 @@ fn dress(routes: Router<Arc<App>>, app: &Arc<App>, cors: CorsLayer) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors)
         .layer(from_fn(observe))
-        .layer(sidecar::trace::http_server_layer())
-        .layer(map_request(hide_secrets))
+        .layer(sidecar::spans::http_server())
         .with_state(Arc::clone(app))
 }
 

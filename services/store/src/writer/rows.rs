@@ -13,7 +13,7 @@ use crate::intake::{Arrival, Incoming};
 use crate::mentions::{self, Mention};
 
 /// Rows of one statement: a chunk of any length is a few of these.
-const SIZES: [usize; 4] = [64, 16, 4, 1];
+const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
 /// Numbers of the kinds in `topic.kind`, in the order of the migration's comment.
 pub(crate) fn kind_number(kind: assertion::Kind) -> i64 {
@@ -210,7 +210,7 @@ mod tests {
     fn chunks_have_fixed_sizes_and_lose_nothing() {
         let rows: Vec<usize> = (0..153).collect();
         let sizes: Vec<usize> = chunks(&rows).map(|(size, _)| SIZES[size]).collect();
-        assert_eq!(sizes, [64, 64, 16, 4, 4, 1]);
+        assert_eq!(sizes, [64, 64, 16, 8, 1]);
         let all: Vec<usize> = chunks(&rows)
             .flat_map(|(_, chunk)| chunk.iter().copied())
             .collect();
