@@ -1,6 +1,7 @@
 //! Tests on a cluster in which nothing is ever killed.
 
 mod input;
+mod kinds;
 mod pages;
 mod quiet;
 mod traced;
