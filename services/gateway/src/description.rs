@@ -3,6 +3,8 @@
 //! Paths, methods and parameters are taken from the handlers that the router calls; a path that is not described is not
 //! served. What every call has in common is added here.
 
+pub mod nodes;
+pub mod questions;
 pub mod records;
 pub mod replies;
 
@@ -32,7 +34,7 @@ pub const DOCS: &str = "/docs";
         description = "A database of claims: who said what, and what to make of it. docs/api.md tells it as a story."
     ),
     servers((url = "/", description = "this gateway; every gateway answers every request")),
-    components(schemas(replies::Problem, replies::Kind, records::Record)),
+    components(schemas(replies::Problem, questions::Kind, records::Record)),
     tags(
         (name = "write", description = "Records: claims, votes, epochs, sources"),
         (name = "read", description = "Claims, lenses, provenance"),

@@ -32,7 +32,8 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::description::replies::{FeedLine, FeedParameters};
+use crate::description::questions::FeedParameters;
+use crate::description::replies::FeedLine;
 use crate::parameters::{Parameters, bad_value};
 use crate::problem::Problem;
 use crate::read::question::{names, text};

@@ -16,8 +16,9 @@ const PURE: [(&str, &[&str]); 4] = [
 ];
 
 /// The only crates from the registry that pure crates may use: none of them has a clock, a socket or a disk.
-const PURE_EXTERNAL: [&str; 7] = [
+const PURE_EXTERNAL: [&str; 8] = [
     "blake3",
+    "ed25519-dalek",
     "libm",
     "ryu-js",
     "serde",

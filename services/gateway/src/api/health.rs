@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::description::replies::{Health, Live};
+use crate::description::nodes::{Health, Live};
 use crate::problem::{json_reply, ok};
 
 /// `GET /v1/health`

@@ -14,7 +14,9 @@ use tonic::Status;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::description::replies::{Problem as Refusal, SyncParameters, Synced, Tasks};
+use crate::description::nodes::{Synced, Tasks};
+use crate::description::questions::SyncParameters;
+use crate::description::replies::Problem as Refusal;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok};
 use crate::store::within;

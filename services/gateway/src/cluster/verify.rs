@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::description::replies::Verification;
+use crate::description::nodes::Verification;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok};
 use crate::route::{Name, Route};

@@ -1,12 +1,13 @@
-//! Replies, and the parameters of questions (docs/api.md tells what they are for).
+//! Replies to writes and reads (docs/api.md tells what they say).
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::records::{Assertion, Claimed, Epoch, Lifecycle, Record, SourceClass, SourceRecord};
+use super::questions::Lens;
+use super::records::{Assertion, Claimed, Epoch, Record, SourceRecord};
 
 /// Why something is not done (RFC 9457). Further members say what the client should know, as `id` and the stamped time of a
 /// record that may be stored.
@@ -122,92 +123,6 @@ pub struct Summary {
     pub failed: u64,
 }
 
-/// Durability of a write.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Durability {
-    /// One node.
-    Local,
-    /// Every owner.
-    All,
-}
-
-/// How a write is to be taken.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct WriteParameters {
-    /// Without it, min(replication factor, known nodes) copies.
-    #[param(inline)]
-    pub durability: Option<Durability>,
-}
-
-/// Lenses.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Lens {
-    /// The claim asserted last.
-    Recency,
-    /// The claim with the highest confidence.
-    Confidence,
-    /// The value that most distinct sources give.
-    Consensus,
-    /// The claim of the strongest source.
-    Authority,
-    /// The value with the greatest weight of votes.
-    Votes,
-    /// The strongest claim of each tier, and of all.
-    Layered,
-    /// What `inner` makes of the claims whose epoch was not superseded.
-    Epoch,
-    /// All values with their weights.
-    Skeptic,
-}
-
-/// A question. By URL, lists are given several times or with commas.
-#[derive(Debug, Serialize, IntoParams, ToSchema)]
-#[into_params(parameter_in = Query)]
-pub struct Question {
-    /// The exact subject.
-    #[param(example = "cas:7732-18-5")]
-    pub subject: Option<String>,
-    /// The start of the subject; not with `subject`. With a lens it needs `predicate`.
-    pub subject_prefix: Option<String>,
-    /// The exact predicate.
-    #[param(example = "boiling_point_k")]
-    pub predicate: Option<String>,
-    /// The exact source uri.
-    pub source: Option<String>,
-    /// Source classes.
-    pub class: Option<Vec<SourceClass>>,
-    /// Lifecycles; without it all but `rejected` and `deprecated`.
-    pub lifecycle: Option<Vec<Lifecycle>>,
-    /// Id of the epoch that claims belong to.
-    pub epoch: Option<String>,
-    /// Claims that state at least this, 0 to 1.
-    pub min_confidence: Option<f64>,
-    /// Records dated at or before this Unix millisecond.
-    pub as_of: Option<i64>,
-    /// Without it the claims themselves are listed.
-    #[param(example = "authority")]
-    pub lens: Option<Lens>,
-    /// With `lens=epoch`: the lens inside it.
-    pub inner: Option<Lens>,
-    /// With a lens: numbers this close (relative, 0 to 1) are one value.
-    pub tolerance: Option<f64>,
-    /// With a lens: confidence halves with age.
-    pub decay: Option<bool>,
-    /// With `decay`: the Unix millisecond that ages are taken at; without it now.
-    pub evaluated_at: Option<i64>,
-    /// Without a lens: claims on a page, 1 to 1,000 (100).
-    pub limit: Option<u32>,
-    /// Without a lens: where the page before ended.
-    pub cursor: Option<String>,
-    /// `all`: ask all live nodes, whatever one of them can prove.
-    pub consistency: Option<String>,
-    /// Ids of records that the answer has to know of; waits up to 2 s for them.
-    pub include: Option<Vec<String>>,
-}
-
 /// What an answer is worth.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Meta {
@@ -301,23 +216,6 @@ pub struct Page {
     pub cursor: Option<String>,
 }
 
-/// One question, or several.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-pub enum Questions {
-    /// Several, at most 100.
-    Several(SeveralQuestions),
-    /// One.
-    One(Box<Question>),
-}
-
-/// Several questions.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SeveralQuestions {
-    /// The questions.
-    pub queries: Vec<Question>,
-}
-
 /// One answer, or several.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
@@ -350,19 +248,6 @@ pub enum AnswerOrError {
 pub struct Refused {
     /// Why.
     pub error: Problem,
-}
-
-/// Which subjects.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct SubjectsParameters {
-    /// The start of the subjects; without it all.
-    #[param(example = "cas:")]
-    pub prefix: Option<String>,
-    /// Subjects on a page, 1 to 1,000 (100).
-    pub limit: Option<u32>,
-    /// The last subject of the page before.
-    pub cursor: Option<String>,
 }
 
 /// A page of subjects.
@@ -510,42 +395,6 @@ pub struct Votes {
     pub weight: f64,
 }
 
-/// What is wanted of the feed.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct FeedParameters {
-    /// `now` (without it), `start`, or a token. The header `Last-Event-ID` goes first.
-    #[param(example = "start")]
-    pub from: Option<String>,
-    /// `now`: the feed ends when everything that was stored at its start has been sent.
-    #[param(example = "now")]
-    pub until: Option<String>,
-    /// Kinds of records.
-    pub kind: Option<Vec<Kind>>,
-    /// The exact subject; name of an epoch, uri of a source.
-    pub subject: Option<String>,
-    /// The start of it; not with `subject`.
-    pub subject_prefix: Option<String>,
-    /// The exact predicate.
-    pub predicate: Option<String>,
-    /// The exact source uri.
-    pub source: Option<String>,
-}
-
-/// Kinds of records.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A claim.
-    Assertion,
-    /// A vote.
-    Vote,
-    /// An epoch.
-    Epoch,
-    /// A source.
-    Source,
-}
-
 /// What a line of the feed, or the data of an event, holds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FeedLine {
@@ -567,206 +416,4 @@ pub struct FeedLine {
     /// Why there is no more. Of events, the data of `event: problem`.
     #[schema(nullable = false)]
     pub error: Option<Problem>,
-}
-
-/// How a node is.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
-    /// `ready`, `not_ready` or `draining`.
-    pub status: String,
-    /// The node.
-    pub node: String,
-    /// Why it is not ready.
-    #[schema(nullable = false)]
-    pub reasons: Option<Vec<String>>,
-    /// Its services: `ok`, or why not.
-    pub services: BTreeMap<String, String>,
-}
-
-/// That a process lives.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Live {
-    /// `live`.
-    pub status: String,
-    /// The node.
-    pub node: String,
-}
-
-/// Everybody a node knows.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Members {
-    /// Who says so.
-    pub node: String,
-    /// The cluster, once it has formed.
-    #[schema(required)]
-    pub cluster_id: Option<String>,
-    /// Its shards.
-    pub num_shards: u32,
-    /// Copies that every record shall have.
-    pub replication_factor: u32,
-    /// Members that own shards.
-    pub placement: Vec<String>,
-    /// Why the cluster has not formed.
-    pub waiting_for: String,
-    /// Members refused at join, and why.
-    pub refused: Vec<String>,
-    /// The members.
-    pub members: Vec<Member>,
-}
-
-/// A member.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Member {
-    /// Its name.
-    pub id: String,
-    /// UP, SUSPECT, DOWN or LEFT.
-    pub status: String,
-    /// What it says of itself.
-    pub phase: String,
-    /// Unix milliseconds since when it has this status.
-    pub since_ms: i64,
-    /// host:port for clients.
-    pub api_addr: String,
-    /// host:port for operators.
-    pub admin_addr: String,
-    /// host:port of its store.
-    pub rpc_addr: String,
-    /// host:port of membership.
-    pub swim_addr: String,
-    /// Higher wins.
-    pub incarnation: u64,
-    /// Software version.
-    pub version: String,
-    /// Its store.
-    pub store_id: String,
-    /// Shards that it owns.
-    pub owned_shards: u32,
-    /// Whether this gateway's writes go to its store.
-    pub answers: bool,
-    /// Its services: `ok`, or why not.
-    pub services: BTreeMap<String, String>,
-}
-
-/// A member that was forgotten.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Forgotten {
-    /// Its name.
-    pub forgotten: String,
-    /// What may be lost with it.
-    pub warning: String,
-}
-
-/// Whether all nodes hold what they shall hold.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Verification {
-    /// Every owner of every shard holds every record of it, and nobody is unreachable.
-    pub equal: bool,
-    /// Why not.
-    #[schema(required)]
-    pub reason: Option<String>,
-    /// Records, each once.
-    pub distinct_records: u64,
-    /// Records on fewer nodes than there shall be.
-    pub under_replicated: u64,
-    /// Records that an owner lacks.
-    pub missing_at_owners: u64,
-    /// Rows at nodes that do not own them.
-    pub foreign: u64,
-    /// The nodes that answered.
-    pub nodes: Vec<VerifiedNode>,
-    /// The others.
-    pub unreachable: Vec<Unreachable>,
-}
-
-/// A node that answered.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct VerifiedNode {
-    /// Its name.
-    pub id: String,
-    /// Records it holds.
-    pub records: u64,
-    /// Shards it owns.
-    pub shards: u32,
-}
-
-/// A node that did not.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Unreachable {
-    /// Its name.
-    pub id: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// What repair is asked to do.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct SyncParameters {
-    /// Count what is missing, and move nothing.
-    pub dry_run: Option<bool>,
-    /// Names of peers; without it all.
-    pub peer: Option<Vec<String>>,
-}
-
-/// What repair did.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Synced {
-    /// This node.
-    pub node: String,
-    /// Whether it only counted.
-    pub dry_run: bool,
-    /// Peer by peer.
-    pub peers: Vec<PeerSynced>,
-}
-
-/// What repair did with one peer.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct PeerSynced {
-    /// Its name.
-    pub peer: String,
-    /// Records copied from it.
-    pub pulled: u64,
-    /// Records copied to it.
-    pub pushed: u64,
-    /// Their bytes.
-    pub record_bytes: u64,
-    /// Calls to its store.
-    pub round_trips: u32,
-    /// Milliseconds.
-    pub took_ms: u64,
-    /// Empty when it went well.
-    pub error: String,
-}
-
-/// How repair stands.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Tasks {
-    /// This node.
-    pub node: String,
-    /// Peer by peer.
-    pub tasks: Vec<Task>,
-}
-
-/// How repair stands with one peer.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Task {
-    /// Its name.
-    pub peer: String,
-    /// idle, comparing, descending, moving, waiting.
-    pub state: String,
-    /// Seconds.
-    pub lag_seconds: f64,
-    /// Unix milliseconds.
-    #[schema(required)]
-    pub last_success: Option<i64>,
-    /// Empty when it went well.
-    pub last_error: String,
-    /// Records copied from it since the start.
-    pub pulled: u64,
-    /// Records copied to it since the start.
-    pub pushed: u64,
-    /// Ids that the local store refused.
-    pub refused: u64,
-    /// Sessions that ended.
-    pub sessions: u64,
 }
