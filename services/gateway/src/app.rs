@@ -19,6 +19,9 @@ const REQUESTS_MAX: usize = 512;
 /// NDJSON streams in hand. Each holds a line and a window of records.
 const STREAMS_MAX: usize = 128;
 
+/// Readers of the feed (protocol, section 5). Each has a call at every store all the time, and a store lets 256 wait.
+const FEEDS_MAX: usize = 64;
+
 /// Walks over all ids of the cluster at a time.
 const VERIFICATIONS_MAX: usize = 1;
 
@@ -52,6 +55,8 @@ pub struct Places {
     pub requests: Arc<Semaphore>,
     /// NDJSON streams.
     pub streams: Arc<Semaphore>,
+    /// Readers of the feed.
+    pub feeds: Arc<Semaphore>,
     /// Records of streams.
     pub window: Arc<Window>,
     /// Comparisons of all nodes.
@@ -63,6 +68,7 @@ impl Default for Places {
         Places {
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             window: Arc::new(Window::default()),
             verifications: Semaphore::new(VERIFICATIONS_MAX),
         }

@@ -3,7 +3,8 @@
 //! A write ([`api::assert`], [`api::batch`]) is checked here, once, and goes to every owner of its shard at once. What
 //! becomes of it is decided by a value without clock or socket ([`mod@write`]), driven by [`writer`], and carried by one
 //! [`lane`] for each store, where the writes of all requests share calls. A read ([`read`]) goes to one owner that can
-//! prove that it has everything, or to all live nodes together.
+//! prove that it has everything, or to all live nodes together. A reader of the [`feed`] is shown what all live stores take,
+//! in the order in which each of them does.
 //!
 //! The gateway keeps nothing that a restart loses: records are on the stores' disks before a client hears of it, and the
 //! view comes from membership. Any gateway takes any request.
@@ -13,7 +14,9 @@ pub mod app;
 pub mod caller;
 pub mod cluster;
 pub mod config;
+pub mod description;
 pub mod error;
+pub mod feed;
 pub mod grpc;
 pub mod lane;
 pub mod listener;

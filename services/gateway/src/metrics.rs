@@ -26,6 +26,10 @@ pub const REQUEST_SECONDS: &str = "stemedb_gateway_request_seconds";
 pub const REQUESTS_RUNNING: &str = "stemedb_gateway_requests_running";
 /// NDJSON streams in hand.
 pub const STREAMS_RUNNING: &str = "stemedb_gateway_streams_running";
+/// Readers of the feed.
+pub const FEEDS_RUNNING: &str = "stemedb_gateway_feeds_running";
+/// Records shown to readers of the feed.
+pub const FEED_RECORDS: &str = "stemedb_gateway_feed_records_total";
 /// Requests that were turned away.
 pub const SHED: &str = "stemedb_gateway_shed_total";
 /// Whether a service of this node answered the scrape.
@@ -56,14 +60,16 @@ pub fn describe() {
     );
     describe_gauge!(REQUESTS_RUNNING, "Requests in hand");
     describe_gauge!(STREAMS_RUNNING, "NDJSON streams in hand");
+    describe_gauge!(FEEDS_RUNNING, "Readers of the feed");
+    describe_counter!(FEED_RECORDS, "Records shown to readers of the feed");
     describe_counter!(SHED, "Requests turned away because there were too many");
     for outcome in ["stored", "present", "accepted", "maybe_stored", "refused"] {
         counter!(WRITES, "outcome" => outcome).absolute(0);
     }
-    for name in [UNIONS, HEDGES, SHED] {
+    for name in [UNIONS, HEDGES, FEED_RECORDS, SHED] {
         counter!(name).absolute(0);
     }
-    for name in [NODES_OUT, REQUESTS_RUNNING, STREAMS_RUNNING] {
+    for name in [NODES_OUT, REQUESTS_RUNNING, STREAMS_RUNNING, FEEDS_RUNNING] {
         gauge!(name).set(0.0);
     }
 }

@@ -21,6 +21,15 @@ use merge::Merged;
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics of this node.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "node",
+    operation_id = "metrics",
+    description = "Prometheus text of the four services of this node. One that does not answer drops out.",
+    responses((status = 200, description = "the metrics", body = String, content_type = "text/plain",
+        example = "stemedb_gateway_service_up{service=\"store\"} 1"))
+)]
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let scrapes = app.scrapes.iter().map(async |(service, address)| {
         let reply = app.web.get(&address.to_string(), "/metrics").await;

@@ -35,9 +35,9 @@ fn compare(house: &House) -> Result<Vec<Fault>, Fault> {
     let compose = document(house.need(compose::PATH)?)?;
     let mut faults = check_targets(&document(house.need(SCRAPES)?)?);
     faults.extend(check_annotations(&set(house)?));
-    let routes = house.need("services/gateway/src/listener/routes.rs")?;
-    if !routes.text.contains(&format!(".route(\"{METRICS}\"")) {
-        faults.push(Fault::of(&routes.path, format!("no route {METRICS}")));
+    let handler = house.need("services/gateway/src/scrape.rs")?;
+    if !handler.text.contains(&format!("path = \"{METRICS}\"")) {
+        faults.push(Fault::of(&handler.path, format!("no route {METRICS}")));
     }
     faults.extend(check_profile(house, &compose)?);
     faults.extend(check_addresses(house, &compose)?);
@@ -225,9 +225,9 @@ mod tests {
                     "prometheus.io/path",
                 ),
                 (
-                    "services/gateway/src/listener/routes.rs",
-                    "\"/metrics\"",
-                    "\"/v1/metrics\"",
+                    "services/gateway/src/scrape.rs",
+                    "path = \"/metrics\"",
+                    "path = \"/v1/metrics\"",
                     "no route /metrics",
                 ),
                 (

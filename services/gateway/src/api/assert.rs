@@ -14,6 +14,9 @@ use sidecar::clock;
 use super::body;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::description::questions::WriteParameters;
+use crate::description::records::{Assertion, Epoch, SourceRecord, Vote};
+use crate::description::replies::Written as WrittenReply;
 use crate::parameters::{Parameters, bad_value};
 use crate::problem::{Problem, json_reply};
 use crate::write::{Durability, Verdict};
@@ -23,6 +26,25 @@ use crate::writer::{Written, outcome};
 ///
 /// # Errors
 /// What is wrong with it, or 503 when nobody confirms it.
+#[utoipa::path(
+    post,
+    path = "/v1/assert",
+    tag = "write",
+    operation_id = "assert",
+    description = "503 `maybe_stored`: nobody confirmed it in time; send it again with the time that the problem returns.",
+    params(WriteParameters),
+    request_body(content = Assertion, example = json!({"subject": "constant:hubble", "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4},
+        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "confidence": 0.95,
+        "asserted_at": 1531785600000_i64})),
+    responses(
+        (status = 201, description = "acknowledged: on enough disks, new on one of them", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "stored", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "asserted_at": 1531785600000_i64})),
+        (status = 200, description = "acknowledged: all of them had it", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "present", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "asserted_at": 1531785600000_i64})),
+        (status = 202, description = "on disk, but on too few nodes so far", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "accepted", "shard": 236,
+        "copies": 1, "holders": ["node2"], "asserted_at": 1531785600000_i64}))
+    )
+)]
 pub async fn assert(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -36,7 +58,25 @@ pub async fn assert(
 /// Takes a vote on a claim.
 ///
 /// # Errors
-/// As [`assert`].
+/// As [`assert()`].
+#[utoipa::path(
+    post,
+    path = "/v1/vote",
+    tag = "write",
+    operation_id = "vote",
+    description = "A vote lies with its claim: `subject` is the claim's.",
+    params(WriteParameters),
+    request_body(content = Vote, example = json!({"subject": "constant:hubble", "assertion": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221",
+        "voter": "ann", "weight": 0.5, "voted_at": 1531785600000_i64})),
+    responses(
+        (status = 201, description = "acknowledged: on enough disks, new on one of them", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "stored", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "voted_at": 1531785600000_i64})),
+        (status = 200, description = "acknowledged: all of them had it", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "present", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "voted_at": 1531785600000_i64})),
+        (status = 202, description = "on disk, but on too few nodes so far", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "accepted", "shard": 236,
+        "copies": 1, "holders": ["node2"], "voted_at": 1531785600000_i64}))
+    )
+)]
 pub async fn vote(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -50,7 +90,24 @@ pub async fn vote(
 /// Takes an epoch.
 ///
 /// # Errors
-/// As [`assert`].
+/// As [`assert()`].
+#[utoipa::path(
+    post,
+    path = "/v1/epoch",
+    tag = "write",
+    operation_id = "epoch",
+    description = "It goes to all known members; `pending` names those that have not confirmed it.",
+    params(WriteParameters),
+    request_body(content = Epoch, example = json!({"name": "ITS-90", "supersedes": [], "started_at": 631152000000_i64})),
+    responses(
+        (status = 201, description = "acknowledged: on enough disks, new on one of them", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "stored", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "pending": ["node1"], "started_at": 1531785600000_i64})),
+        (status = 200, description = "acknowledged: all of them had it", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "present", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "pending": ["node1"], "started_at": 1531785600000_i64})),
+        (status = 202, description = "on disk, but on too few nodes so far", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "accepted", "shard": 236,
+        "copies": 1, "holders": ["node2"], "pending": ["node1"], "started_at": 1531785600000_i64}))
+    )
+)]
 pub async fn epoch(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -64,7 +121,25 @@ pub async fn epoch(
 /// Takes what is known of a source.
 ///
 /// # Errors
-/// As [`assert`].
+/// As [`assert()`].
+#[utoipa::path(
+    post,
+    path = "/v1/sources",
+    tag = "write",
+    operation_id = "source",
+    description = "It goes to all known members; `pending` names those that have not confirmed it.",
+    params(WriteParameters),
+    request_body(content = SourceRecord, example = json!({"uri": "doi:10.1051/0004-6361/201833910", "class": "observational", "retracted": true,
+        "recorded_at": 1531785600000_i64})),
+    responses(
+        (status = 201, description = "acknowledged: on enough disks, new on one of them", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "stored", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "pending": ["node1"], "recorded_at": 1531785600000_i64})),
+        (status = 200, description = "acknowledged: all of them had it", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "present", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "pending": ["node1"], "recorded_at": 1531785600000_i64})),
+        (status = 202, description = "on disk, but on too few nodes so far", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "accepted", "shard": 236,
+        "copies": 1, "holders": ["node2"], "pending": ["node1"], "recorded_at": 1531785600000_i64}))
+    )
+)]
 pub async fn source(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

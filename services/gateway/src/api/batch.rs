@@ -18,6 +18,9 @@ use super::body::{self, Form};
 use super::stream;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::description::questions::WriteParameters;
+use crate::description::records::Record as AnyRecord;
+use crate::description::replies::Batch;
 use crate::problem::{Problem, json_reply, several};
 use crate::write::Durability;
 use crate::writer::{BATCH_RECORDS, Written};
@@ -35,6 +38,31 @@ const BATCHES_AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// What is wrong with the request as a whole.
+#[utoipa::path(
+    post,
+    path = "/v1/assert/batch",
+    tag = "write",
+    operation_id = "batch",
+    description = "An array is taken as a whole, lines (application/x-ndjson) one by one: each is answered by a line with `line`, `id`, `status`, `copies` or with `line`, `error`, and the last line is the summary.",
+    params(WriteParameters),
+    request_body(content(
+        (Vec<AnyRecord> = "application/json", example = json!([{"subject": "constant:hubble", "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4},
+        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "confidence": 0.95,
+        "asserted_at": 1531785600000_i64}])),
+        (String = "application/x-ndjson")
+    )),
+    responses(
+        (status = 201, description = "all on enough disks; new", body = Batch, example = json!({"results": [{"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "stored", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "asserted_at": 1531785600000_i64}], "summary": {"lines": 1, "stored": 1, "present": 0, "accepted": 0, "refused": 0, "failed": 0}})),
+        (status = 200, description = "all of them known; or a stream of lines, whatever is in it", content(
+            (Batch = "application/json", example = json!({"results": [{"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "stored", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "asserted_at": 1531785600000_i64}], "summary": {"lines": 1, "stored": 1, "present": 0, "accepted": 0, "refused": 0, "failed": 0}})),
+            (String = "application/x-ndjson")
+        )),
+        (status = 202, description = "one at least on too few nodes so far", body = Batch, example = json!({"results": [{"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "stored", "shard": 236,
+        "copies": 2, "holders": ["node2", "node3"], "asserted_at": 1531785600000_i64}], "summary": {"lines": 1, "stored": 1, "present": 0, "accepted": 0, "refused": 0, "failed": 0}}))
+    )
+)]
 pub async fn batch(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

@@ -8,9 +8,22 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::description::nodes::{Health, Live};
 use crate::problem::{json_reply, ok};
 
 /// `GET /v1/health`
+#[utoipa::path(
+    get,
+    path = "/v1/health",
+    tag = "node",
+    operation_id = "health",
+    description = "It never waits for other nodes.",
+    responses(
+        (status = 200, description = "ready", body = Health, example = json!({"status": "ready", "node": "node1", "services": {"gateway": "ok", "store": "ok", "membership": "ok", "antientropy": "ok"}})),
+        (status = 503, description = "not ready, and why", body = Health, example = json!({"status": "not_ready", "node": "node1",
+            "reasons": ["store does not answer"], "services": {"gateway": "ok", "store": "does not answer", "membership": "ok", "antientropy": "ok"}}))
+    )
+)]
 pub async fn ready(State(app): State<Arc<App>>) -> Response {
     let reasons = app.readiness.reasons();
     let services = services(&app);
@@ -28,6 +41,16 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
 }
 
 /// `GET /v1/health/live`
+#[utoipa::path(
+    get,
+    path = "/v1/health/live",
+    tag = "node",
+    operation_id = "live",
+    description = "Answers while the process runs.",
+    responses(
+        (status = 200, description = "alive", body = Live, example = json!({"status": "live", "node": "node1"}))
+    )
+)]
 pub async fn live(State(app): State<Arc<App>>) -> Response {
     ok(&json!({ "status": "live", "node": app.nodes.own().to_string() }))
 }

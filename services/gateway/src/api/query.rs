@@ -19,6 +19,8 @@ use sidecar::clock;
 use super::body;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::description::questions::{Question as Asked, Questions};
+use crate::description::replies::{Answer, Answers};
 use crate::metrics::{QUERIES, QUERY_SECONDS};
 use crate::parameters::{Members, Parameters};
 use crate::problem::{Problem, json_reply};
@@ -34,6 +36,25 @@ const QUESTIONS_AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// What is wrong with it, or with the nodes.
+#[utoipa::path(
+    get,
+    path = "/v1/query",
+    tag = "read",
+    operation_id = "query",
+    description = "No match is 200 with nulls or an empty page. 422 `unbounded`: it names nothing to begin with; `too_much`: it covers more than one answer weighs.",
+    params(Asked),
+    responses(
+        (status = 200, description = "found", body = Answer, example = json!({"result": {"lens": "authority", "parameters": {"subject": "constant:hubble", "tolerance": null},
+        "winner": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "kind": "assertion", "v": 1, "subject": "constant:hubble",
+        "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4}, "confidence": 0.95, "lifecycle": "proposed",
+        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "asserted_at": 1531785600000_i64},
+        "value": {"type": "number", "value": 67.4}, "confidence": 0.95, "candidates": 1, "conflict_score": 0.0, "groups": 1,
+        "left_out": {"withdrawn": 0, "superseded": 0, "retracted": 0, "filtered": 0},
+        "set_digest": "39343aac273d76b3b7e97295c453b6f24525e8bb12ccab8f08509e3df6d823f7"},
+        "meta": {"complete": true, "proved_through": 1795639420996_i64, "node": "node1",
+        "trace_id": "a9f555afba21cd7553847cc19b262e16"}}))
+    )
+)]
 pub async fn get(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -47,6 +68,25 @@ pub async fn get(
 ///
 /// # Errors
 /// As [`get`].
+#[utoipa::path(
+    get,
+    path = "/v1/skeptic",
+    tag = "read",
+    operation_id = "skeptic",
+    description = "The same as `/v1/query` with `lens=skeptic`.",
+    params(Asked),
+    responses(
+        (status = 200, description = "found", body = Answer, example = json!({"result": {"lens": "skeptic", "parameters": {"subject": "constant:hubble", "tolerance": null},
+        "winner": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "kind": "assertion", "v": 1, "subject": "constant:hubble",
+        "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4}, "confidence": 0.95, "lifecycle": "proposed",
+        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "asserted_at": 1531785600000_i64},
+        "value": {"type": "number", "value": 67.4}, "confidence": 0.95, "candidates": 1, "conflict_score": 0.0, "groups": [], "groups_total": 0, "verdict": "unanimous",
+        "left_out": {"withdrawn": 0, "superseded": 0, "retracted": 0, "filtered": 0},
+        "set_digest": "39343aac273d76b3b7e97295c453b6f24525e8bb12ccab8f08509e3df6d823f7"},
+        "meta": {"complete": true, "proved_through": 1795639420996_i64, "node": "node1",
+        "trace_id": "a9f555afba21cd7553847cc19b262e16"}}))
+    )
+)]
 pub async fn skeptic(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -59,6 +99,25 @@ pub async fn skeptic(
 ///
 /// # Errors
 /// As [`get`].
+#[utoipa::path(
+    get,
+    path = "/v1/layered",
+    tag = "read",
+    operation_id = "layered",
+    description = "The same as `/v1/query` with `lens=layered`.",
+    params(Asked),
+    responses(
+        (status = 200, description = "found", body = Answer, example = json!({"result": {"lens": "layered", "parameters": {"subject": "constant:hubble", "tolerance": null},
+        "winner": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "kind": "assertion", "v": 1, "subject": "constant:hubble",
+        "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4}, "confidence": 0.95, "lifecycle": "proposed",
+        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "asserted_at": 1531785600000_i64},
+        "value": {"type": "number", "value": 67.4}, "confidence": 0.95, "candidates": 1, "conflict_score": 0.0, "groups": 1, "layers": [],
+        "left_out": {"withdrawn": 0, "superseded": 0, "retracted": 0, "filtered": 0},
+        "set_digest": "39343aac273d76b3b7e97295c453b6f24525e8bb12ccab8f08509e3df6d823f7"},
+        "meta": {"complete": true, "proved_through": 1795639420996_i64, "node": "node1",
+        "trace_id": "a9f555afba21cd7553847cc19b262e16"}}))
+    )
+)]
 pub async fn layered(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -77,6 +136,23 @@ async fn by_path(app: &App, caller: &Caller, uri: &Uri, lens: Lens) -> Result<Re
 ///
 /// # Errors
 /// What is wrong with the request as a whole, or with its one question.
+#[utoipa::path(
+    post,
+    path = "/v1/query",
+    tag = "read",
+    operation_id = "query_by_body",
+    description = "The parameters of the URL as members of an object, lists as arrays; or `queries`, each answered or refused by itself.",
+    request_body(content = Questions, example = json!({"queries": [{"subject": "constant:hubble", "lens": "authority"}]})),
+    responses((status = 200, description = "answered", body = Answers, example = json!({"results": [{"result": {"lens": "authority", "parameters": {"subject": "constant:hubble", "tolerance": null},
+        "winner": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "kind": "assertion", "v": 1, "subject": "constant:hubble",
+        "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4}, "confidence": 0.95, "lifecycle": "proposed",
+        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "asserted_at": 1531785600000_i64},
+        "value": {"type": "number", "value": 67.4}, "confidence": 0.95, "candidates": 1, "conflict_score": 0.0, "groups": 1,
+        "left_out": {"withdrawn": 0, "superseded": 0, "retracted": 0, "filtered": 0},
+        "set_digest": "39343aac273d76b3b7e97295c453b6f24525e8bb12ccab8f08509e3df6d823f7"},
+        "meta": {"complete": true, "proved_through": 1795639420996_i64, "node": "node1",
+        "trace_id": "a9f555afba21cd7553847cc19b262e16"}}]})))
+)]
 pub async fn post(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::query::asked;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::description::replies::{Problem as Refusal, RecordAnswer, ReplicasAnswer};
 use crate::parameters::{Parameters, bad_value};
 use crate::problem::{Problem, json_reply, ok, segment};
 use crate::read::question::hex;
@@ -25,6 +26,22 @@ use crate::route::Name;
 ///
 /// # Errors
 /// 404 when no node has it, 503 when a node that may have it does not answer.
+#[utoipa::path(
+    get,
+    path = "/v1/records/{id}",
+    tag = "read",
+    operation_id = "record",
+    description = "503 `incomplete`: nobody has it, and not enough nodes answer.",
+    params(("id" = String, Path, description = "the id of the record", example = "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221")),
+    responses(
+        (status = 200, description = "found", body = RecordAnswer, example = json!({"result": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "kind": "assertion", "v": 1, "subject": "constant:hubble",
+        "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4}, "confidence": 0.95, "lifecycle": "proposed",
+        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "asserted_at": 1531785600000_i64},
+        "meta": {"complete": true, "proved_through": null, "node": "node1",
+        "trace_id": "a9f555afba21cd7553847cc19b262e16"}})),
+        (status = 404, description = "nobody has it", body = Refusal, content_type = "application/problem+json")
+    )
+)]
 pub async fn record(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -53,6 +70,20 @@ pub async fn record(
 ///
 /// # Errors
 /// As [`record`].
+#[utoipa::path(
+    get,
+    path = "/v1/records/{id}/replicas",
+    tag = "read",
+    operation_id = "replicas",
+    description = "Who holds a record, and how it came there.",
+    params(("id" = String, Path, description = "the id of the record", example = "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221")),
+    responses(
+        (status = 200, description = "found", body = ReplicasAnswer, example = json!({"result": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "shard": 236, "owners": ["node2", "node3"],
+        "copies": 1, "replicas": [{"node": "node2", "owner": true, "received_at": 1795639419155_i64, "arrival": "push",
+        "origin": null, "sequence": 5, "trace_id": "58a9e785cc640f1c734202476925ba87"}]}, "meta": {"complete": true, "missing": [], "node": "node1", "trace_id": "a9f555afba21cd7553847cc19b262e16"}})),
+        (status = 404, description = "nobody has it", body = Refusal, content_type = "application/problem+json")
+    )
+)]
 pub async fn replicas(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

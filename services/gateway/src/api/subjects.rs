@@ -13,6 +13,8 @@ use proto::v1;
 use super::query::asked;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::description::questions::SubjectsParameters;
+use crate::description::replies::Subjects;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, json_reply};
 use crate::read::question::{limit, text};
@@ -21,6 +23,19 @@ use crate::read::question::{limit, text};
 ///
 /// # Errors
 /// 400 and 422, naming the parameter; 503 while no store answers.
+#[utoipa::path(
+    get,
+    path = "/v1/subjects",
+    tag = "read",
+    operation_id = "subjects",
+    description = "Subjects of claims, in ascending order of their bytes.",
+    params(SubjectsParameters),
+    responses(
+        (status = 200, description = "found", body = Subjects, example = json!({"result": {"subjects": [{"subject": "cas:64-17-5", "records": 9}], "cursor": "cas:64-17-5"},
+        "meta": {"complete": true, "proved_through": 1795639420996_i64, "node": "node1",
+        "trace_id": "a9f555afba21cd7553847cc19b262e16"}}))
+    )
+)]
 pub async fn subjects(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

@@ -20,6 +20,7 @@ use super::query::asked;
 use super::records::{record_id, replica};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::description::replies::{Problem as Refusal, TraceAnswer};
 use crate::problem::{Problem, json_reply, segment};
 use crate::read::{Context, Found, Wanted};
 use crate::route::Route;
@@ -66,6 +67,23 @@ struct Tally {
 ///
 /// # Errors
 /// 404 when no node has it, 503 when a node that may have it does not answer.
+#[utoipa::path(
+    get,
+    path = "/v1/trace/{id}",
+    tag = "read",
+    operation_id = "trace",
+    description = "The claims that it follows, its epoch and source, the votes on it, who signed it and who holds it.",
+    params(("id" = String, Path, description = "the id of the record", example = "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221")),
+    responses(
+        (status = 200, description = "found", body = TraceAnswer, example = json!({"result": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221",
+        "record": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "kind": "assertion", "v": 1, "subject": "constant:hubble",
+        "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4}, "confidence": 0.95, "lifecycle": "proposed",
+        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "asserted_at": 1531785600000_i64}, "parents": [], "epoch": null, "source": null,
+        "votes": {"count": 1, "weight": 0.5}, "signatures": [], "replicas": [{"node": "node2", "owner": true, "received_at": 1795639419155_i64, "arrival": "push",
+        "origin": null, "sequence": 5, "trace_id": "58a9e785cc640f1c734202476925ba87"}]}, "meta": {"complete": true, "missing": [], "node": "node1", "trace_id": "a9f555afba21cd7553847cc19b262e16"}})),
+        (status = 404, description = "nobody has it", body = Refusal, content_type = "application/problem+json")
+    )
+)]
 pub async fn trace(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

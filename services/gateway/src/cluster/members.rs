@@ -17,6 +17,8 @@ use sidecar::settings::SERVICES;
 use crate::api::health;
 use crate::app::App;
 use crate::caller::Caller;
+use crate::description::nodes::{Forgotten, Members};
+use crate::description::replies::Problem as Refusal;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok, segment};
 use crate::read::question::hex;
@@ -29,6 +31,20 @@ const FORGET_MAX: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// 503 before membership answered once.
+#[utoipa::path(
+    get,
+    path = "/cluster/members",
+    tag = "cluster",
+    operation_id = "members",
+    description = "Everybody this node knows, with what it last heard of them.",
+    responses(
+        (status = 200, description = "found", body = Members, example = json!({"node": "node1", "cluster_id": "73beb380", "num_shards": 256, "replication_factor": 2,
+        "placement": ["node1"], "waiting_for": "", "refused": [], "members": [{"id": "node1", "status": "UP", "phase": "serving", "since_ms": 1795637763791_i64, "api_addr": "127.0.0.1:18180",
+        "admin_addr": "127.0.0.1:18181", "rpc_addr": "127.0.0.1:18182", "swim_addr": "127.0.0.1:18183", "incarnation": 1795637763754_i64,
+        "version": "0.1.0", "store_id": "0cc959023b9f310cc959023b9f310000", "owned_shards": 256, "answers": true,
+        "services": {"gateway": "ok", "store": "ok", "membership": "ok", "antientropy": "ok"}}]}))
+    )
+)]
 pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     Parameters::of_uri(&uri)?.only(&[])?;
     let Some(route) = app.nodes.route() else {
@@ -76,6 +92,19 @@ pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
 ///
 /// # Errors
 /// 404 for a stranger, 409 while it is up.
+#[utoipa::path(
+    post,
+    path = "/cluster/members/{name}/forget",
+    tag = "cluster",
+    operation_id = "forget",
+    description = "Says what may be lost with it.",
+    params(("name" = String, Path, description = "the member", example = "node3")),
+    responses(
+        (status = 200, description = "forgotten", body = Forgotten, example = json!({"forgotten": "node3", "warning": "what only node3 had is lost"})),
+        (status = 404, description = "nobody has this name", body = Refusal, content_type = "application/problem+json"),
+        (status = 409, description = "it is up", body = Refusal, content_type = "application/problem+json")
+    )
+)]
 pub async fn forget(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

@@ -14,6 +14,9 @@ use tonic::Status;
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::description::nodes::{Synced, Tasks};
+use crate::description::questions::SyncParameters;
+use crate::description::replies::Problem as Refusal;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok};
 use crate::store::within;
@@ -28,6 +31,19 @@ const STATUS_MAX: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// 503 while antientropy is away.
+#[utoipa::path(
+    post,
+    path = "/cluster/sync",
+    tag = "cluster",
+    operation_id = "sync",
+    description = "A repair session between this node and every other one, both ways, now.",
+    params(SyncParameters),
+    responses(
+        (status = 200, description = "done", body = Synced, example = json!({"node": "node1", "dry_run": false, "peers": [{"peer": "node2", "pulled": 0, "pushed": 0,
+        "record_bytes": 0, "round_trips": 1, "took_ms": 35, "error": ""}]})),
+        (status = 404, description = "nobody has this name", body = Refusal, content_type = "application/problem+json")
+    )
+)]
 pub async fn sync(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -70,6 +86,17 @@ pub async fn sync(
 ///
 /// # Errors
 /// 503 while antientropy is away.
+#[utoipa::path(
+    get,
+    path = "/cluster/tasks",
+    tag = "cluster",
+    operation_id = "tasks",
+    description = "How repair stands with every peer.",
+    responses(
+        (status = 200, description = "the tasks", body = Tasks, example = json!({"node": "node1", "tasks": [{"peer": "node2", "state": "idle", "lag_seconds": 0.0,
+        "last_success": 1795637791342_i64, "last_error": "", "pulled": 0, "pushed": 0, "refused": 0, "sessions": 23}]}))
+    )
+)]
 pub async fn tasks(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::description::nodes::Verification;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok};
 use crate::route::{Name, Route};
@@ -64,6 +65,17 @@ impl Side {
 ///
 /// # Errors
 /// 503 while the node is not ready, another comparison runs, or a store breaks off.
+#[utoipa::path(
+    get,
+    path = "/cluster/verify",
+    tag = "cluster",
+    operation_id = "verify",
+    description = "Compares what was stored before the call, on all nodes.",
+    responses(
+        (status = 200, description = "compared", body = Verification, example = json!({"equal": true, "reason": null, "distinct_records": 30000, "under_replicated": 0,
+        "missing_at_owners": 0, "foreign": 0, "nodes": [{"id": "node1", "records": 30000, "shards": 256}], "unreachable": []}))
+    )
+)]
 pub async fn verify(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,

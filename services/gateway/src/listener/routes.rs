@@ -5,52 +5,56 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
 use http::{Method, StatusCode, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::layers::{guard, observe};
 use crate::app::App;
 use crate::problem::Problem;
-use crate::{api, cluster, scrape};
+use crate::{api, cluster, description, feed, scrape};
 
 /// What clients may ask.
 pub fn public_router(app: &Arc<App>, cors: CorsLayer) -> Router {
-    dress(public(), app, cors)
+    let (routes, described) = public().split_for_parts();
+    dress(description::serve(routes, described), app, cors)
 }
 
 /// The same, and what operators and the other nodes may ask.
 pub fn cluster_router(app: &Arc<App>, cors: CorsLayer) -> Router {
-    let routes = public()
-        .route("/cluster/members", get(cluster::members::members))
-        .route(
-            "/cluster/members/{name}/forget",
-            post(cluster::members::forget),
-        )
-        .route("/cluster/verify", get(cluster::verify::verify))
-        .route("/cluster/sync", post(cluster::repair::sync))
-        .route("/cluster/tasks", get(cluster::repair::tasks));
-    dress(routes, app, cors)
+    let (routes, described) = internal().split_for_parts();
+    dress(description::serve(routes, described), app, cors)
 }
 
-fn public() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/assert", post(api::assert::assert))
-        .route("/v1/assert/batch", post(api::batch::batch))
-        .route("/v1/vote", post(api::assert::vote))
-        .route("/v1/epoch", post(api::assert::epoch))
-        .route("/v1/sources", post(api::assert::source))
-        .route("/v1/query", get(api::query::get).post(api::query::post))
-        .route("/v1/skeptic", get(api::query::skeptic))
-        .route("/v1/layered", get(api::query::layered))
-        .route("/v1/subjects", get(api::subjects::subjects))
-        .route("/v1/trace/{id}", get(api::trace::trace))
-        .route("/v1/records/{id}", get(api::records::record))
-        .route("/v1/records/{id}/replicas", get(api::records::replicas))
-        .route("/v1/health", get(api::health::ready))
-        .route("/v1/health/live", get(api::health::live))
-        .route("/metrics", get(scrape::metrics))
+fn public() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(description::frame())
+        .routes(routes!(api::assert::assert))
+        .routes(routes!(api::batch::batch))
+        .routes(routes!(api::assert::vote))
+        .routes(routes!(api::assert::epoch))
+        .routes(routes!(api::assert::source))
+        .routes(routes!(api::query::get, api::query::post))
+        .routes(routes!(api::query::skeptic))
+        .routes(routes!(api::query::layered))
+        .routes(routes!(api::subjects::subjects))
+        .routes(routes!(feed::feed))
+        .routes(routes!(api::trace::trace))
+        .routes(routes!(api::records::record))
+        .routes(routes!(api::records::replicas))
+        .routes(routes!(api::health::ready))
+        .routes(routes!(api::health::live))
+        .routes(routes!(scrape::metrics))
+}
+
+fn internal() -> OpenApiRouter<Arc<App>> {
+    public()
+        .routes(routes!(cluster::members::members))
+        .routes(routes!(cluster::members::forget))
+        .routes(routes!(cluster::verify::verify))
+        .routes(routes!(cluster::repair::sync))
+        .routes(routes!(cluster::repair::tasks))
 }
 
 /// Layers, the outermost last.

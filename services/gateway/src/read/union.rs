@@ -328,9 +328,9 @@ async fn read_all(
     }
 }
 
-/// A record as it came, hash-checked.
+/// A record as it came, hash-checked. Its signatures were verified at the store's door, before it was written.
 pub(crate) fn checked(found: &v1::FoundRecord) -> Result<Record, Problem> {
-    let record = Record::from_canonical(&found.canonical)
+    let record = Record::from_stored(&found.canonical)
         .map_err(|error| Problem::internal(&format!("a store sent what is no record: {error}")))?;
     if record.id().as_bytes()[..] != found.id[..] {
         return Err(Problem::internal(

@@ -4,7 +4,9 @@
 
 mod batches;
 mod cluster;
+mod description;
 mod edges;
+mod feed;
 mod kinds;
 mod lenses;
 mod neighbours;

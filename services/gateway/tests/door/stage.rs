@@ -7,6 +7,7 @@ use assertion::Record;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -104,6 +105,36 @@ impl Reply {
     }
 }
 
+/// A reply that goes on.
+pub(crate) struct Going {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// Headers.
+    pub(crate) headers: HeaderMap,
+    /// What has come so far.
+    pub(crate) text: String,
+    body: Incoming,
+}
+
+impl Going {
+    /// Reads until what has come pleases, or the reply ends. Whether it goes on.
+    pub(crate) async fn until(&mut self, mut enough: impl FnMut(&str) -> bool) -> bool {
+        let read = async {
+            while !enough(&self.text) {
+                let Some(frame) = self.body.frame().await else {
+                    return false;
+                };
+                if let Ok(data) = frame.unwrap().into_data() {
+                    self.text.push_str(std::str::from_utf8(&data).unwrap());
+                }
+            }
+            true
+        };
+        let waited = tokio::time::timeout(EVENTUALLY, read).await;
+        waited.unwrap_or_else(|_| panic!("never came: {}", self.text))
+    }
+}
+
 impl Stage {
     /// A cluster of three that has formed, with nobody in a hurry.
     pub(crate) async fn calm() -> Stage {
@@ -178,6 +209,23 @@ impl Stage {
     pub(crate) async fn get_internal(&self, path: &str) -> Reply {
         self.ask(self.bind, Method::GET, path, &[], Bytes::new())
             .await
+    }
+
+    /// GET whose reply is read while it goes on.
+    pub(crate) async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Going {
+        let mut request = Request::get(format!("http://{}{path}", self.api));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::default()).unwrap();
+        let reply = tokio::time::timeout(EVENTUALLY, self.client.request(request)).await;
+        let (parts, body) = reply.unwrap().unwrap().into_parts();
+        Going {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+            text: String::new(),
+        }
     }
 
     /// POST of JSON on the public listener.

@@ -235,16 +235,23 @@ fn found(record: &Record) -> v1::FoundRecord {
     }
 }
 
-/// As the contract has it: a record of another kind passes when its subject, or uri or name, does.
+/// As the contract has it.
 fn passes(record: &Record, request: &v1::FollowRequest, selection: &Selection) -> bool {
     let kind = record.kind().name();
     let kinds = &request.kinds;
-    (kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind))
+    let of_kind = kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind);
+    let bare = selection.predicate.is_none() && selection.source.is_none();
+    of_kind
         && match record.content() {
             Content::Assertion(claim) => selection.matches(claim) == Match::Yes,
-            Content::Vote(vote) => selection.covers_subject(&vote.subject),
-            Content::Epoch(epoch) => selection.covers_subject(&epoch.name),
-            Content::Source(source) => selection.covers_source(&source.uri),
+            Content::Vote(vote) => bare && selection.covers_subject(&vote.subject),
+            Content::Epoch(epoch) => bare && selection.covers_subject(&epoch.name),
+            Content::Source(source) => {
+                let uri = &source.uri;
+                selection.predicate.is_none()
+                    && selection.covers_subject(uri)
+                    && selection.covers_source(uri)
+            }
         }
 }
 
@@ -443,6 +450,13 @@ impl Store for FakeStore {
             .collect();
         rows.sort_by_key(|(_, sequence)| *sequence);
         rows.truncate(request.limit as usize);
+        let mut bytes = 0;
+        let fits = rows.iter().take_while(|(record, _)| {
+            bytes += record.canonical().len();
+            bytes <= 1024 * 1024
+        });
+        let fits = fits.count();
+        rows.truncate(fits);
         let through = rows.last().map_or(request.after, |(_, sequence)| *sequence);
         let unfiltered = request.selection.is_none();
         let records = rows

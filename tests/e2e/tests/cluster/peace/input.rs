@@ -285,8 +285,9 @@ const QUESTIONS: &str = "\
 /v1/query?subject=a&cursor=zzzz               422 bad_value          cursor
 /v1/query?subject=a&cursor=ff                 422 bad_cursor         cursor
 /v1/query?subject=a&class=guru                422 bad_value          class
-/v1/query                                     422 subject_required   subject
-/v1/query?predicate=b                         422 subject_required   subject
+/v1/query                                     422 unbounded          subject
+/v1/query?predicate=b&lens=recency            422 unbounded          subject
+/v1/query?subject=a&lens=recency&inner=votes  422 unused_parameter   inner
 /v1/records/xyz                               422 bad_value          id
 /v1/nothing                                   404 no_such_path       -
 /cluster/members                              404 no_such_path       -

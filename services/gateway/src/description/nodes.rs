@@ -1,0 +1,198 @@
+//! Replies about nodes and the cluster.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How a node is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `ready`, `not_ready` or `draining`.
+    pub status: String,
+    /// The node.
+    pub node: String,
+    /// Why it is not ready.
+    #[schema(nullable = false)]
+    pub reasons: Option<Vec<String>>,
+    /// Its services: `ok`, or why not.
+    pub services: BTreeMap<String, String>,
+}
+
+/// That a process lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Live {
+    /// `live`.
+    pub status: String,
+    /// The node.
+    pub node: String,
+}
+
+/// Everybody a node knows.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Members {
+    /// Who says so.
+    pub node: String,
+    /// The cluster, once it has formed.
+    #[schema(required)]
+    pub cluster_id: Option<String>,
+    /// Its shards.
+    pub num_shards: u32,
+    /// Copies that every record shall have.
+    pub replication_factor: u32,
+    /// Members that own shards.
+    pub placement: Vec<String>,
+    /// Why the cluster has not formed.
+    pub waiting_for: String,
+    /// Members refused at join, and why.
+    pub refused: Vec<String>,
+    /// The members.
+    pub members: Vec<Member>,
+}
+
+/// A member.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Member {
+    /// Its name.
+    pub id: String,
+    /// UP, SUSPECT, DOWN or LEFT.
+    pub status: String,
+    /// What it says of itself.
+    pub phase: String,
+    /// Unix milliseconds since when it has this status.
+    pub since_ms: i64,
+    /// host:port for clients.
+    pub api_addr: String,
+    /// host:port for operators.
+    pub admin_addr: String,
+    /// host:port of its store.
+    pub rpc_addr: String,
+    /// host:port of membership.
+    pub swim_addr: String,
+    /// Higher wins.
+    pub incarnation: u64,
+    /// Software version.
+    pub version: String,
+    /// Its store.
+    pub store_id: String,
+    /// Shards that it owns.
+    pub owned_shards: u32,
+    /// Whether this gateway's writes go to its store.
+    pub answers: bool,
+    /// Its services: `ok`, or why not.
+    pub services: BTreeMap<String, String>,
+}
+
+/// A member that was forgotten.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Forgotten {
+    /// Its name.
+    pub forgotten: String,
+    /// What may be lost with it.
+    pub warning: String,
+}
+
+/// Whether all nodes hold what they shall hold.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Verification {
+    /// Every owner of every shard holds every record of it, and nobody is unreachable.
+    pub equal: bool,
+    /// Why not.
+    #[schema(required)]
+    pub reason: Option<String>,
+    /// Records, each once.
+    pub distinct_records: u64,
+    /// Records on fewer nodes than there shall be.
+    pub under_replicated: u64,
+    /// Records that an owner lacks.
+    pub missing_at_owners: u64,
+    /// Rows at nodes that do not own them.
+    pub foreign: u64,
+    /// The nodes that answered.
+    pub nodes: Vec<VerifiedNode>,
+    /// The others.
+    pub unreachable: Vec<Unreachable>,
+}
+
+/// A node that answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VerifiedNode {
+    /// Its name.
+    pub id: String,
+    /// Records it holds.
+    pub records: u64,
+    /// Shards it owns.
+    pub shards: u32,
+}
+
+/// A node that did not.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Unreachable {
+    /// Its name.
+    pub id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What repair did.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Synced {
+    /// This node.
+    pub node: String,
+    /// Whether it only counted.
+    pub dry_run: bool,
+    /// Peer by peer.
+    pub peers: Vec<PeerSynced>,
+}
+
+/// What repair did with one peer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PeerSynced {
+    /// Its name.
+    pub peer: String,
+    /// Records copied from it.
+    pub pulled: u64,
+    /// Records copied to it.
+    pub pushed: u64,
+    /// Their bytes.
+    pub record_bytes: u64,
+    /// Calls to its store.
+    pub round_trips: u32,
+    /// Milliseconds.
+    pub took_ms: u64,
+    /// Empty when it went well.
+    pub error: String,
+}
+
+/// How repair stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Tasks {
+    /// This node.
+    pub node: String,
+    /// Peer by peer.
+    pub tasks: Vec<Task>,
+}
+
+/// How repair stands with one peer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Task {
+    /// Its name.
+    pub peer: String,
+    /// idle, comparing, descending, moving, waiting.
+    pub state: String,
+    /// Seconds.
+    pub lag_seconds: f64,
+    /// Unix milliseconds.
+    #[schema(required)]
+    pub last_success: Option<i64>,
+    /// Empty when it went well.
+    pub last_error: String,
+    /// Records copied from it since the start.
+    pub pulled: u64,
+    /// Records copied to it since the start.
+    pub pushed: u64,
+    /// Ids that the local store refused.
+    pub refused: u64,
+    /// Sessions that ended.
+    pub sessions: u64,
+}

@@ -1,0 +1,250 @@
+//! The stores that a feed is read from: one call to each at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, join_all};
+use futures::stream::FuturesUnordered;
+use proto::v1;
+use tonic::Status;
+
+use super::token::{StoreId, Token};
+use crate::caller::Caller;
+use crate::lane::Lane;
+use crate::nodes::Nodes;
+use crate::problem::Problem;
+use crate::read::{CALL_MAX, no_store_answers};
+use crate::route::{Name, Route};
+use crate::store::Fault;
+
+/// Records on a page of one store. Fewer: more calls for who reads from the start; more: what a reader that hangs holds.
+const PAGE_RECORDS: u32 = 256;
+
+/// How long a store may keep a call when it has nothing new. Longer: fewer calls for nothing; a store allows 10 s.
+const WAIT_MS: u32 = 5_000;
+
+/// How long a store may take to say who it is. The reply's headers wait for it when the feed begins.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// Until a store that failed is asked again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Where a feed begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum From {
+    /// Behind everything that is there.
+    Now,
+    /// Behind what the token has.
+    Token(Token),
+}
+
+/// A page of one store.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// The store.
+    pub(super) store: StoreId,
+    /// What it sent.
+    pub(super) reply: v1::FollowReply,
+    lane: Arc<Lane>,
+}
+
+/// What a call brought.
+type Said = (Arc<Lane>, What);
+
+enum What {
+    Who(Result<v1::DescribeReply, Status>),
+    Page(StoreId, Result<v1::FollowReply, Status>),
+}
+
+/// One node.
+struct Source {
+    /// Another lane is another place: what the old one still brings is not for us.
+    lane: Arc<Lane>,
+    store: Option<StoreId>,
+}
+
+/// All of them, and how far each was read.
+pub(super) struct Sources {
+    nodes: Arc<Nodes>,
+    caller: Caller,
+    filter: v1::FollowRequest,
+    sources: BTreeMap<Name, Source>,
+    calls: FuturesUnordered<BoxFuture<'static, Said>>,
+    heads: BTreeMap<StoreId, u64>,
+    /// How far the feed is. Moved on by who shows the pages, record by record.
+    pub(super) token: Token,
+}
+
+impl Sources {
+    /// Asks all stores who they are, and begins to read those that answer. The names of the known members that do not come
+    /// second; they are read when they do.
+    ///
+    /// # Errors
+    /// 503 when nobody answers.
+    pub(super) async fn open(
+        nodes: Arc<Nodes>,
+        route: &Route,
+        caller: Caller,
+        from: From,
+        filter: v1::FollowRequest,
+    ) -> Result<(Sources, Vec<String>), Problem> {
+        let filter = v1::FollowRequest {
+            limit: PAGE_RECORDS,
+            wait_ms: WAIT_MS,
+            ..filter
+        };
+        let lanes = nodes.lanes();
+        let asked = lanes
+            .iter()
+            .map(|lane| lane.store().describe(&caller, LOOK_MAX));
+        let told = join_all(asked).await;
+        let now = from == From::Now;
+        let mut sources = Sources {
+            nodes,
+            caller,
+            filter,
+            sources: BTreeMap::new(),
+            calls: FuturesUnordered::new(),
+            heads: BTreeMap::new(),
+            token: match from {
+                From::Now => Token::default(),
+                From::Token(token) => token,
+            },
+        };
+        let mut missing = route.view().known_names();
+        for (lane, described) in lanes.into_iter().zip(told) {
+            sources.add(&lane, None);
+            let head = described.as_ref().ok().and_then(head);
+            if let Some((store, head)) = head {
+                missing.remove(&**lane.store().node());
+                sources.heads.insert(store, head);
+                if now {
+                    sources.token.advance(store, head);
+                }
+            }
+            sources.take_who(&lane, described);
+        }
+        if sources.heads.is_empty() {
+            return Err(no_store_answers());
+        }
+        Ok((sources, missing.into_iter().collect()))
+    }
+
+    /// What each store that answered had when the feed began.
+    pub(super) fn heads(&self) -> BTreeMap<StoreId, u64> {
+        self.heads.clone()
+    }
+
+    /// The stores that are read.
+    pub(super) fn live(&self) -> BTreeSet<StoreId> {
+        self.sources
+            .values()
+            .filter_map(|source| source.store)
+            .collect()
+    }
+
+    /// Follows the view: reads nodes that came or moved, and those that went no more.
+    pub(super) fn follow_view(&mut self) {
+        let lanes = self.nodes.lanes();
+        self.sources
+            .retain(|_, source| lanes.iter().any(|lane| Arc::ptr_eq(lane, &source.lane)));
+        for lane in lanes {
+            if !self.sources.contains_key(lane.store().node()) {
+                self.add(&lane, Some(Duration::ZERO));
+            }
+        }
+    }
+
+    /// The next page. Its store is asked for the one behind it by [`Sources::go_on`].
+    pub(super) async fn next(&mut self) -> Page {
+        loop {
+            let Some((lane, what)) = self.calls.next().await else {
+                // Nobody is there; the view may bring somebody.
+                std::future::pending::<()>().await;
+                continue;
+            };
+            let current = self.sources.get(lane.store().node());
+            if !current.is_some_and(|source| Arc::ptr_eq(&source.lane, &lane)) {
+                continue;
+            }
+            match what {
+                What::Who(described) => self.take_who(&lane, described),
+                What::Page(store, Ok(reply)) => return Page { store, reply, lane },
+                What::Page(_, Err(status)) => self.failed(&lane, &status),
+            }
+        }
+    }
+
+    /// The page was shown: asks for the next one.
+    pub(super) fn go_on(&mut self, page: &Page) {
+        self.ask(&page.lane, page.store);
+    }
+
+    fn add(&mut self, lane: &Arc<Lane>, look_after: Option<Duration>) {
+        let source = Source {
+            lane: Arc::clone(lane),
+            store: None,
+        };
+        self.sources
+            .insert(Name::clone(lane.store().node()), source);
+        if let Some(pause) = look_after {
+            self.look(lane, pause);
+        }
+    }
+
+    fn take_who(&mut self, lane: &Arc<Lane>, described: Result<v1::DescribeReply, Status>) {
+        match described {
+            Ok(described) => match head(&described) {
+                Some((store, _)) => self.ask(lane, store),
+                None => self.look(lane, PAUSE),
+            },
+            Err(status) => self.failed(lane, &status),
+        }
+    }
+
+    /// Whatever it was, the store may be another one by now.
+    fn failed(&mut self, lane: &Arc<Lane>, status: &Status) {
+        let node = lane.store().node();
+        tracing::debug!(%node, %status, "a store is missing in a feed");
+        if Fault::of(status) == Fault::Gone {
+            lane.lost();
+        }
+        if let Some(source) = self.sources.get_mut(node) {
+            source.store = None;
+        }
+        self.look(lane, PAUSE);
+    }
+
+    fn look(&self, lane: &Arc<Lane>, pause: Duration) {
+        let (lane, caller) = (Arc::clone(lane), self.caller.clone());
+        self.calls.push(Box::pin(async move {
+            tokio::time::sleep(pause).await;
+            let described = lane.store().describe(&caller, LOOK_MAX).await;
+            (lane, What::Who(described))
+        }));
+    }
+
+    fn ask(&mut self, lane: &Arc<Lane>, store: StoreId) {
+        if let Some(source) = self.sources.get_mut(lane.store().node()) {
+            source.store = Some(store);
+        }
+        let request = v1::FollowRequest {
+            store_id: bytes::Bytes::copy_from_slice(&store),
+            after: self.token.place(&store),
+            ..self.filter.clone()
+        };
+        let (lane, caller) = (Arc::clone(lane), self.caller.clone());
+        self.calls.push(Box::pin(async move {
+            let reply = lane.store().follow(request, &caller, CALL_MAX).await;
+            (lane, What::Page(store, reply))
+        }));
+    }
+}
+
+/// Who a store is, and its last row.
+fn head(described: &v1::DescribeReply) -> Option<(StoreId, u64)> {
+    let store = described.store_id[..].try_into().ok()?;
+    Some((store, described.sequence))
+}

@@ -1,0 +1,174 @@
+//! Where a reader of the feed is: a place in the order of arrival of every store that it has read from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use assertion::RecordId;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::problem::Problem;
+
+/// 16 random bytes, made with a store's database.
+pub(super) type StoreId = [u8; 16];
+
+/// Form of the token.
+const VERSION: u8 = 1;
+
+/// Stores that a token names. A cluster has fewer; those that are gone for good are forgotten beyond it. The token has to fit
+/// into a URL.
+const STORES_MAX: usize = 128;
+
+/// A store and a sequence.
+const PAIR: usize = 16 + 8;
+
+/// Enough of a hash to tell a slip: a wrong place would hide records.
+const CHECK: usize = 4;
+
+/// What of each store was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Token(BTreeMap<StoreId, u64>);
+
+impl Token {
+    /// Reads one as it was sent.
+    ///
+    /// # Errors
+    /// 422 when it is none.
+    pub(super) fn read(text: &str) -> Result<Token, Problem> {
+        Token::parse(text).ok_or_else(|| {
+            Problem::unprocessable(
+                "bad_token",
+                "`from` is neither now nor start nor a token of this feed",
+                "send the last token as it came, or now, or start",
+            )
+            .at("from")
+        })
+    }
+
+    fn parse(text: &str) -> Option<Token> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (told, check) = bytes.split_last_chunk::<CHECK>()?;
+        let (version, pairs) = told.split_first()?;
+        let (pairs, rest) = pairs.as_chunks::<PAIR>();
+        if *version != VERSION || !rest.is_empty() || *check != checked(told) {
+            return None;
+        }
+        let pair = |pair: &[u8; PAIR]| {
+            let (store, sequence) = pair.split_first_chunk::<16>()?;
+            Some((*store, u64::from_be_bytes(sequence.try_into().ok()?)))
+        };
+        let places: BTreeMap<StoreId, u64> = pairs.iter().filter_map(pair).collect();
+        (places.len() == pairs.len() && places.len() <= STORES_MAX).then_some(Token(places))
+    }
+
+    /// The text.
+    pub(super) fn write(&self) -> String {
+        let mut bytes = Vec::with_capacity(1 + self.0.len() * PAIR + CHECK);
+        bytes.push(VERSION);
+        for (store, sequence) in &self.0 {
+            bytes.extend_from_slice(store);
+            bytes.extend_from_slice(&sequence.to_be_bytes());
+        }
+        let check = checked(&bytes);
+        bytes.extend_from_slice(&check);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The last row of a store that was looked at; 0: none.
+    pub(super) fn place(&self, store: &StoreId) -> u64 {
+        self.0.get(store).copied().unwrap_or(0)
+    }
+
+    /// Whether a row was looked at.
+    pub(super) fn covers(&self, store: &StoreId, sequence: u64) -> bool {
+        sequence <= self.place(store)
+    }
+
+    /// Everything up to this row was looked at.
+    pub(super) fn advance(&mut self, store: StoreId, sequence: u64) {
+        let place = self.0.entry(store).or_default();
+        *place = sequence.max(*place);
+    }
+
+    /// Forgets stores that are not read from, when there are too many. Should one come back, its rows are shown again.
+    pub(super) fn shorten(&mut self, live: &BTreeSet<StoreId>) {
+        let mut surplus = self.0.len().saturating_sub(STORES_MAX);
+        self.0.retain(|store, _| {
+            let goes = surplus > 0 && !live.contains(store);
+            surplus -= usize::from(goes);
+            !goes
+        });
+    }
+}
+
+fn checked(bytes: &[u8]) -> [u8; CHECK] {
+    let mut check = [0; CHECK];
+    check.copy_from_slice(&RecordId::of(bytes).as_bytes()[..CHECK]);
+    check
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(stores: u8) -> Token {
+        let mut token = Token::default();
+        for store in 0..stores {
+            token.advance([store; 16], u64::from(store) * 1_000);
+        }
+        token
+    }
+
+    #[test]
+    fn a_token_comes_back_as_it_went() {
+        for stores in [0, 1, 3, 128] {
+            let token = token(stores);
+            let text = token.write();
+            assert_eq!(Token::read(&text).unwrap(), token);
+            assert!(
+                text.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            );
+        }
+        assert!(token(128).write().len() < 4_200, "it fits into a URL");
+    }
+
+    #[test]
+    fn every_slip_is_refused() {
+        let text = token(2).write();
+        for place in 0..text.len() {
+            let mut slipped = text.clone().into_bytes();
+            slipped[place] = if slipped[place] == b'A' { b'B' } else { b'A' };
+            let slipped = String::from_utf8(slipped).unwrap();
+            let refused = Token::read(&slipped).unwrap_err();
+            assert_eq!(refused.code, "bad_token", "{place}");
+        }
+        for wrong in ["", "now ", &text[1..], &token(129).write()] {
+            assert!(Token::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_place_only_moves_on_and_covers_what_is_behind_it() {
+        let mut token = token(2);
+        token.advance([1; 16], 5);
+        assert_eq!(token.place(&[1; 16]), 1_000);
+        assert!(token.covers(&[1; 16], 1_000) && !token.covers(&[1; 16], 1_001));
+        assert!(
+            !token.covers(&[9; 16], 1),
+            "nothing of a store that was never read"
+        );
+    }
+
+    #[test]
+    fn stores_that_are_gone_are_forgotten_when_there_are_too_many() {
+        let mut many = token(130);
+        let live = BTreeSet::from([[0; 16], [1; 16]]);
+        many.shorten(&live);
+        assert_eq!(many.0.len(), 128);
+        assert_eq!(many.place(&[1; 16]), 1_000);
+        assert_eq!(many.place(&[2; 16]), 0);
+        let mut few = token(5);
+        few.shorten(&BTreeSet::new());
+        assert_eq!(few, token(5));
+    }
+}

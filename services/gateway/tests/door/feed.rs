@@ -1,0 +1,328 @@
+//! `GET /v1/feed`: every record once, from wherever a reader was.
+
+use assertion::Record;
+use serde_json::{Value, json};
+
+use crate::stage::{Going, Stage, claim, record};
+
+const LINES: [(&str, &str); 1] = [("accept", "application/x-ndjson")];
+
+fn claims(count: usize) -> Vec<Record> {
+    (0..count)
+        .map(|number| {
+            let claim = claim(1.0, &format!("u{}", number % 2));
+            record(&claim.replace("cas:7732-18-5", &format!("cas:{number}")))
+        })
+        .collect()
+}
+
+/// Every record at two nodes.
+fn spread(stage: &Stage, records: &[Record]) {
+    for (place, record) in records.iter().enumerate() {
+        stage.stores[place % 3].put(record);
+        stage.stores[(place + 1) % 3].put(record);
+    }
+}
+
+fn ids(records: &[Record]) -> Vec<String> {
+    let mut ids: Vec<String> = records
+        .iter()
+        .map(|record| record.id().to_string())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// Tokens and ids of the records in a stream of events.
+fn events(text: &str) -> Vec<(String, String)> {
+    let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
+    whole
+        .split("\n\n")
+        .filter_map(|event| {
+            let token = event.strip_prefix("id: ")?;
+            let (token, data) = token.split_once("\ndata: ")?;
+            let said: Value = serde_json::from_str(data).unwrap();
+            assert!(said["shard"].is_u64(), "{said}");
+            let id = said["record"]["id"].as_str().unwrap().to_owned();
+            Some((token.to_owned(), id))
+        })
+        .collect()
+}
+
+fn shown(text: &str) -> Vec<String> {
+    let mut ids: Vec<String> = events(text).into_iter().map(|(_, id)| id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// Reads until this record has come.
+async fn read_to(going: &mut Going, record: &Record) {
+    let id = format!("\"id\":\"{}\"", record.id());
+    let more = going
+        .until(|text| {
+            text.rsplit_once("\n\n")
+                .is_some_and(|(whole, _)| whole.contains(&id))
+        })
+        .await;
+    assert!(more, "the feed ended: {}", going.text);
+}
+
+/// The lines of a feed that ends.
+async fn lines(stage: &Stage, question: &str) -> (Vec<Value>, Value) {
+    let mut going = stage
+        .open(&format!("/v1/feed?until=now&{question}"), &LINES)
+        .await;
+    assert_eq!(going.status, 200);
+    assert_eq!(going.headers["content-type"], "application/x-ndjson");
+    assert!(!going.until(|_| false).await);
+    let lines = going
+        .text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let mut lines: Vec<Value> = lines.collect();
+    let last = lines.pop().unwrap();
+    assert_eq!(last["caught_up"], true, "{}", going.text);
+    lines.retain(|line| line.get("record").is_some());
+    (lines, last)
+}
+
+async fn export(stage: &Stage, question: &str) -> Vec<String> {
+    let (lines, _) = lines(stage, question).await;
+    let mut ids: Vec<String> = lines
+        .iter()
+        .map(|line| line["record"]["id"].as_str().unwrap().to_owned())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[tokio::test]
+async fn from_the_start_until_now_is_every_record_once() {
+    let stage = Stage::calm().await;
+    let records = claims(1_000);
+    spread(&stage, &records);
+    let source = record(r#"{"kind":"source","uri":"u0","class":"expert","recorded_at":5}"#);
+    stage.stores.iter().for_each(|store| store.put(&source));
+    let (all, last) = lines(&stage, "from=start").await;
+    assert_eq!(all.len(), 1_001);
+    assert_eq!(last["missing"], json!([]));
+    assert_eq!(
+        export(&stage, "from=start&kind=assertion").await,
+        ids(&records)
+    );
+    let even: Vec<Record> = records[990..].iter().step_by(2).cloned().collect();
+    assert_eq!(
+        export(&stage, "from=start&source=u0&subject_prefix=cas:99").await,
+        ids(&even)
+    );
+    assert_eq!(
+        export(&stage, "from=start&subject=cas:7").await,
+        ids(&records[7..8])
+    );
+    let token = last["token"].as_str().unwrap();
+    assert!(export(&stage, &format!("from={token}")).await.is_empty());
+    assert!(export(&stage, "from=now").await.is_empty());
+    let middle = all[500]["token"].as_str().unwrap();
+    let rest = export(&stage, &format!("from={middle}")).await;
+    let mut behind: Vec<&str> = all[501..]
+        .iter()
+        .map(|line| line["record"]["id"].as_str().unwrap())
+        .collect();
+    behind.sort_unstable();
+    for id in &behind {
+        assert!(rest.iter().any(|shown| shown == id), "{id} is lost");
+    }
+}
+
+#[tokio::test]
+async fn what_is_stored_comes_at_once_and_goes_on_from_a_token() {
+    let stage = Stage::calm().await;
+    let records = claims(6);
+    spread(&stage, &records[..2]);
+    let mut going = stage.open("/v1/feed", &[]).await;
+    assert_eq!(
+        (going.status, &going.headers["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
+    // Before anything is stored: where the feed begins.
+    going.until(|text| text.ends_with("\n\n")).await;
+    let first = going
+        .text
+        .strip_prefix("id: ")
+        .unwrap()
+        .trim_end()
+        .to_owned();
+    for record in &records[2..4] {
+        let json = String::from_utf8(record.canonical().to_vec()).unwrap();
+        assert_eq!(stage.post("/v1/assert", json).await.status, 201);
+        read_to(&mut going, record).await;
+    }
+    assert_eq!(
+        shown(&going.text),
+        ids(&records[2..4]),
+        "once, though two stores have it"
+    );
+    let after = events(&going.text)[0].0.clone();
+    drop(going);
+    // Browsers send the last id when they connect again.
+    for (path, headers) in [
+        (format!("/v1/feed?from={after}"), vec![]),
+        (
+            "/v1/feed?from=now".to_owned(),
+            vec![("last-event-id", after.as_str())],
+        ),
+    ] {
+        let mut going = stage.open(&path, &headers).await;
+        read_to(&mut going, &records[3]).await;
+        assert!(!shown(&going.text).is_empty());
+    }
+    let mut going = stage.open(&format!("/v1/feed?from={first}"), &[]).await;
+    read_to(&mut going, &records[2]).await;
+    read_to(&mut going, &records[3]).await;
+    assert_eq!(shown(&going.text), ids(&records[2..4]));
+    stage
+        .get(&format!("/v1/feed?from={}", first.to_lowercase()))
+        .await
+        .refused(422, "bad_token");
+}
+
+#[tokio::test]
+async fn what_repair_copies_is_no_news() {
+    let stage = Stage::calm().await;
+    let records = claims(4);
+    let [one, two, three] = [&stage.stores[0], &stage.stores[1], &stage.stores[2]];
+    one.put(&records[0]);
+    let (_, last) = lines(&stage, "from=start").await;
+    let token = last["token"].as_str().unwrap();
+    // A reader without memory: only the token says that the row was seen where it was copied from.
+    let mut going = stage.open(&format!("/v1/feed?from={token}"), &[]).await;
+    two.copy(&records[0], one);
+    two.put(&records[1]);
+    read_to(&mut going, &records[1]).await;
+    // One that was copied from a row that was not seen is news.
+    let mut hidden = claims(5).split_off(4);
+    let hidden = hidden.pop().unwrap();
+    one.put(&hidden);
+    three.copy(&hidden, one);
+    read_to(&mut going, &hidden).await;
+    three.put(&records[2]);
+    read_to(&mut going, &records[2]).await;
+    let mut expected = ids(&records[1..3]);
+    expected.push(hidden.id().to_string());
+    expected.sort_unstable();
+    assert_eq!(shown(&going.text), expected);
+}
+
+#[tokio::test]
+async fn a_store_that_comes_back_is_read_on_and_a_new_one_from_its_start() {
+    let stage = Stage::calm().await;
+    let records = claims(6);
+    let mut going = stage.open("/v1/feed", &[]).await;
+    let store = &stage.stores[1];
+    store.put(&records[0]);
+    read_to(&mut going, &records[0]).await;
+    store.kill();
+    store.put(&records[1]);
+    stage.stores[2].put(&records[2]);
+    read_to(&mut going, &records[2]).await;
+    store.restart().await;
+    read_to(&mut going, &records[1]).await;
+    // The disk is replaced: another store at the same place.
+    store.kill();
+    store.wipe();
+    store.put(&records[3]);
+    store.put(&records[0]);
+    store.put(&records[4]);
+    store.restart().await;
+    read_to(&mut going, &records[4]).await;
+    assert_eq!(shown(&going.text), ids(&records[..5]), "each once");
+    // A member that goes takes its store out of the feed, and brings it back.
+    stage.change_view(|view| view.members[1].status = proto::v1::Status::Left.into());
+    stage
+        .until("it has left", async || {
+            stage.get_internal("/cluster/members").await.json()["members"][1]["status"] == "LEFT"
+        })
+        .await;
+    stage.change_view(|view| view.members[1].status = proto::v1::Status::Up.into());
+    store.put(&records[5]);
+    read_to(&mut going, &records[5]).await;
+}
+
+#[tokio::test]
+async fn a_feed_that_cannot_begin_says_so_and_one_that_ends_too() {
+    let stage = Stage::calm().await;
+    let mut going = stage.open("/v1/feed", &[]).await;
+    let mut other = stage.open("/v1/feed", &LINES).await;
+    going.until(|text| text.ends_with("\n\n")).await;
+    other.until(|text| text.ends_with('\n')).await;
+    stage.stores[2].kill();
+    let (_, last) = lines(&stage, "from=start").await;
+    assert_eq!(last["missing"], json!(["node3"]));
+    stage.stores.iter().for_each(|store| store.kill());
+    stage.get("/v1/feed").await.refused(503, "no_store_answers");
+    stage.shutdown.trigger();
+    assert!(!going.until(|_| false).await);
+    let (_, problem) = going.text.split_once("event: problem\ndata: ").unwrap();
+    let problem: Value = serde_json::from_str(problem.trim_end()).unwrap();
+    assert_eq!(
+        (&problem["code"], &problem["status"]),
+        (&json!("draining"), &json!(503))
+    );
+    assert!(!other.until(|_| false).await);
+    let last: Value = serde_json::from_str(other.text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["error"]["code"], "draining");
+}
+
+#[tokio::test]
+async fn readers_are_counted_and_their_places_given_back() {
+    let stage = Stage::calm().await;
+    let mut readers = Vec::new();
+    for _ in 0..64 {
+        let going = stage.open("/v1/feed", &[]).await;
+        assert_eq!(going.status, 200);
+        readers.push(going);
+    }
+    stage.get("/v1/feed").await.refused(503, "overloaded");
+    readers.clear();
+    stage
+        .until("there is room again", async || {
+            stage.open("/v1/feed", &[]).await.status == 200
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_slows_nobody_and_loses_nothing() {
+    let stage = Stage::calm().await;
+    let note = "n".repeat(16_000);
+    let records: Vec<Record> = (0..2_000)
+        .map(|number| {
+            let json = claim(f64::from(number), "u");
+            record(&json.replacen('{', &format!("{{\"note\":\"{note}\","), 1))
+        })
+        .collect();
+    records
+        .iter()
+        .for_each(|record| stage.stores[0].put(record));
+    let mut going = stage.open("/v1/feed?from=start", &[]).await;
+    let mut quick = stage.open("/v1/feed", &[]).await;
+    quick.until(|text| text.ends_with("\n\n")).await;
+    let news = claims(20);
+    for claim in &news {
+        let json = String::from_utf8(claim.canonical().to_vec()).unwrap();
+        assert_eq!(stage.post("/v1/assert", json).await.status, 201);
+        read_to(&mut quick, claim).await;
+    }
+    // 32 MB wait; a page has one.
+    let follows = stage.stores[0].state().follows;
+    assert!(
+        follows < 30,
+        "{follows} pages were asked for and nobody read them"
+    );
+    read_to(&mut going, &news[19]).await;
+    read_to(&mut going, &records[1_999]).await;
+    let mut expected = ids(&records);
+    expected.extend(ids(&news));
+    expected.sort_unstable();
+    assert_eq!(shown(&going.text), expected);
+}
