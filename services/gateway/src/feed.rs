@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use assertion::Kind;
 use assertion::limits::{PREDICATE_MAX, SUBJECT_MAX, URI_MAX};
-use assertion::{Kind, Lifecycle};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -159,11 +159,6 @@ fn read(given: &Parameters, headers: &HeaderMap) -> Result<Wish, Problem> {
         .at("subject_prefix"));
     }
     let filtered = selection != Selection::default();
-    // What is rejected or deprecated is news, too.
-    let selection = Selection {
-        lifecycles: Lifecycle::ALL.to_vec(),
-        ..selection
-    };
     let filter = v1::FollowRequest {
         kinds: kinds
             .into_iter()
@@ -223,7 +218,10 @@ mod tests {
         assert_eq!(filter.filter.kinds, ["assertion", "vote"]);
         let selection = filter.filter.selection.unwrap();
         assert_eq!(selection.subject_prefix.as_deref(), Some("cas:"));
-        assert_eq!(selection.lifecycles.len(), Lifecycle::ALL.len());
+        assert!(
+            selection.lifecycles.is_empty(),
+            "what is rejected is news, too"
+        );
         assert_eq!(wish("kind=vote", None).unwrap().filter.selection, None);
     }
 }

@@ -119,6 +119,14 @@ async fn from_the_start_until_now_is_every_record_once() {
         export(&stage, "from=start&subject=cas:7").await,
         ids(&records[7..8])
     );
+    assert_eq!(
+        export(&stage, "from=start&source=u0&kind=source").await,
+        ids(std::slice::from_ref(&source))
+    );
+    assert_eq!(
+        export(&stage, "from=start&subject=u0&kind=vote,source").await,
+        ids(std::slice::from_ref(&source))
+    );
     let token = last["token"].as_str().unwrap();
     assert!(export(&stage, &format!("from={token}")).await.is_empty());
     assert!(export(&stage, "from=now").await.is_empty());

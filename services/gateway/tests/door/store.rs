@@ -235,22 +235,24 @@ fn found(record: &Record) -> v1::FoundRecord {
     }
 }
 
-/// As the contract has it.
+/// As the contract has it: a record without what a filter asks for does not pass.
 fn passes(record: &Record, request: &v1::FollowRequest, selection: &Selection) -> bool {
     let kind = record.kind().name();
     let kinds = &request.kinds;
     let of_kind = kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind);
-    let bare = selection.predicate.is_none() && selection.source.is_none();
+    let plain = selection.predicate.is_none() && selection.lifecycles.is_empty();
+    let bare = plain && selection.source.is_none();
     of_kind
         && match record.content() {
-            Content::Assertion(claim) => selection.matches(claim) == Match::Yes,
+            // Of any lifecycle, when none is asked for.
+            Content::Assertion(claim) => {
+                matches!(selection.matches(claim), Match::Yes | Match::Withdrawn)
+            }
             Content::Vote(vote) => bare && selection.covers_subject(&vote.subject),
             Content::Epoch(epoch) => bare && selection.covers_subject(&epoch.name),
             Content::Source(source) => {
                 let uri = &source.uri;
-                selection.predicate.is_none()
-                    && selection.covers_subject(uri)
-                    && selection.covers_source(uri)
+                plain && selection.covers_subject(uri) && selection.covers_source(uri)
             }
         }
 }

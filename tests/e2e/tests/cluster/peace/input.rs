@@ -73,7 +73,7 @@ fn hostile() -> Vec<(String, &'static str, &'static str)> {
         ),
         (
             spoiled("\"subject\"", "\"signatures\":[{}],\"subject\""),
-            "signatures_not_supported",
+            "missing_field",
             "signatures",
         ),
         (

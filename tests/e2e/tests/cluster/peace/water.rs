@@ -58,12 +58,7 @@ async fn placed(cluster: &Cluster, http: &Http, before: &Value) {
     let distinct = said["distinct_records"].as_u64().expect("a number");
     let grown = distinct - before["distinct_records"].as_u64().expect("a number");
     assert_eq!(grown, CLAIMS as u64, "{said}");
-    let nodes = said["nodes"].as_array().expect("a list");
-    let held: u64 = nodes
-        .iter()
-        .filter_map(|node| node["records"].as_u64())
-        .sum();
-    assert_eq!(held, 2 * distinct, "{said}");
+    assert_eq!(held(&said) - held(before), 2 * grown, "{said}");
 
     let members = http.get(&cluster.node(1).admin("/cluster/members")).await;
     let members = members.expect("the gateway answers").json();
@@ -78,6 +73,15 @@ async fn placed(cluster: &Cluster, http: &Http, before: &Value) {
         .zip(most)
         .is_some_and(|(least, most)| most - least <= 1);
     assert!(balanced, "{members}");
+}
+
+/// Copies on all nodes.
+fn held(said: &Value) -> u64 {
+    let nodes = said["nodes"].as_array().expect("a list");
+    nodes
+        .iter()
+        .filter_map(|node| node["records"].as_u64())
+        .sum()
 }
 
 async fn six_claims(cluster: &Cluster, http: &Http) {
