@@ -1,13 +1,12 @@
 -- Schema 2: claims by the source or the predicate alone (docs/adr/0010-questions-without-a-subject.md).
 
--- Where a source or a predicate is mentioned: two lines a claim, in the order of pages. Keys may collide: whoever reads a line
--- looks at the record behind it.
+-- Where a source or a predicate is mentioned: two lines a claim, newest first. Keys may collide: whoever reads a line looks at
+-- the record behind it.
 CREATE TABLE mention (
     key         INTEGER NOT NULL, -- first 8 bytes of BLAKE3 of 'source' || x'00' || uri, or of 'predicate' || x'00' || predicate
     minus_at_ms INTEGER NOT NULL, -- -asserted_at, so that all columns ascend
-    id_head     INTEGER NOT NULL, -- as in `record`: a hundred thousand claims of one moment have an order, too
     sequence    INTEGER NOT NULL,
-    PRIMARY KEY (key, minus_at_ms, id_head, sequence)
+    PRIMARY KEY (key, minus_at_ms, sequence)
 ) STRICT, WITHOUT ROWID;
 
 -- One row while records of schema 1 are not in `mention` yet: those behind `through`. They are entered before the store serves.

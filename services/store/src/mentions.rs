@@ -8,7 +8,7 @@ use sidecar::Shutdown;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 
 use crate::held;
-use crate::writer::{Statements, id_head};
+use crate::writer::Statements;
 
 /// Lines of one record, those without a key included.
 pub(crate) const OF_A_RECORD: usize = 2;
@@ -28,7 +28,6 @@ pub(crate) struct Mention {
     /// None: the record is no claim, and the line is not written.
     pub(crate) key: Option<i64>,
     pub(crate) minus_at_ms: i64,
-    pub(crate) id_head: i64,
     pub(crate) sequence: i64,
 }
 
@@ -45,7 +44,6 @@ pub(crate) fn of(record: &Record, sequence: i64) -> [Mention; OF_A_RECORD] {
         key,
         // Times of records are within ±2^53.
         minus_at_ms: -record.at_ms(),
-        id_head: id_head(record.id().as_bytes()),
         sequence,
     })
 }

@@ -30,11 +30,14 @@ const OF_SUBJECTS: &str = "
           ORDER BY t.at_ms DESC, h.id_head LIMIT -1) s
     CROSS JOIN record r ON r.sequence = s.sequence";
 
+/// The index has the moments in order; the claims of one moment are sorted when it is reached, before their bytes are read.
 const OF_MENTION: &str = "
-    SELECT -m.minus_at_ms, r.sequence, r.id_head, r.canonical
-    FROM mention m CROSS JOIN record r ON r.sequence = m.sequence
-    WHERE m.key = ?1 AND (m.minus_at_ms, m.id_head) >= (?2, ?3)
-    ORDER BY m.minus_at_ms, m.id_head, m.sequence";
+    SELECT -s.minus_at_ms, r.sequence, r.id_head, r.canonical
+    FROM (SELECT m.minus_at_ms, h.id_head, m.sequence
+          FROM mention m CROSS JOIN record h ON h.sequence = m.sequence
+          WHERE m.key = ?1 AND m.minus_at_ms >= ?2 AND (m.minus_at_ms > ?2 OR h.id_head >= ?3)
+          ORDER BY m.minus_at_ms, h.id_head, m.sequence LIMIT -1) s
+    CROSS JOIN record r ON r.sequence = s.sequence";
 
 const ARE_MANY: &str =
     "SELECT 1 FROM topic WHERE kind = 0 AND subject >= ?1 AND subject < ?2 LIMIT 1 OFFSET ?3";

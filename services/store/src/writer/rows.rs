@@ -54,7 +54,7 @@ type Sqlite<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArgum
 
 /// A line without a key is left out, and so is the second of two that are equal because their keys collide: whoever sends records
 /// can make that happen, and it must not fail the transaction.
-const MENTION: &str = "INSERT OR IGNORE INTO mention (key, minus_at_ms, id_head, sequence) VALUES ";
+const MENTION: &str = "INSERT OR IGNORE INTO mention (key, minus_at_ms, sequence) VALUES ";
 
 impl Statements {
     pub(crate) fn new() -> Statements {
@@ -68,12 +68,12 @@ impl Statements {
                     values(record, rows, 8),
                     values(place, rows, 3),
                     values(topic, rows, 5),
-                    values(&format!("; {MENTION}"), lines, 4),
+                    values(&format!("; {MENTION}"), lines, 3),
                 ]
                 .concat()
                 .into()
             }),
-            mention: SIZES.map(|rows| values(MENTION, rows, 4).into()),
+            mention: SIZES.map(|rows| values(MENTION, rows, 3).into()),
             upsert: SIZES.map(|rows| {
                 let mut text = values("INSERT INTO shard (shard, root, ids, last_sequence) VALUES ", rows, 4);
                 text.push_str(
@@ -170,7 +170,6 @@ fn bind_mention<'q>(query: Sqlite<'q>, mention: &Mention) -> Sqlite<'q> {
     query
         .bind(mention.key)
         .bind(mention.minus_at_ms)
-        .bind(mention.id_head)
         .bind(mention.sequence)
 }
 

@@ -232,7 +232,7 @@ async fn a_collision_of_keys_shows_nothing_that_was_not_asked_for() {
     append(&node, &records).await;
     let mut connection = shell(directory.path()).await;
     // As if both predicates had the key of the source, and the lines of a record were one.
-    let collide = "INSERT OR IGNORE INTO mention SELECT s.key, m.minus_at_ms, m.id_head, m.sequence
+    let collide = "INSERT OR IGNORE INTO mention SELECT s.key, m.minus_at_ms, m.sequence
         FROM mention m JOIN (SELECT key FROM mention WHERE sequence = 4) s";
     sqlx::query(collide).execute(&mut connection).await.unwrap();
     sqlx::Connection::close(connection).await.unwrap();
