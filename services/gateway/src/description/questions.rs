@@ -49,6 +49,7 @@ pub enum Lens {
 /// A question. By URL, lists are given several times or with commas.
 #[derive(Debug, Serialize, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
 pub struct Question {
     /// The exact subject.
     #[param(example = "cas:7732-18-5")]
@@ -103,8 +104,10 @@ pub enum Questions {
 
 /// Several questions.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SeveralQuestions {
-    /// The questions.
+    /// Questions as the one above; what is wrong with one of them is said in its place among the results.
+    #[schema(value_type = Vec<Object>, max_items = 100)]
     pub queries: Vec<Question>,
 }
 
