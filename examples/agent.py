@@ -1,7 +1,7 @@
 """An agent that tells what it found, asks how contested it is, and sees its own claims come by.
 
     stemedb up
-    python examples/agent.py [URL …]
+    python examples/agent.py [URL …]        (or STEMEDB_URL; without either the local cluster)
 
 It reads what six published tables say about the temperature at which water boils, asserts it, asks the skeptic, and follows
 the feed until every claim of its own has come by. Run it again: the same claims are the same records.
@@ -9,6 +9,7 @@ the feed until every claim of its own has come by. Run it again: the same claims
 
 import gzip
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,7 @@ def follow(db: StemeDB, ids: set[str]) -> set[str]:
 
 def main(urls: list[str]) -> int:
     """Tell, doubt, follow."""
+    urls = urls or [url for url in os.environ.get("STEMEDB_URL", "").split(",") if url]
     with StemeDB(urls or LOCAL_CLUSTER, deadline=DEADLINE) as db:
         try:
             ids = tell(db)

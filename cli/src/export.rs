@@ -46,8 +46,8 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 NDJSON, one record a line, of every kind, with its signatures and without its id, which is the hash of the line. It ends when
 everything has been written that was stored when it began. Beside FILE lies FILE.state: with --resume an export that broke off
-goes on, and a finished one takes what has been stored since. After a break, or when a node was away in between, a record may be
-in the file twice; an import stores it once.
+goes on, and a finished one takes what has been stored since. After a break, or when a node was away in between, many records may
+be in the file twice; an import stores each once.
 
 Examples:
   stemedb export all.ndjson.gz

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Change {
-    /// Leaves the claims of a source out of every answer
+    /// Leaves the claims of a source out of what lenses answer; they stay, and listings show them
     #[command(after_help = RETRACT)]
     Retract(Standing),
     /// Takes a retraction back

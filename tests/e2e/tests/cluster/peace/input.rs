@@ -74,11 +74,11 @@ fn hostile() -> Vec<(String, &'static str, &'static str)> {
         (
             spoiled("\"subject\"", "\"signatures\":[{}],\"subject\""),
             "missing_field",
-            "signatures",
+            "signatures[0].agent",
         ),
         (
             spoiled("\"subject\"", "\"kind\":\"vote\",\"subject\""),
-            "kind_not_supported",
+            "kind_mismatch",
             "kind",
         ),
         (
