@@ -22,9 +22,11 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// Pages (4 KiB) not copied yet at which copying is worth its fsync.
 const COPY_PAGES: i64 = 4_096;
 
-/// Length of the log, in pages, at which the writer is to finish it, and at which its space is given back when nothing is
-/// written.
+/// Length of the log, in pages, at which the writer is to finish it.
 const LONG_PAGES: i64 = 16_384;
+
+/// Length of a log that is worth giving its space back when nothing is written. Below, the next writes need it anyhow.
+const WIDE_PAGES: i64 = 1_024;
 
 /// How the log stands.
 #[derive(Debug, Default)]
@@ -56,7 +58,7 @@ pub async fn run(
         }
         seen = sequence;
         let mut log = pragma(&mut connection, "PRAGMA wal_checkpoint(NOOP)").await?;
-        if quiet && log.pages >= LONG_PAGES {
+        if quiet && log.pages >= WIDE_PAGES {
             // Nobody is waited for: when somebody reads, it is tried again at the next look.
             log = pragma(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
         } else if quiet || log.pages - log.copied >= COPY_PAGES {
@@ -65,7 +67,7 @@ pub async fn run(
         if !quiet && log.pages >= LONG_PAGES {
             writer.checkpoint().await;
         }
-        tidy = quiet && log.pages < LONG_PAGES;
+        tidy = quiet && log.pages < WIDE_PAGES;
     }
     database::close(connection).await;
     Ok(())
