@@ -37,7 +37,8 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 The latest vote of a voter on a claim counts, so voting again changes one's mind. `query --lens votes` answers with the value
 that has the greatest weight of votes. With --key the vote is signed by the
-key's agent, which is its voter then; `trace` shows who signed. While auth is off, an unsigned vote may claim any name.
+key's agent, which is its voter then; `trace` shows who signed. While auth is off, an unsigned vote may claim any name
+but a key's.
 
 Examples:
   stemedb vote 8f2110f3d44c1351b3442e4690ccfa935fc18391bbe17054916bcb434b9c90e9 --voter lab-7

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assertion::{Invalid, Kind, Record};
+use assertion::{Invalid, Kind, Record, RecordId};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -160,7 +160,7 @@ async fn take(
 ) -> Result<Response, Problem> {
     let durability = durability(uri)?;
     let bytes = body::read_json(headers, body).await?;
-    let record = Record::from_client_json_as(kind, &bytes, clock::unix_ms()).map_err(refused)?;
+    let record = admit(Record::from_client_json_as(kind, &bytes, clock::unix_ms()))?;
     app.readiness.formed()?;
     let records = vec![record];
     let room = app.writer.room(&records).await?;
@@ -174,8 +174,26 @@ async fn take(
     }
 }
 
+/// A record as clients may send it. A voter in the form of a key is whoever holds the key: nobody else votes in that name.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn admit(read: Result<Record, Invalid>) -> Result<Record, Problem> {
+    let record = read.map_err(refused)?;
+    let voter = record.vote().map(|vote| vote.voter.parse::<RecordId>());
+    if record.signatures().is_empty() && matches!(voter, Some(Ok(_))) {
+        return Err(Problem::unprocessable(
+            "voter_not_signer",
+            "voter has the form of a public key, and the vote is not signed",
+            "sign the vote with that key, or vote under another name",
+        )
+        .at("voter"));
+    }
+    Ok(record)
+}
+
 /// What is wrong with a record, with more to say where a client may expect that we know.
-pub fn refused(invalid: Invalid) -> Problem {
+fn refused(invalid: Invalid) -> Problem {
     if (invalid.code, invalid.path.as_str()) == ("missing_field", "voter") {
         return Problem::unprocessable(
             "voter_required",

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sidecar::clock;
 
-use super::assert::{describe, durability, problem, refused, status};
+use super::assert::{admit, describe, durability, problem, status};
 use super::body::{self, Form};
 use super::stream;
 use crate::app::App;
@@ -130,12 +130,12 @@ async fn check(bytes: &[u8]) -> Result<Vec<Record>, Problem> {
     let mut records = Vec::with_capacity(total);
     let (mut faults, mut invalid) = (Vec::new(), 0);
     for (index, item) in items.into_iter().enumerate() {
-        match Record::from_client_json(item.get().as_bytes(), now) {
+        match admit(Record::from_client_json(item.get().as_bytes(), now)) {
             Ok(record) => records.push(record),
             Err(fault) => {
                 invalid += 1;
                 if faults.len() < FAULTS_SHOWN {
-                    faults.push((index, refused(fault)));
+                    faults.push((index, fault));
                 }
             }
         }

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tracing::Instrument as _;
 
-use super::assert::{problem, refused, status};
+use super::assert::{admit, problem, status};
 use super::body::broken;
 use super::lines::{LINE_MAX, Line, Lines};
 use crate::app::App;
@@ -258,13 +258,13 @@ impl Stream {
         self.number += 1;
         let problem = match line {
             Line::Whole(text) if text.iter().all(u8::is_ascii_whitespace) => return,
-            Line::Whole(text) => match Record::from_client_json(&text, clock::unix_ms()) {
+            Line::Whole(text) => match admit(Record::from_client_json(&text, clock::unix_ms())) {
                 Ok(record) => {
                     self.batch_bytes += record.canonical().len();
                     self.batch.push((self.number, record));
                     return;
                 }
-                Err(invalid) => refused(invalid),
+                Err(problem) => problem,
             },
             Line::TooLong(length) => Problem::too_large(
                 "line_too_long",

@@ -85,6 +85,21 @@ async fn a_signed_vote_is_cast_by_who_signs_it() {
         .post("/v1/vote", other)
         .await
         .refused(422, "voter_not_signer");
+
+    // Nor does anybody vote in the name of a key without it, by whichever door.
+    let unsigned = vote(key.agent()).unwrap().canonical().to_vec();
+    stage
+        .post("/v1/vote", unsigned.clone())
+        .await
+        .refused(422, "voter_not_signer");
+    let unsigned = String::from_utf8(unsigned).unwrap();
+    let lines = stage.post_lines(unsigned.clone()).await.lines();
+    assert_eq!(lines[0]["error"]["code"], "voter_not_signer");
+    let said = stage
+        .post("/v1/assert/batch", format!("[{unsigned}]"))
+        .await
+        .refused(422, "invalid_records");
+    assert_eq!(said["errors"][0]["code"], "voter_not_signer", "{said}");
 }
 
 #[tokio::test]
