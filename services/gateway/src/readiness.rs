@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::v1;
 use proto::view::ClusterView;
 use sidecar::Shutdown;
 use sidecar::grpc::Channel;
@@ -122,6 +123,13 @@ fn unusable(view: &ClusterView) -> Option<String> {
             view.node()
         ));
     }
+    let own = view.member(view.node());
+    if own.is_some_and(|own| own.status() == v1::Status::Left) {
+        return Some(format!(
+            "left: {} has handed everything over and is no member any more; stop it, or start it again to join anew",
+            view.node()
+        ));
+    }
     if view.cluster_id().is_some() {
         return None;
     }
@@ -215,6 +223,10 @@ mod tests {
         forming.waiting_for = "2 more nodes".into();
         let why = unusable(&ClusterView::new(forming, None));
         assert_eq!(why.as_deref(), Some("waiting for 2 more nodes"));
+        let mut gone = formed.message().clone();
+        gone.members[0].status = v1::Status::Left.into();
+        let why = unusable(&ClusterView::new(gone, None)).unwrap();
+        assert!(why.starts_with("left: node1"), "{why}");
         let mut twin = formed.message().clone();
         twin.superseded = true;
         assert!(

@@ -24,6 +24,8 @@ pub struct Saved {
     /// The cluster this node has chosen. Written before its store is bound to it, so that a crash in between cannot lead
     /// to a second choice.
     pub cluster_id: Option<ClusterId>,
+    /// This node was asked to leave, and the others do not know yet that it has.
+    pub leaving: bool,
     /// The members.
     pub book: Book,
 }
@@ -78,6 +80,8 @@ struct Form<'a> {
     incarnation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cluster_id: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    leaving: bool,
     #[serde(borrow)]
     book: &'a RawValue,
 }
@@ -138,6 +142,7 @@ impl Disk {
         Ok(Saved {
             incarnation: form.incarnation,
             cluster_id,
+            leaving: form.leaving,
             book: Book::from_json(form.book.get().as_bytes()).map_err(|fault| content(&fault))?,
         })
     }
@@ -165,6 +170,7 @@ impl Disk {
             node: self.node.clone(),
             incarnation: saved.incarnation,
             cluster_id: saved.cluster_id.map(|id| id.to_string()),
+            leaving: saved.leaving,
             book: serde_json::from_str(&book)?,
         };
         let mut bytes = serde_json::to_vec(&form)?;
@@ -201,6 +207,7 @@ mod tests {
         Saved {
             incarnation: 9,
             cluster_id: Some(CLUSTER),
+            leaving: true,
             book: roster.book(at(1)),
         }
     }

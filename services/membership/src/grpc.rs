@@ -10,7 +10,7 @@ use proto::v1::membership_server::Membership;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Request, Response, Status};
 
-use crate::node::Command;
+use crate::node::{Command, Refusal};
 use crate::roster::CannotForget;
 use crate::seeds::Seed;
 
@@ -61,6 +61,13 @@ fn refusal(fault: &CannotForget) -> Status {
         CannotForget::Up(_) | CannotForget::Own(_) => {
             Status::failed_precondition(fault.to_string())
         }
+    }
+}
+
+fn kept(fault: &Refusal) -> Status {
+    match fault {
+        Refusal::Disk(_) => Status::unavailable(fault.to_string()),
+        _ => Status::failed_precondition(fault.to_string()),
     }
 }
 
@@ -137,6 +144,32 @@ impl Membership for MembershipService {
     ) -> Result<Response<v1::DrainReply>, Status> {
         self.command(Command::Drain).await?;
         Ok(Response::new(v1::DrainReply {}))
+    }
+
+    async fn leave(
+        &self,
+        request: Request<v1::LeaveRequest>,
+    ) -> Result<Response<v1::LeaveReply>, Status> {
+        let force = request.into_inner().force;
+        let outcome = self.command(|reply| Command::Leave(force, reply)).await?;
+        let staying = outcome.map_err(|fault| kept(&fault))?;
+        let factor = self.view.borrow().replication_factor;
+        let warning = match staying.len() {
+            few if few < factor as usize => format!(
+                "records will be on {few} nodes instead of {factor} until another node joins"
+            ),
+            _ => String::new(),
+        };
+        Ok(Response::new(v1::LeaveReply { staying, warning }))
+    }
+
+    async fn depart(
+        &self,
+        _: Request<v1::DepartRequest>,
+    ) -> Result<Response<v1::DepartReply>, Status> {
+        let outcome = self.command(Command::Depart).await?;
+        outcome.map_err(|fault| kept(&fault))?;
+        Ok(Response::new(v1::DepartReply {}))
     }
 }
 

@@ -113,15 +113,18 @@ pub enum Phase {
     Draining,
     /// Hands everything over and goes for good.
     Leaving,
+    /// Has handed everything over.
+    Left,
 }
 
 impl Phase {
-    const ALL: [Phase; 5] = [
+    const ALL: [Phase; 6] = [
         Phase::Joining,
         Phase::Serving,
         Phase::Stopping,
         Phase::Draining,
         Phase::Leaving,
+        Phase::Left,
     ];
 
     /// The wire's word for it.
@@ -132,6 +135,7 @@ impl Phase {
             Phase::Stopping => v1::Phase::Stopping,
             Phase::Draining => v1::Phase::Draining,
             Phase::Leaving => v1::Phase::Leaving,
+            Phase::Left => v1::Phase::Left,
         }
     }
 

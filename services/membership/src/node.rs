@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::{Disk, DiskError, Saved};
 use crate::metadata::{ClusterId, Metadata, Phase};
-use crate::roster::{CannotForget, Now, Own, Roster};
+use crate::roster::{CannotForget, CannotLeave, Now, Own, Roster};
 use crate::seeds::Seed;
 use crate::store::Health;
 use crate::view::Numbering;
@@ -54,6 +54,31 @@ pub enum Command {
     Forget(String, oneshot::Sender<Result<(), CannotForget>>),
     /// Take no new client requests; the reply comes when the view says so.
     Drain(oneshot::Sender<()>),
+    /// Hand everything over and go, also with too few members left; the reply comes when that is on disk, and names the
+    /// members that stay.
+    Leave(bool, oneshot::Sender<Result<Vec<String>, Refusal>>),
+    /// Everything was handed over; the reply comes when another member knows.
+    Depart(oneshot::Sender<Result<(), Refusal>>),
+}
+
+/// Why a node does not go.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It must not.
+    #[error(transparent)]
+    Leave(#[from] CannotLeave),
+    /// It belongs to no cluster yet.
+    #[error("this node belongs to no cluster yet: stop it, there is nothing to leave")]
+    NotFormed,
+    /// Another process of its name counts.
+    #[error("another process of this name is newer, and counts: stop this one")]
+    Superseded,
+    /// It was never asked to leave.
+    #[error("this node does not leave: ask for that first (`stemedb node leave`)")]
+    NotLeaving,
+    /// The intent is not on disk.
+    #[error("not noted: {0}")]
+    Disk(String),
 }
 
 /// What a node has and SWIM's incarnations share.
@@ -67,6 +92,10 @@ pub struct Node {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) health: watch::Receiver<Health>,
     pub(crate) draining: bool,
+    /// It hands everything over and goes.
+    pub(crate) leaving: bool,
+    /// It has handed everything over.
+    pub(crate) left: bool,
     /// Its store has served since this process started.
     pub(crate) served: bool,
     /// The store as it last described itself; a store that is silent for a while is still the same one.
@@ -107,6 +136,8 @@ impl Node {
         Ok(Node {
             chosen: saved.cluster_id,
             inherited: saved.cluster_id,
+            leaving: saved.leaving,
+            left: false,
             config,
             disk,
             saved,
@@ -187,11 +218,14 @@ impl Node {
             &*self.health.borrow(),
             Health::Answers(store) if store.serving && store.num_shards == self.config.num_shards
         );
-        match (self.draining, serving, self.served) {
-            (true, ..) => Phase::Draining,
-            (false, true, _) => Phase::Serving,
-            (false, false, true) => Phase::Stopping,
-            (false, false, false) => Phase::Joining,
+        match (serving, self.served) {
+            // Once said, these stay, also while the process stops.
+            _ if self.left => Phase::Left,
+            _ if self.leaving => Phase::Leaving,
+            _ if self.draining => Phase::Draining,
+            (true, _) => Phase::Serving,
+            (false, true) => Phase::Stopping,
+            (false, false) => Phase::Joining,
         }
     }
 
@@ -228,7 +262,11 @@ impl Node {
                 .unwrap_or(u64::MAX),
         };
         let metadata = self.metadata(incarnation, None);
-        Roster::new(own, metadata, address, self.saved.book.clone(), now())
+        let mut roster = Roster::new(own, metadata, address, self.saved.book.clone(), now());
+        if self.left {
+            roster.depart(now());
+        }
+        roster
     }
 }
 

@@ -98,7 +98,7 @@ impl Member {
             && match self.metadata.phase {
                 Phase::Serving => true,
                 Phase::Draining => self.served,
-                Phase::Joining | Phase::Stopping | Phase::Leaving => false,
+                Phase::Joining | Phase::Stopping | Phase::Leaving | Phase::Left => false,
             }
     }
 
@@ -120,11 +120,22 @@ impl Member {
         }
     }
 
-    /// What a member that no longer answers has become.
-    fn stopped_answering(&self) -> Standing {
-        match self.metadata.phase {
-            Phase::Leaving => Standing::Gone(Gone::Left),
-            _ => Standing::Dead,
+    /// How it stands by what it says of itself and by whether it answers. Only who handed everything over has LEFT: one that
+    /// goes in the middle of it may still be the only one that holds something.
+    fn seen(&self, alive: bool) -> Standing {
+        match (self.metadata.phase, alive) {
+            (Phase::Left, _) => Standing::Gone(Gone::Left),
+            (_, true) => Standing::Alive,
+            (_, false) => Standing::Dead,
+        }
+    }
+
+    /// A new process of the name. After one that was gone for good it starts like a member that never was here.
+    fn start_anew(&mut self, incarnation: u64) {
+        self.incarnation = incarnation;
+        if !self.known() {
+            self.served = false;
+            self.stopped_boot_ms = None;
         }
     }
 }
@@ -141,6 +152,34 @@ pub enum CannotForget {
     /// It is this node.
     #[error("{0} is the node that was asked: ask another member to forget it")]
     Own(String),
+}
+
+/// Why this node cannot leave.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotLeave {
+    /// There is nobody to hand anything to.
+    #[error(
+        "{0} is the last member: everything would be lost. To end the cluster, stop it and delete its data directory"
+    )]
+    Last(String),
+    /// The others do not serve.
+    #[error(
+        "{0} has nobody to hand its records to: no other member serves now. Start one, then ask again"
+    )]
+    NobodyServes(String),
+    /// Records would have fewer copies than they shall.
+    #[error(
+        "{staying} other members serve, and every record shall be on {factor}: without {name} records are on fewer nodes than \
+         that. Add a node first (`stemedb local add`), or ask with force"
+    )]
+    TooFew {
+        /// This node.
+        name: String,
+        /// Members that serve and stay.
+        staying: usize,
+        /// Copies that every record shall have.
+        factor: u32,
+    },
 }
 
 /// Every member this node knows of.
@@ -283,9 +322,7 @@ impl Roster {
                 .get(name)
                 .is_some_and(|(peer, _)| peer.incarnation >= member.incarnation);
             if *name != own_name && member.alive() && !current {
-                let standing = member.stopped_answering();
-                member.seen_going = !matches!(standing, Standing::Dead);
-                member.stand(standing, now);
+                member.stand(Standing::Dead, now);
             }
         }
         for (name, (peer, metadata)) in seen {
@@ -377,21 +414,17 @@ impl Roster {
         }
         if peer.incarnation > member.incarnation {
             // A new process of that name: how the old one stood no longer counts.
-            member.incarnation = peer.incarnation;
+            member.start_anew(peer.incarnation);
             member.standing = Standing::Dead;
             member.since_unix_ms = now.unix_ms;
             member.ping_failed = false;
-        } else if member.standing == Standing::Gone(Gone::Forgotten) {
+        } else if !member.known() {
             return;
         }
         member.metadata = metadata;
         member.address = peer.address;
-        let standing = match (peer.alive, member.standing) {
-            (true, _) => Standing::Alive,
-            (false, Standing::Gone(gone)) => Standing::Gone(gone),
-            (false, _) => member.stopped_answering(),
-        };
-        member.seen_going |= standing == Standing::Gone(Gone::Left) && member.known();
+        let standing = member.seen(peer.alive);
+        member.seen_going |= standing == Standing::Gone(Gone::Left);
         member.stand(standing, now);
     }
 
@@ -444,7 +477,7 @@ impl Roster {
             )
         });
         if fresh || entry.incarnation > member.incarnation {
-            member.incarnation = entry.incarnation;
+            member.start_anew(entry.incarnation);
             member.metadata = entry.metadata.clone();
             member.address = entry.address;
             member.served |= entry.served;
@@ -454,13 +487,11 @@ impl Roster {
             member.stand(standing, now);
         } else if entry.incarnation == member.incarnation {
             member.served |= entry.served;
-            // LEFT is a matter of seeing: a member that answers has not left. Forgotten is a decision, and stands.
-            let goes = match entry.gone {
-                Some(Gone::Forgotten) => true,
-                Some(Gone::Left) => !member.alive() && member.known(),
-                None => false,
-            };
-            member.stand(if goes { standing } else { member.standing }, now);
+            // Both ways to go for good are decisions, of the member itself or of an operator: the first one heard stands.
+            if entry.gone.is_some() && member.known() {
+                member.seen_going |= entry.gone == Some(Gone::Left);
+                member.stand(standing, now);
+            }
         }
     }
 
@@ -514,6 +545,40 @@ impl Roster {
         member.stand(Standing::Gone(Gone::Forgotten), now);
         self.bound_gone();
         Ok(())
+    }
+
+    /// The members that serve and would stay when this node leaves.
+    ///
+    /// # Errors
+    /// When there are none, or fewer than `factor` and it is not forced.
+    pub fn leave(&self, factor: u32, force: bool) -> Result<Vec<String>, CannotLeave> {
+        let name = || self.own.name.clone();
+        let mut others = self.known().filter(|(other, _)| **other != self.own.name);
+        if others.next().is_none() {
+            return Err(CannotLeave::Last(name()));
+        }
+        let staying: Vec<String> = self
+            .known()
+            .filter(|(other, member)| **other != self.own.name && member.serving())
+            .map(|(other, _)| other.clone())
+            .collect();
+        match staying.len() {
+            0 => Err(CannotLeave::NobodyServes(name())),
+            staying if staying < factor as usize && !force => Err(CannotLeave::TooFew {
+                name: name(),
+                staying,
+                factor,
+            }),
+            _ => Ok(staying),
+        }
+    }
+
+    /// This node has handed everything over.
+    pub fn depart(&mut self, now: Now) {
+        if let Some(own) = self.members.get_mut(&self.own.name) {
+            own.seen_going = true;
+            own.stand(Standing::Gone(Gone::Left), now);
+        }
     }
 
     /// The placement members at this moment, sorted.

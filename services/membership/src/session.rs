@@ -15,7 +15,7 @@ use crate::formation::{self, Decision, Situation, StoreCluster};
 use crate::joining::{self, Report, Targets};
 use crate::metadata::{ClusterId, Metadata};
 use crate::metrics;
-use crate::node::{Command, Node, now};
+use crate::node::{Command, Node, Refusal, now};
 use crate::probing::{self, Outcome};
 use crate::roster::Roster;
 use crate::seeds::resolve_all;
@@ -70,6 +70,17 @@ pub struct Session<'a, S, L> {
     adopt_not_before: Instant,
     save_not_before: Instant,
     refused_at: BTreeSet<SocketAddr>,
+    farewell: Farewell,
+}
+
+/// How far the others know that this node has LEFT.
+#[derive(Default)]
+struct Farewell {
+    /// Being told; how many heard it.
+    telling: Option<oneshot::Receiver<usize>>,
+    /// Whoever waits for it.
+    reply: Option<oneshot::Sender<Result<(), Refusal>>>,
+    not_before: Option<Instant>,
 }
 
 impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
@@ -125,6 +136,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             adopt_not_before: Instant::now(),
             save_not_before: Instant::now(),
             refused_at: BTreeSet::new(),
+            farewell: Farewell::default(),
         }
     }
 
@@ -150,6 +162,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
                 }
                 Some(outcome) = self.outcomes.recv() => self.hear_ping(&outcome),
                 outcome = adopted(&mut self.adopting) => self.hear_adoption(outcome),
+                heard = told(&mut self.farewell.telling) => self.hear_farewell(heard),
                 Some(command) = self.node.commands.recv() => self.obey(command).await,
                 Some(ended) = self.tasks.join_next() => match ended {
                     Ok("") => {}
@@ -213,6 +226,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         self.keep_book().await;
         self.aim();
         self.publish(&waiting_for);
+        self.say_farewell();
     }
 
     fn situation(&self) -> Situation {
@@ -304,6 +318,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         let saved = Saved {
             incarnation: self.roster.incarnation(),
             cluster_id: self.node.chosen,
+            leaving: self.node.leaving,
             book: lasting(book),
         };
         if saved == self.node.saved || Instant::now() < self.save_not_before {
@@ -385,6 +400,88 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
                 self.settle().await;
                 let _ = reply.send(());
             }
+            Command::Leave(force, reply) => {
+                let outcome = self.leave(force).await;
+                if outcome.is_ok() {
+                    self.settle().await;
+                }
+                let _ = reply.send(outcome);
+            }
+            Command::Depart(reply) => self.depart(reply).await,
+        }
+    }
+
+    /// Notes the intent, so that a restart goes on with it.
+    async fn leave(&mut self, force: bool) -> Result<Vec<String>, Refusal> {
+        if self.roster.superseded() {
+            return Err(Refusal::Superseded);
+        }
+        if self.roster.cluster_id().is_none() {
+            return Err(Refusal::NotFormed);
+        }
+        let again = self.node.leaving || self.node.left;
+        let factor = self.node.config.replication_factor;
+        let staying = self.roster.leave(factor, force || again)?;
+        if !again {
+            let saved = Saved {
+                leaving: true,
+                ..self.node.saved.clone()
+            };
+            let noted = self.node.save(saved).await;
+            noted.map_err(|fault| Refusal::Disk(fault.to_string()))?;
+            self.node.leaving = true;
+            tracing::warn!(?staying, "leaving: everything is handed over to the others");
+        }
+        Ok(staying)
+    }
+
+    async fn depart(&mut self, reply: oneshot::Sender<Result<(), Refusal>>) {
+        if !self.node.leaving && !self.node.left {
+            let _ = reply.send(Err(Refusal::NotLeaving));
+            return;
+        }
+        if self.node.left && !self.node.leaving {
+            let _ = reply.send(Ok(()));
+            return;
+        }
+        self.node.left = true;
+        self.roster.depart(now());
+        self.farewell.reply = Some(reply);
+        self.settle().await;
+    }
+
+    /// Tells the others that this node has LEFT, until one knows: a restart before that goes on leaving.
+    fn say_farewell(&mut self) {
+        let due = self
+            .farewell
+            .not_before
+            .is_none_or(|due| Instant::now() >= due);
+        if !self.node.left || !self.node.leaving || self.farewell.telling.is_some() || !due {
+            return;
+        }
+        self.farewell.not_before = Some(Instant::now() + RETRY);
+        let (tell, heard) = oneshot::channel();
+        let swim = Arc::clone(&self.swim);
+        let metadata = self.metadata.encode();
+        let others = self.targets.borrow().answering.iter().copied().collect();
+        self.tasks.spawn(async move {
+            swim.announce(metadata).await;
+            let (joined, _) = joining::join_all(swim.as_ref(), others).await;
+            let _ = tell.send(joined.len());
+            ""
+        });
+        self.farewell.telling = Some(heard);
+    }
+
+    fn hear_farewell(&mut self, heard: usize) {
+        self.farewell.telling = None;
+        if heard == 0 {
+            return;
+        }
+        tracing::warn!(heard, "this node has LEFT; start it again to join anew");
+        self.node.leaving = false;
+        if let Some(reply) = self.farewell.reply.take() {
+            let _ = reply.send(Ok(()));
         }
     }
 
@@ -441,6 +538,13 @@ async fn adopted(
         Some(outcome) => outcome
             .await
             .unwrap_or_else(|_| Err(CallFailed("the call was dropped".into()))),
+    }
+}
+
+async fn told(pending: &mut Option<oneshot::Receiver<usize>>) -> usize {
+    match pending {
+        None => std::future::pending().await,
+        Some(heard) => heard.await.unwrap_or(0),
     }
 }
 

@@ -291,4 +291,18 @@ impl Membership for Views {
     ) -> Result<Response<v1::DrainReply>, Status> {
         not_here()
     }
+
+    async fn leave(
+        &self,
+        _: Request<v1::LeaveRequest>,
+    ) -> Result<Response<v1::LeaveReply>, Status> {
+        not_here()
+    }
+
+    async fn depart(
+        &self,
+        _: Request<v1::DepartRequest>,
+    ) -> Result<Response<v1::DepartReply>, Status> {
+        not_here()
+    }
 }

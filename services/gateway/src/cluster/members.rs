@@ -156,6 +156,7 @@ fn phase(member: &v1::Member) -> &'static str {
         v1::Phase::Stopping => "stopping",
         v1::Phase::Draining => "draining",
         v1::Phase::Leaving => "leaving",
+        v1::Phase::Left => "left",
         v1::Phase::Unspecified => "unknown",
     }
 }

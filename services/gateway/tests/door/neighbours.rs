@@ -101,6 +101,26 @@ impl Membership for FakeMembership {
     ) -> Result<Response<v1::DrainReply>, Status> {
         Err(Status::unimplemented("gateways do not drain"))
     }
+
+    async fn leave(
+        &self,
+        request: Request<v1::LeaveRequest>,
+    ) -> Result<Response<v1::LeaveReply>, Status> {
+        if !request.get_ref().force {
+            return Err(Status::failed_precondition("1 other members serve"));
+        }
+        Ok(Response::new(v1::LeaveReply {
+            staying: vec!["node2".into()],
+            warning: "records will be on 1 nodes instead of 2".into(),
+        }))
+    }
+
+    async fn depart(
+        &self,
+        _: Request<v1::DepartRequest>,
+    ) -> Result<Response<v1::DepartReply>, Status> {
+        Err(Status::unimplemented("gateways do not depart"))
+    }
 }
 
 impl FakeAntientropy {

@@ -18,36 +18,98 @@ fn status_of(roster: &Roster, name: &str) -> Status {
     status(&roster.members()[name])
 }
 
-#[test]
-fn a_member_that_vanishes_is_down_and_one_that_said_leaving_has_left() {
-    let mut roster = roster("node1", 1, empty());
-    let leaving = peer_with("node3", 3, true, |metadata| {
-        metadata.phase = Phase::Leaving;
-    });
-    roster.observe(&[serving("node2", 2), leaving.clone()], at(1));
-    assert_eq!(status_of(&roster, "node2"), Status::Up);
-    roster.observe(&[], at(2));
-    assert_eq!(status_of(&roster, "node2"), Status::Down);
-    assert_eq!(status_of(&roster, "node3"), Status::Left);
-    let known: Vec<_> = roster.known().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(known, ["node1", "node2"]);
-    assert_eq!(
-        roster.members()["node2"].since_unix_ms,
-        at(2).unix_ms,
-        "since the change"
-    );
+fn in_phase(name: &str, incarnation: u64, alive: bool, phase: Phase) -> Peer {
+    peer_with(name, incarnation, alive, |metadata| metadata.phase = phase)
 }
 
 #[test]
-fn the_last_description_of_a_dead_member_decides_between_down_and_left() {
+fn a_member_that_vanishes_is_down_also_while_it_hands_over() {
+    let mut roster = roster("node1", 1, empty());
+    let leaving = in_phase("node3", 3, true, Phase::Leaving);
+    roster.observe(&[serving("node2", 2), leaving], at(1));
+    assert_eq!(status_of(&roster, "node2"), Status::Up);
+    assert_eq!(status_of(&roster, "node3"), Status::Up);
+    roster.observe(&[], at(2));
+    for name in ["node2", "node3"] {
+        assert_eq!(status_of(&roster, name), Status::Down, "{name}");
+        assert_eq!(roster.members()[name].since_unix_ms, at(2).unix_ms);
+    }
+    assert_eq!(roster.known().count(), 3);
+}
+
+#[test]
+fn a_member_that_handed_everything_over_has_left_whether_it_answers_or_not() {
+    for alive in [true, false] {
+        let mut roster = roster("node1", 1, empty());
+        roster.observe(&[serving("node2", 2)], at(1));
+        roster.observe(&[in_phase("node2", 2, alive, Phase::Left)], at(2));
+        assert_eq!(status_of(&roster, "node2"), Status::Left);
+        assert!(roster.members()["node2"].seen_going);
+        // An older word of the same process comes late.
+        roster.observe(&[in_phase("node2", 2, true, Phase::Leaving)], at(3));
+        assert_eq!(status_of(&roster, "node2"), Status::Left);
+        let known: Vec<_> = roster.known().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(known, ["node1"]);
+    }
+}
+
+#[test]
+fn a_leaving_member_owns_nothing_at_once_and_is_known_until_it_has_left() {
+    let mut roster = roster("node1", 1, empty());
+    roster.observe(&[serving("node2", 2), serving("node3", 3)], at(1));
+    roster.observe(
+        &[
+            serving("node2", 2),
+            in_phase("node3", 3, true, Phase::Leaving),
+        ],
+        at(2),
+    );
+    assert_eq!(roster.placement(at(2)), ["node2"]);
+    assert_eq!(roster.known().count(), 3);
+}
+
+#[test]
+fn a_name_that_was_gone_for_good_owns_nothing_before_it_serves_again() {
     let mut roster = roster("node1", 1, empty());
     roster.observe(&[serving("node2", 2)], at(1));
-    // `leaving` and the death arrived together: SWIM's record of the dead member still has what it said last.
-    let gone = peer_with("node2", 2, false, |metadata| {
-        metadata.phase = Phase::Leaving;
-    });
-    roster.observe(&[gone], at(2));
-    assert_eq!(status_of(&roster, "node2"), Status::Left);
+    roster.observe(&[in_phase("node2", 2, false, Phase::Left)], at(2));
+    roster.observe(&[peer("node2", 5, true)], at(3));
+    assert_eq!(status_of(&roster, "node2"), Status::Up);
+    assert_eq!(roster.placement(at(3)), Vec::<String>::new());
+    roster.observe(&[serving("node2", 5)], at(4));
+    assert_eq!(roster.placement(at(4)), ["node2"]);
+}
+
+#[test]
+fn the_last_member_cannot_leave_and_too_few_need_force() {
+    let mut roster = roster("node1", 1, empty());
+    assert_eq!(
+        roster.leave(2, true),
+        Err(CannotLeave::Last("node1".into()))
+    );
+    roster.observe(&[peer("node2", 2, true), peer("node3", 3, false)], at(1));
+    assert_eq!(
+        roster.leave(2, true),
+        Err(CannotLeave::NobodyServes("node1".into()))
+    );
+    roster.observe(&[serving("node2", 2), peer("node3", 3, false)], at(2));
+    let few = CannotLeave::TooFew {
+        name: "node1".into(),
+        staying: 1,
+        factor: 2,
+    };
+    assert_eq!(roster.leave(2, false), Err(few));
+    assert_eq!(roster.leave(2, true), Ok(vec!["node2".to_owned()]));
+    roster.observe(&[serving("node2", 2), serving("node3", 4)], at(3));
+    let both = vec!["node2".to_owned(), "node3".to_owned()];
+    assert_eq!(roster.leave(2, false), Ok(both));
+    // Who leaves as well takes nothing over.
+    let other = in_phase("node3", 4, true, Phase::Leaving);
+    roster.observe(&[serving("node2", 2), other], at(4));
+    assert!(matches!(
+        roster.leave(2, false),
+        Err(CannotLeave::TooFew { .. })
+    ));
 }
 
 #[test]
@@ -197,17 +259,20 @@ fn a_forgotten_member_comes_back_only_under_a_new_incarnation() {
 }
 
 #[test]
-fn a_member_that_answers_has_not_left_whatever_a_book_says() {
+fn a_book_that_says_that_a_member_has_left_is_believed_for_that_incarnation() {
     let mut roster = roster("node1", 1, empty());
     roster.observe(&[serving("node2", 2)], at(1));
     let mut book = roster.book(at(1));
     let entry = book.members.get_mut("node2").unwrap();
     entry.gone = Some(Gone::Left);
     roster.learn(&book, at(2));
+    assert_eq!(status_of(&roster, "node2"), Status::Left);
+    // SWIM goes on about it for a while.
+    roster.observe(&[serving("node2", 2)], at(3));
+    assert_eq!(status_of(&roster, "node2"), Status::Left);
+    roster.observe(&[serving("node2", 3)], at(4));
+    roster.learn(&book, at(5));
     assert_eq!(status_of(&roster, "node2"), Status::Up);
-    roster.observe(&[], at(3));
-    roster.learn(&book, at(4));
-    assert!(!roster.members()["node2"].known());
 }
 
 #[test]

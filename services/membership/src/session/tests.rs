@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::fixture::{CLUSTER, OTHER_CLUSTER};
 use crate::metadata::Phase;
 use crate::node::{COMMANDS_MAX, NodeConfig};
-use crate::roster::CannotForget;
+use crate::roster::{CannotForget, CannotLeave};
 use crate::seeds::Seed;
 use crate::store::fake::FakeStore;
 use crate::store::{Health, keep_asking};
@@ -157,6 +157,38 @@ impl Running {
         self.commands.send(command).await.unwrap();
         outcome.await.unwrap()
     }
+
+    async fn leave(&self, force: bool) -> Result<Vec<String>, Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        let command = Command::Leave(force, reply);
+        self.commands.send(command).await.unwrap();
+        outcome.await.unwrap()
+    }
+
+    async fn depart(&self) -> Result<(), Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        self.commands.send(Command::Depart(reply)).await.unwrap();
+        outcome.await.unwrap()
+    }
+
+    async fn sees_phase(&mut self, name: &str, phase: v1::Phase) {
+        self.sees(&format!("{name} {phase:?}"), |view| {
+            member(view, name).is_some_and(|member| member.phase() == phase)
+        })
+        .await;
+    }
+}
+
+/// The node of a directory, started again with its database.
+fn restart(network: &FakeNetwork, name: &'static str, before: &Running, port: u16) -> Running {
+    start(
+        network,
+        Plan {
+            store: Arc::clone(&before.store),
+            directory: Arc::clone(&before.directory),
+            ..plan(name, port, &[])
+        },
+    )
 }
 
 fn member<'a>(view: &'a v1::View, name: &str) -> Option<&'a v1::Member> {
@@ -410,4 +442,109 @@ async fn two_processes_of_one_name_raise_the_alarm_in_the_older_one() {
     let [mut first, _second, _third] = three(&network).await;
     let _newer = start(&network, plan("node1", 11, &[2]));
     first.sees("superseded", |view| view.superseded).await;
+}
+
+#[tokio::test]
+async fn a_leaving_node_owns_nothing_and_is_known_until_everything_is_handed_over() {
+    let network = FakeNetwork::default();
+    let [mut first, mut second, mut third] = three(&network).await;
+    assert_eq!(third.depart().await, Err(Refusal::NotLeaving));
+    let staying = third.leave(false).await;
+    assert_eq!(staying, Ok(vec!["node1".to_owned(), "node2".to_owned()]));
+    for node in [&mut first, &mut second, &mut third] {
+        node.sees_phase("node3", v1::Phase::Leaving).await;
+        let view = node.view.borrow().clone();
+        assert_eq!(view.placement, ["node1", "node2"]);
+        assert_eq!(
+            member(&view, "node3").map(v1::Member::status),
+            Some(v1::Status::Up)
+        );
+    }
+    assert_eq!(third.depart().await, Ok(()));
+    for node in [&mut first, &mut second, &mut third] {
+        node.sees_status("node3", v1::Status::Left).await;
+    }
+    assert_eq!(third.depart().await, Ok(()), "again");
+    // What it says while it stops changes nothing.
+    third.stop.take().unwrap().send(()).unwrap();
+    (&mut third.task).await.unwrap();
+    first.sees_status("node3", v1::Status::Left).await;
+}
+
+#[tokio::test]
+async fn a_node_that_restarts_in_the_middle_goes_on_leaving_and_is_down_meanwhile() {
+    let network = FakeNetwork::default();
+    let [mut first, _second, third] = three(&network).await;
+    third.leave(false).await.unwrap();
+    first.sees_phase("node3", v1::Phase::Leaving).await;
+    third.kill(&network);
+    first.sees_status("node3", v1::Status::Down).await;
+    let mut again = restart(&network, "node3", &third, 33);
+    first.sees_status("node3", v1::Status::Up).await;
+    again.sees_phase("node3", v1::Phase::Leaving).await;
+    assert_eq!(first.view.borrow().placement, ["node1", "node2"]);
+    assert_eq!(again.depart().await, Ok(()));
+    first.sees_status("node3", v1::Status::Left).await;
+}
+
+#[tokio::test]
+async fn a_node_that_left_joins_anew_when_it_is_started_again() {
+    let network = FakeNetwork::default();
+    let [mut first, _second, mut third] = three(&network).await;
+    third.leave(false).await.unwrap();
+    third.depart().await.unwrap();
+    third.sees_status("node3", v1::Status::Left).await;
+    let before = third.view.borrow().incarnation;
+    third.stop.take().unwrap().send(()).unwrap();
+    (&mut third.task).await.unwrap();
+    let mut again = restart(&network, "node3", &third, 33);
+    again.sees_phase("node3", v1::Phase::Serving).await;
+    first
+        .sees("node3 placed", |view| view.placement.len() == 3)
+        .await;
+    assert!(again.view.borrow().incarnation > before);
+}
+
+#[tokio::test]
+async fn a_departure_that_nobody_hears_is_no_departure_yet() {
+    let network = FakeNetwork::default();
+    let [mut first, second, mut third] = three(&network).await;
+    third.leave(false).await.unwrap();
+    first.sees_phase("node3", v1::Phase::Leaving).await;
+    for other in [first.address, second.address] {
+        network.cut(third.address, other, true);
+    }
+    third.sees_status("node1", v1::Status::Down).await;
+    third.sees_status("node2", v1::Status::Down).await;
+    {
+        let departing = third.depart();
+        tokio::pin!(departing);
+        let early = tokio::time::timeout(2 * RETRY, &mut departing).await;
+        assert!(early.is_err(), "{early:?}");
+        for other in [first.address, second.address] {
+            network.cut(third.address, other, false);
+        }
+        assert_eq!(departing.await, Ok(()));
+    }
+    first.sees_status("node3", v1::Status::Left).await;
+}
+
+#[tokio::test]
+async fn who_cannot_leave_says_why() {
+    let network = FakeNetwork::default();
+    let waiting = start(&network, plan("node2", 2, &[]));
+    assert_eq!(waiting.leave(true).await, Err(Refusal::NotFormed));
+    let mut alone = start(
+        &network,
+        Plan {
+            expect: 1,
+            ..plan("node1", 1, &[])
+        },
+    );
+    alone.sees_cluster().await;
+    alone
+        .sees("itself placed", |view| view.placement.len() == 1)
+        .await;
+    let last = CannotLeave::Last("node1".into());
+    assert_eq!(alone.leave(true).await, Err(Refusal::Leave(last)));
 }
