@@ -8,6 +8,7 @@ pub mod binaries;
 pub mod claims;
 pub mod cluster;
 pub mod command;
+pub mod contradictions;
 pub mod http;
 pub mod node;
 pub mod place;

@@ -1,5 +1,6 @@
 //! Tests that need an empty stage: other clusters than the usual one.
 
+mod contradictions;
 mod recorder;
 mod single;
 mod strangers;
