@@ -48,6 +48,14 @@ impl Claims {
         &self.lines
     }
 
+    /// One of them, counted so that neighbours lie apart.
+    ///
+    /// # Errors
+    /// When it is no record.
+    pub fn scattered(&self, number: usize) -> Result<Record, String> {
+        parse(&self.lines[(number * STRIDE) % self.lines.len()])
+    }
+
     /// All of them as records.
     ///
     /// # Errors
@@ -86,7 +94,7 @@ impl Claims {
         let mut seen = BTreeSet::new();
         let mut questions = Vec::new();
         for step in 0..self.lines.len() {
-            let record = parse(&self.lines[(step * STRIDE) % self.lines.len()])?;
+            let record = self.scattered(step)?;
             let claim = record.assertion().ok_or("a line is no claim")?;
             let question = (claim.subject.clone(), claim.predicate.clone());
             if seen.insert(question.clone()) {
@@ -97,7 +105,11 @@ impl Claims {
     }
 }
 
-fn parse(line: &[u8]) -> Result<Record, String> {
+/// A line as a record.
+///
+/// # Errors
+/// When it is none.
+pub fn parse(line: &[u8]) -> Result<Record, String> {
     Record::from_client_json(line, unix_ms()).map_err(|invalid| invalid.to_string())
 }
 

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 
 use crate::claims::Claims;
 use crate::connection::Connection;
+use crate::opinions;
 use crate::peers::etcd::{self, Etcd};
 use crate::say;
 
@@ -44,6 +45,8 @@ struct Stage {
     cluster: Arc<Cluster>,
     /// The claims of the file are in it, and little else.
     loaded: bool,
+    /// So are the records that lenses look at beside claims.
+    judged: bool,
 }
 
 impl Lab {
@@ -66,6 +69,7 @@ impl Lab {
         self.stage = Some(Stage {
             cluster: Arc::clone(&cluster),
             loaded: false,
+            judged: false,
         });
         cluster
     }
@@ -89,6 +93,20 @@ impl Lab {
         let cluster = self.fresh().await;
         say("loading the real claims");
         self.load(&cluster).await?;
+        Ok(cluster)
+    }
+
+    /// The same with votes, epochs and sources, without which some lenses have nothing to do.
+    ///
+    /// # Errors
+    /// When it does not take them.
+    pub async fn judged(&mut self) -> Result<Arc<Cluster>, String> {
+        let cluster = self.loaded().await?;
+        if let Some(stage) = self.stage.as_mut().filter(|stage| !stage.judged) {
+            import(&cluster, &opinions::beside(&self.claims)?).await?;
+            stage.judged = true;
+            self.settle(&cluster).await?;
+        }
         Ok(cluster)
     }
 

@@ -10,6 +10,7 @@ pub mod figures;
 pub mod lab;
 pub mod load;
 pub mod machine;
+pub mod opinions;
 pub mod page;
 pub mod peers;
 pub mod rows;
@@ -34,13 +35,13 @@ const OTHERS_MAX: f64 = 0.05;
 #[derive(Debug, clap::Parser)]
 #[command(name = "bench")]
 pub struct Options {
-    /// Numbers of rows; all when none is given
-    rows: Vec<u8>,
+    /// Names of rows, see --list; all but those on request when none is given
+    rows: Vec<String>,
     /// Runs of each row; the table has the median
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
     runs: u8,
     /// Seconds of load in a run
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// Measure the programs in this directory (`target/release`, say) instead of building this tree; the page is left as it is
     #[arg(long, value_name = "DIR")]
@@ -56,16 +57,17 @@ pub struct Options {
 /// When a row could not be measured, or the page cannot be written.
 pub async fn run(options: Options) -> Result<(), String> {
     if options.list {
-        rows::ALL
-            .iter()
-            .for_each(|row| say(&format!("{:>2}  {}", row.number, row.title)));
+        for row in rows::ALL {
+            let word = row.on_request.map(|word| format!(" (on request: {word})"));
+            let word = word.unwrap_or_default();
+            say(&format!("{:<3}  {}{word}", row.name, row.title));
+        }
         return Ok(());
     }
-    if let Some(unknown) = options
-        .rows
-        .iter()
-        .find(|number| rows::by_number(**number).is_none())
-    {
+    if let Some(unknown) = options.rows.iter().find(|word| {
+        let word = std::slice::from_ref(*word);
+        !rows::ALL.iter().any(|row| row.is_asked(word))
+    }) {
         return Err(format!("there is no row {unknown}: see --list"));
     }
     match &options.programs {
@@ -80,7 +82,7 @@ pub async fn run(options: Options) -> Result<(), String> {
     let mut lines = Vec::new();
     let mut failed = Vec::new();
     for row in rows::ALL {
-        if !options.rows.is_empty() && !options.rows.contains(&row.number) {
+        if !row.is_asked(&options.rows) {
             continue;
         }
         match measure(row, &mut lab).await {
@@ -90,8 +92,8 @@ pub async fn run(options: Options) -> Result<(), String> {
                 lines.push(line);
             }
             Err(why) => {
-                say(&format!("row {}: {why}", row.number));
-                failed.push(row.number.to_string());
+                say(&format!("row {}: {why}", row.name));
+                failed.push(row.name);
                 // Nobody knows what it left behind.
                 lab.clear();
                 lab.end_etcd();
@@ -112,7 +114,7 @@ pub async fn run(options: Options) -> Result<(), String> {
 }
 
 async fn measure(row: &Row, lab: &mut Lab) -> Result<Finding, String> {
-    say(&format!("row {}: {}", row.number, row.title));
+    say(&format!("row {}: {}", row.name, row.title));
     let began = Instant::now();
     let busy = Busy::now();
     // The harness panics when a cluster does not do what it should: that ends the row, not the others.
@@ -129,7 +131,7 @@ async fn measure(row: &Row, lab: &mut Lab) -> Result<Finding, String> {
     }
     say(&format!(
         "row {}: {:.0} s",
-        row.number,
+        row.name,
         began.elapsed().as_secs_f64()
     ));
     Ok(finding)

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use crate::rows::{Finding, Row};
+use crate::rows::{self, Finding, Row};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md");
 
@@ -19,7 +19,7 @@ const HEAD: &str = "| # | measure | bar | measured (median) | each run | beside 
 /// A line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    number: u8,
+    name: String,
     text: String,
 }
 
@@ -37,7 +37,7 @@ impl Line {
         };
         let notes = finding.notes.join("; ");
         let cells = [
-            row.number.to_string().as_str(),
+            row.name,
             row.title,
             row.bar,
             &finding.measured,
@@ -50,7 +50,7 @@ impl Line {
         // A bar in a cell would open another.
         .map(|cell| cell.replace('|', "/").replace('\n', " "));
         Line {
-            number: row.number,
+            name: row.name.to_owned(),
             text: format!("| {} |", cells.join(" | ")),
         }
     }
@@ -67,7 +67,7 @@ impl fmt::Display for Line {
 pub struct Page {
     before: String,
     after: String,
-    lines: BTreeMap<u8, String>,
+    lines: BTreeMap<(u8, String), String>,
 }
 
 impl Page {
@@ -85,21 +85,23 @@ impl Page {
         let lacks = || format!("docs/benchmarks.md lacks {BEGIN} and {END}");
         let (before, rest) = text.split_once(BEGIN).ok_or_else(lacks)?;
         let (table, after) = rest.split_once(END).ok_or_else(lacks)?;
-        let numbered = |line: &str| {
-            let number = line.strip_prefix("| ")?.split(' ').next()?.parse().ok()?;
-            Some((number, line.to_owned()))
+        let named = |line: &str| {
+            let name = line.strip_prefix("| ")?.split(' ').next()?;
+            Some((rows::order(name)?, line.to_owned()))
         };
         Ok(Page {
             before: before.to_owned(),
             after: after.to_owned(),
-            lines: table.lines().filter_map(numbered).collect(),
+            lines: table.lines().filter_map(named).collect(),
         })
     }
 
     /// Puts new lines in; lines of rows that were not measured now stay, with the commit that they were measured at.
     pub fn put(&mut self, machine: &str, runs: u8, lines: &[Line]) {
         for line in lines {
-            self.lines.insert(line.number, line.text.clone());
+            if let Some(order) = rows::order(&line.name) {
+                self.lines.insert(order, line.text.clone());
+            }
         }
         let before = self
             .before
@@ -135,15 +137,19 @@ mod tests {
 
     #[test]
     fn rows_that_were_not_measured_stay() {
-        let line = |number, text: &str| Line {
-            number,
-            text: format!("| {number} | {text} |"),
+        let line = |name: &str, text: &str| Line {
+            name: name.to_owned(),
+            text: format!("| {name} | {text} |"),
         };
         let mut page =
             Page::parse(&format!("# B\n\nIn words.\n\n{BEGIN}\n{END}\n\nMore.\n")).unwrap();
-        page.put("a machine", 3, &[line(12, "old"), line(2, "old")]);
+        page.put(
+            "a machine",
+            3,
+            &[line("12a", "old"), line("12", "old"), line("2", "old")],
+        );
         let mut page = Page::parse(&page.text()).unwrap();
-        page.put("another", 1, &[line(2, "new")]);
+        page.put("another", 1, &[line("2", "new")]);
         let text = page.text();
         let places = [
             "In words.",
@@ -151,6 +157,7 @@ mod tests {
             BEGIN,
             "| 2 | new |",
             "| 12 | old |",
+            "| 12a | old |",
             END,
             "More.",
         ]

@@ -1,9 +1,12 @@
 //! The rows: what each measures, beside what, against which bar.
 
 mod idle;
+mod large;
+mod lenses;
 mod life;
 mod reads;
 mod repair;
+mod trees;
 mod writes;
 
 use std::time::Duration;
@@ -16,7 +19,7 @@ use crate::cpu;
 use crate::figures::digits;
 use crate::lab::Lab;
 
-pub use reads::lens;
+pub use lenses::lens;
 
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,22 +81,57 @@ pub type Measure = for<'a> fn(&'a mut Lab) -> BoxFuture<'a, Result<Finding, Stri
 /// A row of the table.
 #[derive(Clone, Copy)]
 pub struct Row {
-    /// Its number.
-    pub number: u8,
+    /// Its name: a number, and a letter when several rows measure one thing.
+    pub name: &'static str,
     /// What it measures.
     pub title: &'static str,
     /// What it should be.
     pub bar: &'static str,
     /// Measures it.
     pub measure: Measure,
+    /// Takes so long that it is only measured when it is asked for, by its name or by this word.
+    pub on_request: Option<&'static str>,
 }
 
-const fn row(number: u8, title: &'static str, bar: &'static str, measure: Measure) -> Row {
+impl Row {
+    /// Whether it is measured when these rows are asked for. A number asks for all of its letters.
+    pub fn is_asked(&self, asked: &[String]) -> bool {
+        let exactly = |word: &String| word == self.name || Some(word.as_str()) == self.on_request;
+        let by_number = |word: &String| word == place(self.name).0;
+        match self.on_request {
+            None if asked.is_empty() => true,
+            None => asked.iter().any(|word| exactly(word) || by_number(word)),
+            Some(_) => asked.iter().any(exactly),
+        }
+    }
+}
+
+/// A name's number and its letters: names sort by them.
+fn place(name: &str) -> (&str, &str) {
+    let digits = name.bytes().take_while(u8::is_ascii_digit).count();
+    name.split_at(digits)
+}
+
+/// What sorts lines of the table by the names of their rows; none for what is no name.
+pub fn order(name: &str) -> Option<(u8, String)> {
+    let (number, letters) = place(name);
+    Some((number.parse().ok()?, letters.to_owned()))
+}
+
+const fn row(name: &'static str, title: &'static str, bar: &'static str, measure: Measure) -> Row {
     Row {
-        number,
+        name,
         title,
         bar,
         measure,
+        on_request: None,
+    }
+}
+
+const fn on_request(word: &'static str, row: Row) -> Row {
+    Row {
+        on_request: Some(word),
+        ..row
     }
 }
 
@@ -101,98 +139,141 @@ const fn row(number: u8, title: &'static str, bar: &'static str, measure: Measur
 /// it or add to it come last.
 pub const ALL: &[Row] = &[
     row(
-        2,
+        "2",
         "sustained durable single writes (2 copies, FULL), 64 clients",
         "≥ 1.0 × etcd, 3 nodes",
         |lab| Box::pin(writes::sustained(lab)),
     ),
     row(
-        1,
+        "1",
         "durable single write at 500/s, p99",
         "≤ 3 × (one fsync + one loopback round trip)",
         |lab| Box::pin(writes::single(lab)),
     ),
     row(
-        4,
+        "4",
         "written → readable on every owner",
         "in the ack; ≤ 1.5 s after an owner that missed it is back",
         |lab| Box::pin(writes::readable(lab)),
     ),
     row(
-        3,
+        "3",
         "import of the real claims (2 copies, FULL)",
         "≥ 25 % of raw SQLite",
         |lab| Box::pin(writes::import(lab)),
     ),
-    row(20, "disk bytes / canonical bytes", "≤ 1.8", |lab| {
+    row("20", "disk bytes / canonical bytes", "≤ 1.8", |lab| {
         Box::pin(idle::disk(lab))
     }),
     row(
-        16,
+        "16",
         "idle memory: gateway, membership, antientropy each / store",
         "≤ 32 MiB / ≤ 128 MiB at 100k",
         |lab| Box::pin(idle::memory(lab)),
     ),
-    row(17, "idle CPU of three nodes", "≤ 3 % of one core", |lab| {
-        Box::pin(idle::cpu(lab))
-    }),
     row(
-        6,
+        "17",
+        "idle CPU of three nodes",
+        "≤ 3 % of one core",
+        |lab| Box::pin(idle::cpu(lab)),
+    ),
+    row(
+        "6",
         "bytes and round trips to learn that two nodes are equal",
         "1 round trip, ≤ 256 B",
         |lab| Box::pin(repair::equal(lab)),
     ),
     row(
-        12,
-        "lens query at 1,000/s over the real claims",
-        "≤ 3/8/20 ms",
-        |lab| Box::pin(reads::lenses(lab)),
+        "12",
+        "lens query at 1,000/s over the real claims, all lenses in turn",
+        lenses::BAR,
+        |lab| Box::pin(lenses::all(lab)),
+    ),
+    row("12a", "the same: recency", lenses::BAR, |lab| {
+        Box::pin(lenses::one(lab, "recency"))
+    }),
+    row("12b", "the same: confidence", lenses::BAR, |lab| {
+        Box::pin(lenses::one(lab, "confidence"))
+    }),
+    row("12c", "the same: authority", lenses::BAR, |lab| {
+        Box::pin(lenses::one(lab, "authority"))
+    }),
+    row("12d", "the same: consensus", lenses::BAR, |lab| {
+        Box::pin(lenses::one(lab, "consensus"))
+    }),
+    row("12e", "the same: votes", lenses::BAR, |lab| {
+        Box::pin(lenses::one(lab, "votes"))
+    }),
+    row("12f", "the same: layered", lenses::BAR, |lab| {
+        Box::pin(lenses::one(lab, "layered"))
+    }),
+    row("12g", "the same: epoch", lenses::BAR, |lab| {
+        Box::pin(lenses::one(lab, "epoch"))
+    }),
+    row("12h", "the same: skeptic", lenses::BAR, |lab| {
+        Box::pin(lenses::one(lab, "skeptic"))
+    }),
+    row(
+        "12i",
+        "lens over one subject of 10,000 claims",
+        "–",
+        |lab| Box::pin(large::ten_thousand(lab)),
     ),
     row(
-        13,
+        "13",
         "gateway over a query straight at the store, p99 at 200/s",
         "≤ 1 ms",
         |lab| Box::pin(reads::gateway(lab)),
     ),
     row(
-        21,
+        "21",
         "500 clients, 4 reads to 1 write, p99; bytes between nodes per write",
         "< 100 ms; ≤ 1.3 × canonical × (copies − 1)",
         |lab| Box::pin(reads::crowd(lab)),
     ),
     row(
-        8,
+        "8",
         "bytes moved / bytes missing, 1,000 missing",
         "≤ 1.10",
         |lab| Box::pin(repair::moved(lab)),
     ),
     row(
-        7,
+        "7",
         "find and repair 1 missing record",
         "≤ 4 round trips, ≤ 6 KB, ≤ 50 ms",
         |lab| Box::pin(repair::one(lab)),
     ),
     row(
-        5,
+        "5",
         "heal when every push was lost, 10k records",
         "≤ 3 s",
         |lab| Box::pin(repair::heal(lab)),
     ),
-    row(15, "whole cluster restarted, all ready", "≤ 10 s", |lab| {
-        Box::pin(life::restart(lab))
+    row("11", "inserts with the trees / without", "≥ 85 %", |lab| {
+        Box::pin(trees::share(lab))
     }),
     row(
-        14,
+        "15",
+        "whole cluster restarted, all ready",
+        "≤ 10 s",
+        |lab| Box::pin(life::restart(lab)),
+    ),
+    row(
+        "14",
         "kill -9 of a node: DOWN everywhere / gateways do without it",
         "≤ 5 s / the first failed call",
         |lab| Box::pin(life::kill(lab)),
     ),
+    on_request(
+        "large-subjects",
+        row(
+            "12j",
+            "lens over one subject of 1,000,000 claims",
+            "–",
+            |lab| Box::pin(large::million(lab)),
+        ),
+    ),
 ];
-
-/// The row with a number.
-pub fn by_number(number: u8) -> Option<&'static Row> {
-    ALL.iter().find(|row| row.number == number)
-}
 
 #[cfg(test)]
 mod tests {
@@ -200,10 +281,27 @@ mod tests {
 
     use super::*;
 
+    fn asked(words: &[&str]) -> Vec<&'static str> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let rows = ALL.iter().filter(|row| row.is_asked(&words));
+        rows.map(|row| row.name).collect()
+    }
+
     #[test]
-    fn every_row_has_its_own_number() {
-        let numbers: BTreeSet<u8> = ALL.iter().map(|row| row.number).collect();
-        assert_eq!(numbers.len(), ALL.len());
-        assert!(by_number(11).is_none());
+    fn every_row_has_its_own_name_and_place() {
+        let orders: BTreeSet<_> = ALL.iter().map(|row| order(row.name).unwrap()).collect();
+        assert_eq!(orders.len(), ALL.len());
+        assert!(order("12") < order("12a") && order("12j") < order("13"));
+        assert_eq!(order("large-subjects"), None);
+    }
+
+    #[test]
+    fn a_number_asks_for_its_letters_and_for_nothing_that_takes_long() {
+        assert_eq!(asked(&["1"]), ["1"]);
+        assert_eq!(asked(&["12"]).len(), 10);
+        assert_eq!(asked(&["12e", "3"]), ["3", "12e"]);
+        assert_eq!(asked(&["large-subjects"]), ["12j"]);
+        assert_eq!(asked(&["12j"]), ["12j"]);
+        assert_eq!(asked(&[]).len(), ALL.len() - 1);
     }
 }

@@ -15,7 +15,7 @@ use crate::{cpu, say};
 
 /// Before idle is looked at, and for how long.
 const CALM: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Largest resident memory of each service over the nodes, in MiB.
 fn resident(cluster: &Cluster) -> [f64; 4] {
@@ -54,7 +54,7 @@ pub(super) async fn memory(lab: &mut Lab) -> Result<Finding, String> {
     })
 }
 
-/// Row 17: CPU time of all twelve processes over 30 s without a client.
+/// Row 17: CPU time of all twelve processes over 10 s without a client.
 pub(super) async fn cpu(lab: &mut Lab) -> Result<Finding, String> {
     let cluster = lab.loaded().await?;
     lab.settle(&cluster).await?;

@@ -1,4 +1,4 @@
-//! Reads: rows 12, 13 and 21.
+//! Reads: rows 13 and 21, and the questions that row 12 asks too.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use crate::connection::{Call, Work, clients};
 use crate::figures::{Percentiles, digits, each, median};
 use crate::lab::{Lab, gateways};
 use crate::load;
+use crate::rows::Finding;
+use crate::rows::lenses::lens;
 use crate::rows::repair::rpc_ports;
-use crate::rows::{Finding, Used};
 use crate::say;
 use crate::stores::{Stores, Straight};
 use crate::wire;
 
-/// Queries a second of row 12, and clients that take turns.
-const RATE: u32 = 1_000;
-const TAKING_TURNS: usize = 64;
+/// Clients that take turns.
+pub(super) const TAKING_TURNS: usize = 64;
 
 /// Queries a second of row 13: few, so that nothing queues and the difference is the way alone.
 const CALM_RATE: u32 = 200;
@@ -28,21 +28,21 @@ const WRITE_EVERY: u64 = 5;
 /// Writes whose bytes are counted in row 21.
 const COUNTED: usize = 2_000;
 
-/// The lens of the n-th question.
-pub fn lens(n: u64) -> &'static str {
-    const LENSES: [&str; 5] = ["recency", "confidence", "consensus", "authority", "skeptic"];
-    LENSES[usize::try_from(n % 5).unwrap_or(0)]
-}
-
 /// Asks about one subject and predicate after the other, through the gateways in turn or through an owner's.
-struct Questions {
+pub(super) struct Questions {
     /// Path, and the gateway it goes to; none: in turn.
     paths: Vec<(String, Option<usize>)>,
     gateways: usize,
+    /// None: all in turn.
+    lens: Option<&'static str>,
 }
 
 impl Questions {
-    fn new(questions: &[(String, String)], gateways: usize, stores: Option<&Stores>) -> Questions {
+    pub(super) fn new(
+        questions: &[(String, String)],
+        gateways: usize,
+        stores: Option<&Stores>,
+    ) -> Questions {
         let path = |(subject, predicate): &(String, String)| {
             let owner = stores.and_then(|stores| stores.owners(subject).first().copied());
             (
@@ -53,6 +53,15 @@ impl Questions {
         Questions {
             paths: questions.iter().map(path).collect(),
             gateways,
+            lens: None,
+        }
+    }
+
+    /// The same through one lens.
+    pub(super) fn through(self, lens: &'static str) -> Questions {
+        Questions {
+            lens: Some(lens),
+            ..self
         }
     }
 }
@@ -63,7 +72,7 @@ impl Work for Questions {
         let (path, owner) = &self.paths[place % self.paths.len()];
         Call::get(
             owner.unwrap_or(place % self.gateways),
-            format!("{path}{}", lens(n)),
+            format!("{path}{}", self.lens.unwrap_or_else(|| lens(n))),
         )
     }
 
@@ -77,7 +86,7 @@ impl Work for Questions {
 }
 
 /// Questions whose text needs no escape in a URL: all of the real ones.
-fn plain(claims: &Claims) -> Result<Vec<(String, String)>, String> {
+pub(super) fn plain(claims: &Claims) -> Result<Vec<(String, String)>, String> {
     let plain = |text: &str| {
         text.bytes()
             .all(|b| b.is_ascii_alphanumeric() || b":_-.".contains(&b))
@@ -85,47 +94,6 @@ fn plain(claims: &Claims) -> Result<Vec<(String, String)>, String> {
     let mut questions = claims.questions()?;
     questions.retain(|(subject, predicate)| plain(subject) && plain(predicate));
     Ok(questions)
-}
-
-/// Row 12: 1,000 lens queries a second, each due at its own moment; five lenses in turn over all subjects and predicates,
-/// through all gateways in turn. An answer that does not call itself complete counts as failed.
-pub(super) async fn lenses(lab: &mut Lab) -> Result<Finding, String> {
-    let cluster = lab.loaded().await?;
-    let questions = plain(&lab.claims)?;
-    let targets = gateways(&cluster);
-    let (mut times, mut notes) = (Vec::new(), Vec::new());
-    let mut failures = 0;
-    for run in 0..lab.runs {
-        let work = Questions::new(&questions, targets.len(), None);
-        let used = Used::by(&cluster);
-        let seen = load::paced(clients(TAKING_TURNS, &targets, work), RATE, lab.length).await;
-        let used = Used::by(&cluster).since(used).for_each(seen.calls, "query");
-        say(&format!(
-            "  {}; {used}; clients {:.0} % of one core {}",
-            seen.percentiles(),
-            seen.client_share() * 100.0,
-            seen.complaint().unwrap_or_default()
-        ));
-        failures += seen.failures();
-        notes.extend(seen.complaint());
-        times.push(seen.percentiles());
-        if run == 0 {
-            notes.push(format!(
-                "clients: {:.0} % of one core",
-                seen.client_share() * 100.0
-            ));
-            notes.push(used);
-        }
-    }
-    let middle = Percentiles::median(&times);
-    Ok(Finding {
-        measured: middle.to_string(),
-        runs: format!("p99 {}", each(times.iter().map(|run| run.p99))),
-        beside: format!("{} subjects and predicates", digits(questions.len() as f64)),
-        ratio: None,
-        holds: Some(failures == 0 && middle.p50 <= 3.0 && middle.p95 <= 8.0 && middle.p99 <= 20.0),
-        notes,
-    })
 }
 
 /// Row 13: the same questions at 200/s, through a gateway whose own node owns the subject, and straight at the owners' stores
