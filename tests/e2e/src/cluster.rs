@@ -35,9 +35,15 @@ impl Cluster {
     /// When there is no place for it.
     pub fn plan(count: usize, settings: &[(&str, &str)]) -> Cluster {
         let directory = place::make();
-        let mut nodes: Vec<Node> = (1..=count)
+        let nodes = (1..=count)
             .map(|number| Node::new(&format!("node{number}"), ports::block(), directory.path()))
             .collect();
+        Cluster::of(nodes, directory, settings)
+    }
+
+    /// Nodes that were made elsewhere, told of each other; starts nothing.
+    pub fn of(mut nodes: Vec<Node>, directory: TempDir, settings: &[(&str, &str)]) -> Cluster {
+        let count = nodes.len();
         let seeds: Vec<String> = nodes.iter().map(Node::swim).collect();
         for node in &mut nodes {
             node.set("STEMEDB_SEED_NODES", &seeds.join(","));

@@ -140,7 +140,9 @@ impl Http {
                 body,
             })
         };
-        let walks = url.contains("/cluster/verify") || url.contains("/cluster/sync");
+        let walks = ["/cluster/verify", "/cluster/sync", "/v1/feed"]
+            .iter()
+            .any(|path| url.contains(path));
         let limit = if walks { WALK_TIMEOUT } else { TIMEOUT };
         match tokio::time::timeout(limit, exchange).await {
             Ok(reply) => reply,

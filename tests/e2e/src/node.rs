@@ -15,44 +15,71 @@ use crate::process::{Process, tail};
 /// Names of the four services.
 pub const SERVICES: [&str; 4] = ["gateway", "store", "membership", "antientropy"];
 
+/// Settings of the ports that others reach, and where in the node's block they are.
+const OUTWARD: [(&str, u16); 4] = [
+    ("STEMEDB_API_ADDR", 0),
+    ("STEMEDB_GATEWAY_ADDR", 1),
+    ("STEMEDB_RPC_ADDR", 2),
+    ("STEMEDB_SWIM_ADDR", 3),
+];
+
 /// A node of a test cluster.
 #[derive(Debug)]
 pub struct Node {
     /// `node1` and so on.
     pub name: String,
+    host: String,
     base: u16,
     directory: PathBuf,
     settings: Vec<(String, String)>,
+    launcher: Vec<String>,
     processes: Mutex<[Option<Process>; 4]>,
 }
 
 impl Node {
-    /// A node that has not been started.
+    /// A node on this machine's loopback that has not been started.
     ///
     /// # Panics
     /// When its directory cannot be made.
     pub fn new(name: &str, base: u16, directory: &Path) -> Node {
+        Node::at(name, "127.0.0.1", base, directory)
+    }
+
+    /// A node at a host of its own, that has not been started.
+    ///
+    /// # Panics
+    /// When its directory cannot be made.
+    pub fn at(name: &str, host: &str, base: u16, directory: &Path) -> Node {
         let directory = directory.join(name);
         std::fs::create_dir_all(directory.join("log")).expect("a directory can be made");
-        let at = |offset: u16| format!("127.0.0.1:{}", base + offset);
-        let settings = [
-            ("STEMEDB_NODE_ID", name.to_owned()),
-            ("STEMEDB_API_ADDR", at(0)),
-            ("STEMEDB_GATEWAY_ADDR", at(1)),
-            ("STEMEDB_RPC_ADDR", at(2)),
-            ("STEMEDB_SWIM_ADDR", at(3)),
-            ("STEMEDB_LOOPBACK_PORT", (base + LOOPBACK).to_string()),
-            ("STEMEDB_DATA_DIR", directory.display().to_string()),
-            ("STEMEDB_LOG_FORMAT", "text".to_owned()),
-        ];
-        let settings = settings.map(|(key, value)| (key.to_owned(), value)).into();
-        Node {
+        let mut node = Node {
             name: name.to_owned(),
+            host: String::new(),
             base,
             directory,
-            settings,
+            settings: Vec::new(),
+            launcher: Vec::new(),
             processes: Mutex::new([const { None }; 4]),
+        };
+        node.set("STEMEDB_NODE_ID", name);
+        node.set("STEMEDB_LOOPBACK_PORT", &(base + LOOPBACK).to_string());
+        node.set("STEMEDB_DATA_DIR", &node.directory.display().to_string());
+        node.set("STEMEDB_LOG_FORMAT", "text");
+        node.move_to(host);
+        node
+    }
+
+    /// Gives it another address, from its next start on.
+    pub fn move_to(&mut self, host: &str) {
+        host.clone_into(&mut self.host);
+        for (key, offset) in OUTWARD {
+            self.set(key, &format!("{host}:{}", self.base + offset));
         }
+    }
+
+    /// Starts its programs through a command that takes them as arguments and becomes them: into a network of its own.
+    pub fn launch_through(&mut self, command: &[&str]) {
+        self.launcher = command.iter().map(|part| (*part).to_owned()).collect();
     }
 
     /// Adds a setting, or replaces one.
@@ -63,22 +90,27 @@ impl Node {
 
     /// URL of a path on the public port.
     pub fn api(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.base)
+        format!("http://{}:{}{path}", self.host, self.base)
     }
 
     /// URL of a path on the cluster port.
     pub fn admin(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.base + 1)
+        format!("http://{}:{}{path}", self.host, self.base + 1)
+    }
+
+    /// Where others reach it.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// host:port of SWIM.
     pub fn swim(&self) -> String {
-        format!("127.0.0.1:{}", self.base + 3)
+        format!("{}:{}", self.host, self.base + 3)
     }
 
     /// host:port of the store's peer listener.
     pub fn rpc(&self) -> String {
-        format!("127.0.0.1:{}", self.base + 2)
+        format!("{}:{}", self.host, self.base + 2)
     }
 
     /// Where a service answers its neighbours.
@@ -105,9 +137,8 @@ impl Node {
         {
             return;
         }
-        let mut command = Command::new(binaries::path(&format!("stemedb-{service}")));
+        let mut command = self.command(service);
         command
-            .arg("--die-with-parent")
             .env_clear()
             .envs(
                 std::env::vars()
@@ -117,6 +148,21 @@ impl Node {
             .env("NO_COLOR", "1")
             .envs(self.settings.iter().map(|(key, value)| (key, value)));
         *place = Some(Process::start(command, &self.log(service)));
+    }
+
+    /// The command that starts a service, without its settings.
+    fn command(&self, service: &str) -> Command {
+        let program = binaries::path(&format!("stemedb-{service}"));
+        let mut command = match self.launcher.split_first() {
+            Some((launcher, arguments)) => {
+                let mut command = Command::new(launcher);
+                command.args(arguments).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command.arg("--die-with-parent");
+        command
     }
 
     /// SIGKILL to all four at once, as when a machine dies.

@@ -35,8 +35,8 @@ const SERVICES: [&str; 4] = [
     "stemedb-store",
 ];
 
-/// Crates of tests/, and the bench: nothing imports them, but that the bench runs the clusters of e2e.
-const TESTS: [&str; 4] = ["e2e", "sim", "tidy", "bench"];
+/// Crates of tests/, and the bench: nothing imports them, but that the bench and chaos run the nodes of e2e.
+const TESTS: [&str; 5] = ["chaos", "e2e", "sim", "tidy", "bench"];
 
 /// Registry crates that stay in one room: (how the name starts, who may have it, why).
 const ROOMS: [(&str, &[&str], &str); 7] = [
@@ -175,7 +175,7 @@ pub fn check(manifests: &[Manifest]) -> Vec<Fault> {
 /// Why a workspace crate may not use another, tests included.
 fn inward(user: &str, used: &str) -> Option<String> {
     if TESTS.contains(&used) {
-        let clusters = user == "bench" && used == "e2e";
+        let clusters = ["bench", "chaos"].contains(&user) && used == "e2e";
         return (!clusters).then(|| "nothing imports tests/ or bench/".into());
     }
     if let Some((_, allowed)) = PURE.iter().find(|(name, _)| *name == user) {
@@ -285,6 +285,7 @@ mod tests {
         assert_eq!(faults("stemedb-cli", "dependencies", "stemedb-store"), 0);
         assert_eq!(faults("e2e", "dev-dependencies", "opentelemetry-proto"), 0);
         assert_eq!(faults("bench", "dependencies", "e2e"), 0);
+        assert_eq!(faults("chaos", "dependencies", "e2e"), 0);
     }
 
     #[test]
