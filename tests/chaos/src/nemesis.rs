@@ -117,6 +117,20 @@ impl Fault {
         Ok(())
     }
 
+    /// What tells that it struck, of what strikes only when somebody comes by.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn struck(&self, lab: &Lab) -> Result<String, String> {
+        match *self {
+            Fault::SyncFails(node) => {
+                let failed = lab.controls[node - 1].syncs_failed()?;
+                Ok(format!(", {failed} so far"))
+            }
+            _ => Ok(String::new()),
+        }
+    }
+
     /// Mends it, and everything else that is broken.
     ///
     /// # Errors

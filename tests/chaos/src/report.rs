@@ -17,6 +17,7 @@ struct Row {
     acknowledged: u64,
     accepted: u64,
     answered: u64,
+    again: u64,
     failed: u64,
     silence_ms: u64,
 }
@@ -25,8 +26,18 @@ struct Row {
 pub fn print(outcome: &Outcome) {
     let successes = successes(&outcome.history);
     say(&format!(
-        "{:<16} {:<22} {:>6} {:>6} {:>6} {:>5} {:>6} {:>6} {:>9} {:>8}",
-        "fault", "where", "s", "calls", "acked", "202", "reads", "failed", "silent", "whole in"
+        "{:<16} {:<22} {:>6} {:>6} {:>6} {:>5} {:>6} {:>6} {:>6} {:>6} {:>8}",
+        "fault",
+        "where",
+        "s",
+        "calls",
+        "acked",
+        "202",
+        "reads",
+        "again",
+        "failed",
+        "silent",
+        "whole in"
     ));
     let mut last = 0;
     for line in &outcome.history {
@@ -84,7 +95,7 @@ fn print_row(fault: &Fault, row: &Row) {
         equal => seconds(equal.saturating_sub(fault.healed)),
     };
     say(&format!(
-        "{:<16} {:<22} {:>6} {:>6} {:>6} {:>5} {:>6} {:>6} {:>9} {:>8}",
+        "{:<16} {:<22} {:>6} {:>6} {:>6} {:>5} {:>6} {:>6} {:>6} {:>6} {:>8}",
         fault.name,
         fault.detail,
         seconds(fault.healed.saturating_sub(fault.at)),
@@ -92,6 +103,7 @@ fn print_row(fault: &Fault, row: &Row) {
         row.acknowledged,
         row.accepted,
         row.answered,
+        row.again,
         row.failed,
         seconds(row.silence_ms),
         whole
@@ -136,11 +148,13 @@ fn row(history: &[Line], successes: &BTreeMap<&str, Vec<u64>>, from: u64, to: u6
                 row.calls += 1;
                 row.acknowledged += u64::from(write.acknowledged());
                 row.accepted += u64::from(write.accepted());
+                row.again += u64::from(write.gateways.len() > 1);
                 row.failed += u64::from(!write.acknowledged() && !write.accepted());
             }
             Line::Read(read) if (from..=to).contains(&read.at) => {
                 row.calls += 1;
                 row.answered += u64::from(read.status == 200);
+                row.again += u64::from(read.gateways.len() > 1);
                 row.failed += u64::from(read.status != 200);
             }
             _ => {}
@@ -191,6 +205,7 @@ mod tests {
             acknowledged: 1,
             accepted: 1,
             answered: 1,
+            again: 0,
             failed: 1,
             silence_ms: 2_100,
         };

@@ -156,6 +156,7 @@ impl Run {
         mut begun: Fault,
         wait: bool,
     ) -> Result<Fault, String> {
+        begun.detail.push_str(&fault.struck(&self.lab)?);
         fault.end(&mut self.lab)?;
         begun.healed = now_ms();
         let whole = if wait {

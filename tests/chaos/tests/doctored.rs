@@ -199,6 +199,7 @@ fn altered_bytes_and_wrong_names_are_noticed() {
                 ids.insert("z".into());
             }
             history.push(Line::Write(Write {
+                end: 3_000,
                 answered_id: Some("x".into()),
                 ..claim("z")
             }));
@@ -218,7 +219,7 @@ fn lenses_that_differ_are_noticed() {
         let answers = state.answers.get_mut(&question()).unwrap();
         answers.insert("node2".into(), "{\"lens\":2}".into())
     };
-    assert_eq!(after(|_, state| drop(differ(state))), "d");
+    assert_eq!(after(|_, state| assert!(differ(state).is_some())), "d");
 }
 
 #[test]
