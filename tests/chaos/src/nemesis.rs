@@ -19,6 +19,9 @@ const RESTART: Duration = Duration::from_secs(60);
 /// the clock is all that is wrong.
 const CLOCK_BACK: Duration = Duration::from_secs(240);
 
+/// Longer than it takes to notice that a node is gone; a gate has minutes, not hours.
+const SHORT_HOLD_MS: std::ops::Range<u64> = 3_500..6_500;
+
 /// What healing takes beside the fault itself, for planning.
 const HEALING: Duration = Duration::from_secs(6);
 
@@ -196,7 +199,7 @@ pub fn plan(seed: u64, mix: Mix, time: Duration, nodes: usize) -> Vec<Step> {
             let mut kinds: Vec<usize> = (0..SHORT_KINDS).collect();
             kinds.shuffle(&mut chance);
             for kind in kinds {
-                let hold = Duration::from_millis(chance.random_range(2_500..5_000));
+                let hold = Duration::from_millis(chance.random_range(SHORT_HOLD_MS));
                 let fault = draw(kind, &mut chance, nodes);
                 let wait = true;
                 steps.push(Step { fault, hold, wait });
@@ -219,7 +222,7 @@ pub fn plan(seed: u64, mix: Mix, time: Duration, nodes: usize) -> Vec<Step> {
 
 /// Kinds in [`draw`]; the first are in the short mix.
 const KINDS: usize = 16;
-const SHORT_KINDS: usize = 12;
+const SHORT_KINDS: usize = 14;
 
 fn draw(kind: usize, chance: &mut StdRng, nodes: usize) -> Fault {
     let mut order: Vec<usize> = (1..=nodes).collect();
@@ -240,8 +243,8 @@ fn draw(kind: usize, chance: &mut StdRng, nodes: usize) -> Fault {
         10 => Fault::SyncFails(first),
         11 => Fault::ClockBack(first),
         12 => Fault::Isolate(first),
-        13 => Fault::KillTwo(first, second),
-        14 => Fault::Rolling,
+        13 => Fault::Rolling,
+        14 => Fault::KillTwo(first, second),
         _ => Fault::NewAddresses,
     }
 }
@@ -264,12 +267,12 @@ mod tests {
     }
 
     #[test]
-    fn the_short_mix_has_every_short_kind_once_within_a_minute_of_holding() {
+    fn the_short_mix_has_every_short_kind_once_and_is_short() {
         let steps = plan(7, Mix::Short, MINUTE, 3);
         let names: BTreeSet<&str> = steps.iter().map(|step| step.fault.name()).collect();
         assert_eq!(steps.len(), SHORT_KINDS);
         assert_eq!(names.len(), SHORT_KINDS);
-        assert!(steps.iter().map(|step| step.hold).sum::<Duration>() <= MINUTE);
+        assert!(steps.iter().map(|step| step.hold).sum::<Duration>() <= 2 * MINUTE);
     }
 
     #[test]
