@@ -21,8 +21,6 @@ pub struct Client {
     /// Its name in the history.
     pub name: String,
     http: Http,
-    /// How long it waits for one answer.
-    patience: Duration,
 }
 
 /// What is asked.
@@ -57,8 +55,7 @@ impl Client {
     pub fn new(name: &str, patience: Duration) -> Client {
         Client {
             name: name.to_owned(),
-            http: Http::new(),
-            patience,
+            http: Http::patient(patience),
         }
     }
 
@@ -77,7 +74,7 @@ impl Client {
         for gateway in gateways.iter().take(TRIES) {
             write.gateways.push(gateway.node.clone());
             let url = format!("{}{}", gateway.api, record.path);
-            let reply = self.wait(self.http.post(&url, record.body.clone())).await;
+            let reply = self.http.post(&url, record.body.clone()).await;
             match reply {
                 Ok(reply) => {
                     let said = reply.json();
@@ -108,7 +105,7 @@ impl Client {
         let bodies: Vec<&str> = records.iter().map(|record| record.body.as_str()).collect();
         let url = format!("{}/v1/assert/batch", gateway.api);
         let body = format!("[{}]", bodies.join(","));
-        let reply = self.wait(self.http.post(&url, body)).await;
+        let reply = self.http.post(&url, body).await;
         let said = reply.as_ref().map(Reply::json).unwrap_or_default();
         let end = now_ms();
         let write = |(index, record): (usize, &Outgoing)| {
@@ -156,7 +153,7 @@ impl Client {
         for gateway in gateways.iter().take(TRIES) {
             read.gateways.push(gateway.node.clone());
             let url = format!("{}{}", gateway.api, question.path());
-            match self.wait(self.http.get(&url)).await {
+            match self.http.get(&url).await {
                 Ok(reply) => {
                     read.status = reply.status;
                     if reply.status == 200 {
@@ -183,17 +180,7 @@ impl Client {
     /// # Errors
     /// When there is no answer in time.
     pub async fn get(&self, url: &str) -> Result<Reply, String> {
-        self.wait(self.http.get(url)).await
-    }
-
-    async fn wait(
-        &self,
-        call: impl Future<Output = Result<Reply, String>>,
-    ) -> Result<Reply, String> {
-        match tokio::time::timeout(self.patience, call).await {
-            Ok(reply) => reply,
-            Err(_) => Err(format!("no answer within {} ms", self.patience.as_millis())),
-        }
+        self.http.get(url).await
     }
 }
 

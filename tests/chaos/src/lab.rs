@@ -22,6 +22,9 @@ const PORT: u16 = 18180;
 /// Between two looks at the cluster.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Between two looks for processes that have ended by themselves.
+const SUPERVISE: Duration = Duration::from_millis(500);
+
 /// Where clients reach the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gateway {
@@ -159,10 +162,10 @@ impl Lab {
     /// Lets the cluster run for so long, and does meanwhile what an orchestrator does.
     pub async fn hold(&self, time: Duration) {
         let until = Instant::now() + time;
-        let mut looks = tokio::time::interval(LOOK.min(time.max(Duration::from_millis(1))));
         while Instant::now() < until {
-            looks.tick().await;
             self.supervise();
+            let look = until.min(Instant::now() + SUPERVISE);
+            tokio::time::sleep_until(look.into()).await; // between polls
         }
     }
 

@@ -63,6 +63,8 @@ impl Reply {
 #[derive(Debug, Clone)]
 pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
+    /// How long it waits for a reply, when not as long as such a call usually takes.
+    patience: Option<Duration>,
 }
 
 impl Default for Http {
@@ -79,6 +81,15 @@ impl Http {
         connector.set_connect_timeout(Some(Duration::from_secs(2)));
         Http {
             client: Client::builder(TokioExecutor::new()).build(connector),
+            patience: None,
+        }
+    }
+
+    /// A client that waits so long for every reply.
+    pub fn patient(patience: Duration) -> Http {
+        Http {
+            patience: Some(patience),
+            ..Http::new()
         }
     }
 
@@ -143,7 +154,8 @@ impl Http {
         let walks = ["/cluster/verify", "/cluster/sync", "/v1/feed"]
             .iter()
             .any(|path| url.contains(path));
-        let limit = if walks { WALK_TIMEOUT } else { TIMEOUT };
+        let usual = if walks { WALK_TIMEOUT } else { TIMEOUT };
+        let limit = self.patience.unwrap_or(usual);
         match tokio::time::timeout(limit, exchange).await {
             Ok(reply) => reply,
             Err(_) => Err(format!("{url}: no reply within {} s", limit.as_secs())),
