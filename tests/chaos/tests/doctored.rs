@@ -101,8 +101,8 @@ fn after(change: impl FnOnce(&mut Vec<Line>, &mut State)) -> String {
 }
 
 fn listed<'a>(state: &'a mut State, node: &str) -> &'a mut BTreeSet<String> {
-    let owners = state.listed.get_mut("s").unwrap();
-    owners.get_mut(node).unwrap()
+    let owners = state.listed.get_mut("s").expect("the subject is there");
+    owners.get_mut(node).expect("the owner is there")
 }
 
 #[test]
