@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    assert, config, epoch, keygen, members, node, query, source, status, subjects, sync, trace,
-    verify, vote, watch,
+    assert, config, epoch, keygen, members, node, predicates, query, source, status, subjects,
+    sync, trace, verify, vote, votes, watch,
 };
 use crate::local::{orders, up};
 use crate::{export, import, mcp};
@@ -44,13 +44,17 @@ pub(crate) enum Command {
     Trace(trace::Arguments),
     /// Lists what there is something about
     Subjects(subjects::Arguments),
+    /// Lists what is claimed of a subject
+    Predicates(predicates::Arguments),
     /// Shows records as they come
     Watch(watch::Arguments),
     /// Votes for a claim
     Vote(vote::Arguments),
-    /// Begins an epoch, which may supersede others
+    /// Lists the votes on the claims about a subject
+    Votes(votes::Arguments),
+    /// Begins epochs, which may supersede others, and lists them
     Epoch(epoch::Arguments),
-    /// Describes a source, retracts it, or restores it
+    /// Describes a source, retracts it, restores it, or lists sources
     Source(source::Arguments),
     /// Makes a key to sign with
     Keygen(keygen::Arguments),
@@ -119,8 +123,26 @@ mod tests {
     fn every_command_for_people_explains_itself_by_example() {
         let command = Arguments::command();
         for name in [
-            "up", "local", "assert", "query", "layered", "trace", "subjects", "watch", "vote",
-            "epoch", "source", "keygen", "import", "export", "mcp", "members", "status", "verify",
+            "up",
+            "local",
+            "assert",
+            "query",
+            "layered",
+            "trace",
+            "subjects",
+            "predicates",
+            "watch",
+            "vote",
+            "votes",
+            "epoch",
+            "source",
+            "keygen",
+            "import",
+            "export",
+            "mcp",
+            "members",
+            "status",
+            "verify",
             "sync",
         ] {
             let found = command.find_subcommand(name).unwrap();

@@ -22,8 +22,8 @@ use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    assert, config, epoch, keygen, members, node, query, source, status, subjects, sync, trace,
-    verify, vote, watch,
+    assert, config, epoch, keygen, members, node, predicates, query, source, status, subjects,
+    sync, trace, verify, vote, votes, watch,
 };
 use crate::failure::{EXIT_DONE, Failure};
 use crate::local::{orders, up};
@@ -48,8 +48,10 @@ fn main() -> ExitCode {
         Command::Layered(arguments) => on_this_thread(query::layered(arguments)),
         Command::Trace(arguments) => on_this_thread(trace::run(arguments)),
         Command::Subjects(arguments) => on_this_thread(subjects::run(arguments)),
+        Command::Predicates(arguments) => on_this_thread(predicates::run(arguments)),
         Command::Watch(arguments) => on_this_thread(watch::run(arguments)),
         Command::Vote(arguments) => on_this_thread(vote::run(arguments)),
+        Command::Votes(arguments) => on_this_thread(votes::run(arguments)),
         Command::Epoch(arguments) => on_this_thread(epoch::run(arguments)),
         Command::Source(arguments) => on_this_thread(source::run(arguments)),
         Command::Keygen(arguments) => keygen::run(&arguments),

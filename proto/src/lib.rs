@@ -6,6 +6,7 @@
 pub mod convert;
 pub mod cursor;
 pub mod follow;
+pub mod listing;
 pub mod view;
 
 /// Generated from `stemedb/v1/*.proto`.

@@ -60,7 +60,7 @@ fn records(result: &Value) {
             cell(text(&record["source"], "uri")),
             text(&record["source"], "class").to_owned(),
             number(&record["confidence"]),
-            text(record, "lifecycle").to_owned(),
+            state(record, &result["marks"]),
             date(record),
             short_id(text(record, "id")),
         ]);
@@ -70,6 +70,16 @@ fn records(result: &Value) {
     if !cursor.is_empty() {
         output::line(format!("more: --cursor {cursor}"));
     }
+}
+
+/// How far the claim is, and why lenses leave it out whatever it says itself.
+fn state(record: &Value, marks: &Value) -> String {
+    let mark = &marks[text(record, "id")];
+    let retracted = (mark["retracted"] == true).then_some("RETRACTED");
+    let superseded = mark["superseded_by"].as_array().map(|_| "SUPERSEDED");
+    let parts = [Some(text(record, "lifecycle")), retracted, superseded];
+    let parts: Vec<&str> = parts.into_iter().flatten().collect();
+    parts.join(", ")
 }
 
 /// The lens by its name, the epoch lens with the one inside it.
@@ -267,6 +277,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_claim_that_no_lens_counts_says_so_in_the_table() {
+        let record = json!({ "id": "aa11", "lifecycle": "approved" });
+        let of = |mark: Value| state(&record, &json!({ "aa11": mark }));
+        assert_eq!(of(json!({ "retracted": true })), "approved, RETRACTED");
+        let both = json!({ "retracted": true, "superseded_by": ["bb22"] });
+        assert_eq!(of(both), "approved, RETRACTED, SUPERSEDED");
+        assert_eq!(state(&record, &json!({})), "approved");
+        assert_eq!(state(&record, &Value::Null), "approved");
+    }
 
     #[test]
     fn an_answer_that_may_lack_something_says_whose() {

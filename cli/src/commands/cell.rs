@@ -43,6 +43,13 @@ pub(crate) fn short_id(id: &str) -> String {
     id.chars().take(ID_CHARS).collect()
 }
 
+/// The beginnings of a few ids.
+pub(crate) fn short_ids(ids: &Value) -> String {
+    let ids = ids.as_array().into_iter().flatten();
+    let shown: Vec<String> = ids.filter_map(Value::as_str).map(short_id).collect();
+    cell(&shown.join(", "))
+}
+
 /// `{type, value}` as a person writes it.
 pub(crate) fn value(object: &Value) -> String {
     match &object["value"] {

@@ -1,19 +1,48 @@
-//! `stemedb epoch`: a new understanding, which may replace older ones.
+//! `stemedb epoch`: new understandings, which may replace older ones.
 
 use std::collections::BTreeSet;
 
 use assertion::Kind;
 use serde::Serialize;
 
+use crate::commands::cell::{cell, date, short_ids, text};
+use crate::commands::list::{List, Paging};
 use crate::commands::write::{self, Signing};
 use crate::connection::Connection;
 use crate::dates;
 use crate::failure::Failure;
+use crate::output;
 
 /// Arguments of `epoch`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Begins an epoch
+    #[command(after_help = EXAMPLES)]
+    Add(Add),
+    /// Lists epochs, newest first, and which ones are superseded
+    #[command(after_help = LIST)]
+    List(Listing),
+}
+
+/// Arguments of `epoch list`.
+#[derive(Debug, clap::Args)]
+struct Listing {
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Arguments of `epoch add`.
+#[derive(Debug, clap::Args)]
+struct Add {
     /// What the epoch is called
     name: String,
     /// Epochs that it replaces, by their ids
@@ -37,10 +66,18 @@ supersedes; nothing is deleted, and every other lens still sees them. An epoch g
 have not confirmed it yet.
 
 Examples:
-  stemedb epoch IPTS-68 --started-at 1968-01-01
-  stemedb epoch ITS-90 --started-at 1990-01-01 --reason 'the boiling point of water is measured, not defined' \\
+  stemedb epoch add IPTS-68 --started-at 1968-01-01
+  stemedb epoch add ITS-90 --started-at 1990-01-01 --reason 'the boiling point of water is measured, not defined' \\
       --supersedes c8b864b20e677f313cf9654dd230130de5f75bc3d51242ddfaa28e57aba48ef2
-  stemedb query cas:7732-18-5 boiling_point_k --lens epoch --inner skeptic";
+  stemedb query cas:7732-18-5 boiling_point_k --lens epoch --inner skeptic
+  stemedb epoch list";
+
+const LIST: &str = "\
+Claims of superseded epochs are left out by `query --lens epoch`.
+
+Examples:
+  stemedb epoch list
+  stemedb epoch list --limit 1000 --json";
 
 #[derive(Debug, Serialize)]
 struct Epoch<'a> {
@@ -54,12 +91,50 @@ struct Epoch<'a> {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.action {
+        Action::Add(arguments) => add(arguments).await,
+        Action::List(arguments) => list(arguments).await,
+    }
+}
+
+async fn list(arguments: Listing) -> Result<(), Failure> {
+    let list = List {
+        path: "/v1/epochs",
+        name: "epochs",
+        parameters: Vec::new(),
+    };
+    list.show(&arguments.connection, &arguments.paging, |epochs| {
+        let mut table = output::table([
+            "NAME",
+            "STARTED",
+            "SUPERSEDES",
+            "SUPERSEDED BY",
+            "REASON",
+            "ID",
+        ]);
+        for epoch in epochs {
+            let record = &epoch["record"];
+            table.add_row([
+                cell(text(record, "name")),
+                date(record),
+                short_ids(&record["supersedes"]),
+                short_ids(&epoch["superseded_by"]),
+                cell(text(record, "reason")),
+                text(record, "id").to_owned(),
+            ]);
+        }
+        output::print(&table);
+    })
+    .await
+}
+
+async fn add(arguments: Add) -> Result<(), Failure> {
     let key = arguments.signing.key()?;
     let epoch = epoch(&arguments, dates::now_ms());
     write::run(&arguments.connection, Kind::Epoch, &epoch, key.as_ref()).await
 }
 
-fn epoch(arguments: &Arguments, now_ms: i64) -> Epoch<'_> {
+fn epoch(arguments: &Add, now_ms: i64) -> Epoch<'_> {
     // A record has them in ascending order, each once.
     let supersedes: BTreeSet<&str> = arguments.supersedes.iter().map(String::as_str).collect();
     Epoch {
@@ -80,7 +155,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        arguments: Arguments,
+        arguments: Add,
     }
 
     #[test]

@@ -123,7 +123,7 @@ Lenses:
   consensus   the value that most sources claim
   votes       the value with the greatest weight of votes (stemedb vote)
   layered     the strongest claim of each source class, and of all
-  epoch       what --inner makes of the claims whose epoch was not superseded (stemedb epoch)
+  epoch       what --inner makes of the claims whose epoch was not superseded (stemedb epoch list)
   skeptic     all values, how much weight each has, and whether they agree
 
 Examples:

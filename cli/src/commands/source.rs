@@ -6,10 +6,13 @@ use serde_json::Value;
 
 use crate::client::{Client, encode};
 use crate::commands::assert::{CLASSES, LIFECYCLES};
+use crate::commands::cell::{cell, date, short_id, text};
+use crate::commands::list::{List, Paging};
 use crate::commands::write::{self, Signing};
 use crate::connection::Connection;
 use crate::dates;
 use crate::failure::Failure;
+use crate::output;
 
 /// Arguments of `source`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +32,23 @@ enum Change {
     /// Takes a retraction back
     #[command(after_help = RESTORE)]
     Restore(Standing),
+    /// Lists sources, each by its latest record
+    #[command(after_help = LIST)]
+    List(Listing),
+}
+
+/// Arguments of `source list`.
+#[derive(Debug, clap::Args)]
+struct Listing {
+    /// Sources that begin so [default: all]
+    prefix: Option<String>,
+    /// Retracted ones only
+    #[arg(long)]
+    retracted: bool,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Arguments of `source URI`. The first two are there unless there is a subcommand.
@@ -73,7 +93,8 @@ confirmed it yet.
 Examples:
   stemedb source doi:10.1051/0004-6361/201833910 --class observational --title 'Planck 2018 results VI'
   stemedb source retract doi:10.1051/0004-6361/201833910
-  stemedb source restore doi:10.1051/0004-6361/201833910";
+  stemedb source restore doi:10.1051/0004-6361/201833910
+  stemedb source list --retracted";
 
 const RETRACT: &str = "\
 No claim is deleted: lenses leave the claims of the source out and count them as `retracted`; a question with an earlier
@@ -88,6 +109,14 @@ The claims of the source count again from now on.
 
 Examples:
   stemedb source restore doi:10.1073/pnas.15.3.168";
+
+const LIST: &str = "\
+Sources that have a record; one that only claims name has none, and is not retracted.
+
+Examples:
+  stemedb source list
+  stemedb source list doi:10.1051/ --json
+  stemedb source list --retracted";
 
 #[derive(Debug, Serialize)]
 struct Source<'a> {
@@ -105,7 +134,40 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.change {
         Some(Change::Retract(standing)) => change(standing, true).await,
         Some(Change::Restore(standing)) => change(standing, false).await,
+        Some(Change::List(listing)) => listing.run().await,
         None => arguments.describe.run().await,
+    }
+}
+
+impl Listing {
+    async fn run(self) -> Result<(), Failure> {
+        let list = List {
+            path: "/v1/sources",
+            name: "sources",
+            parameters: vec![
+                ("prefix", self.prefix),
+                ("retracted", self.retracted.then(|| "true".to_owned())),
+            ],
+        };
+        list.show(&self.connection, &self.paging, |sources| {
+            let mut table = output::table(["URI", "CLASS", "STANDING", "TITLE", "RECORDED", "ID"]);
+            for source in sources {
+                let standing = match source["retracted"].as_bool() {
+                    Some(true) => "retracted",
+                    _ => "",
+                };
+                table.add_row([
+                    cell(text(source, "uri")),
+                    text(source, "class").to_owned(),
+                    standing.to_owned(),
+                    cell(text(source, "title")),
+                    date(source),
+                    short_id(text(source, "id")),
+                ]);
+            }
+            output::print(&table);
+        })
+        .await
     }
 }
 
@@ -168,20 +230,22 @@ struct Known {
 }
 
 impl Known {
-    /// From the latest record of the source, found through one of its claims; from that claim when there is no record.
+    /// From the latest record of the source; from one of its claims when there is no record.
     async fn look_up(client: &Client, uri: &str) -> Result<Known, Failure> {
+        // Of all uris that begin so the shortest is first.
+        let list = format!("/v1/sources?prefix={}&limit=1", encode(uri));
+        let page = client.get_json(list).await?;
+        let latest = &page["result"]["sources"][0];
+        if text(latest, "uri") == uri {
+            return Ok(Known::read(&Value::Null, latest));
+        }
         let question = format!(
             "/v1/query?source={}&lifecycle={}&limit=1",
             encode(uri),
             LIFECYCLES.join(",")
         );
         let page = client.get_json(question).await?;
-        let claim = &page["result"]["records"][0];
-        let Some(id) = claim["id"].as_str() else {
-            return Ok(Known::default());
-        };
-        let trace = client.get_json(format!("/v1/trace/{}", encode(id))).await?;
-        Ok(Known::read(claim, &trace["result"]["source"]))
+        Ok(Known::read(&page["result"]["records"][0], &Value::Null))
     }
 
     fn read(claim: &Value, latest: &Value) -> Known {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::commands::cell::{cell, date, number, short_id, text, value};
+use crate::commands::cell::{cell, date, number, short_id, short_ids, text, value};
 use crate::commands::write;
 use crate::connection::Connection;
 use crate::failure::Failure;
@@ -69,7 +69,25 @@ fn rows(result: &Value) -> Vec<(&'static str, String)> {
     match (&result["epoch"], record["epoch"].as_str()) {
         (Value::Null, None) => {}
         (Value::Null, Some(unknown)) => rows.push(("epoch", format!("{unknown} (not found)"))),
-        (epoch, _) => rows.push(("epoch", named(epoch))),
+        (epoch, _) => rows.push((
+            "epoch",
+            format!(
+                "{} [{}]",
+                cell(text(epoch, "name")),
+                short_id(text(epoch, "id"))
+            ),
+        )),
+    }
+    let superseded_by = short_ids(&result["superseded_by"]);
+    if !superseded_by.is_empty() {
+        let whose = match text(record, "kind") {
+            "epoch" => "it is",
+            _ => "its epoch is",
+        };
+        rows.push((
+            "superseded",
+            format!("{whose} superseded by {superseded_by}"),
+        ));
     }
     if !record["source"].is_null() || !result["source"].is_null() {
         rows.push(("source", source(record, &result["source"])));
@@ -140,13 +158,14 @@ fn named(record: &Value) -> String {
 
 fn source(record: &Value, latest: &Value) -> String {
     let claimed = &record["source"];
-    let of = |key: &str| match text(latest, key) {
-        "" => text(claimed, key).to_owned(),
-        found => cell(found),
+    // A claim counts by the class that it names itself.
+    let of = |key: &str| match text(claimed, key) {
+        "" => cell(text(latest, key)),
+        own => cell(own),
     };
     let mut shown = format!("{} ({})", of("uri"), of("class"));
     if !text(latest, "title").is_empty() {
-        shown.push_str(&format!(", {}", of("title")));
+        shown.push_str(&format!(", {}", cell(text(latest, "title"))));
     }
     if latest["retracted"] == true {
         shown.push_str(", RETRACTED");
@@ -172,6 +191,7 @@ mod tests {
             "record": claim,
             "parents": [claim],
             "epoch": { "id": "cc33", "kind": "epoch", "name": "ITS-90", "supersedes": ["dd44"] },
+            "superseded_by": ["ff66"],
             "source": { "kind": "source", "uri": "doi:1", "class": "clinical", "title": "A trial", "retracted": true },
             "votes": { "count": 2, "weight": 1.5 },
             "signatures": ["ee55"],
@@ -188,8 +208,9 @@ mod tests {
                 "id: aa11",
                 "comes from: water boils = 373.15 [aa11]",
                 "comes from: bb22 (not shown)",
-                "epoch: epoch ITS-90, supersedes 1 [cc33]",
-                "source: doi:1 (clinical), A trial, RETRACTED",
+                "epoch: ITS-90 [cc33]",
+                "superseded: its epoch is superseded by ff66",
+                "source: doi:1 (expert), A trial, RETRACTED",
                 "votes: 2, weight 1.5",
                 "signed by: ee55",
                 "held by: node1 (push)",

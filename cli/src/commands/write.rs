@@ -103,6 +103,21 @@ fn show(said: &Value, trace_id: Option<&str>) {
     if let Some(trace_id) = trace_id {
         output::line(format!("trace {trace_id}"));
     }
+    for warning in warnings(said) {
+        output::note(warning);
+    }
+}
+
+/// Why the record may have no effect.
+fn warnings(said: &Value) -> Vec<String> {
+    let given = said["warnings"].as_array().into_iter().flatten();
+    given
+        .map(|warning| {
+            let detail = warning["detail"].as_str().unwrap_or("?");
+            let code = warning["code"].as_str().unwrap_or("?");
+            format!("warning: {detail} [{code}]")
+        })
+        .collect()
 }
 
 fn names(said: &Value, key: &str) -> String {
@@ -165,6 +180,17 @@ mod tests {
         assert_eq!(error.exit_code(), 1);
         assert_eq!(error.to_json()["code"], "missing_field");
         assert!(error.to_string().contains("[missing_field]"), "{error}");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_told() {
+        let said =
+            json!({ "warnings": [{ "code": "no_claim", "detail": "no claim names this source" }] });
+        assert_eq!(
+            warnings(&said),
+            ["warning: no claim names this source [no_claim]"]
+        );
+        assert!(warnings(&json!({})).is_empty());
     }
 
     #[test]

@@ -27,6 +27,16 @@ CLAIM = {
     "asserted_at": 3,
 }
 VOTE = {"id": ID, "kind": "vote", "v": 1, "subject": "s", "assertion": ID, "voter": "v", "weight": 0.5, "voted_at": 4}
+SOURCE = {
+    "id": ID,
+    "kind": "source",
+    "v": 1,
+    "uri": "doi:1",
+    "class": "clinical",
+    "title": "A trial",
+    "retracted": True,
+    "recorded_at": 6,
+}
 EPOCH = {"id": ID, "kind": "epoch", "v": 1, "name": "n", "started_at": 5}
 WINNER = {
     "lens": "votes",
@@ -252,6 +262,74 @@ def test_all_pages_of_subjects(connect: Callable[..., Any]) -> None:
     found = connect(handler).subjects("cas:", page_size=1)
     assert [(row.subject, row.records) for row in found] == [("cas:1", 3), ("cas:2", 3)]
     assert asked == ["/v1/subjects?prefix=cas%3A&limit=1", "/v1/subjects?prefix=cas%3A&limit=1&cursor=a%20b"]
+
+
+def listed(asked: list[str], name: str, rows: list[Any]) -> Callable[[httpx.Request], httpx.Response]:
+    """A gateway that shows a row on each page, and an empty page before the last one."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path.decode())
+        shown = [rows[:1], [], rows[1:]][len(asked) - 1]
+        return reply(200, {"result": {name: shown, "cursor": None if len(asked) == 3 else f"c{len(asked)}"}, "meta": META})
+
+    return handler
+
+
+def test_all_pages_of_epochs(connect: Callable[..., Any]) -> None:
+    asked: list[str] = []
+    rows = [{"record": EPOCH, "superseded_by": ["cd" * 32]}, {"record": {**EPOCH, "name": "m"}, "superseded_by": []}]
+    found = list(connect(listed(asked, "epochs", rows)).epochs(page_size=1))
+    assert [(row.record.name, row.superseded_by) for row in found] == [("n", ("cd" * 32,)), ("m", ())]
+    assert asked == ["/v1/epochs?limit=1", "/v1/epochs?limit=1&cursor=c1", "/v1/epochs?limit=1&cursor=c2"]
+
+
+def test_all_pages_of_sources_votes_and_predicates(connect: Callable[..., Any]) -> None:
+    asked: list[str] = []
+    found = list(connect(listed(asked, "sources", [SOURCE, {**SOURCE, "uri": "doi:2"}])).sources("doi:", retracted=True))
+    assert [(row.uri, row.retracted) for row in found] == [("doi:1", True), ("doi:2", True)]
+    assert asked[0] == "/v1/sources?prefix=doi%3A&retracted=true"
+    asked.clear()
+    found = list(connect(listed(asked, "votes", [VOTE, {**VOTE, "voter": "w"}])).votes("s", ID))
+    assert [(row.voter, row.weight, row.voted_at) for row in found] == [("v", 0.5, 4), ("w", 0.5, 4)]
+    assert asked[0] == f"/v1/votes?subject=s&assertion={ID}"
+    asked.clear()
+    rows = [{"predicate": "p", "claims": 2}, {"predicate": "q", "claims": 1}]
+    found = list(connect(listed(asked, "predicates", rows)).predicates("s"))
+    assert [(row.predicate, row.claims) for row in found] == [("p", 2), ("q", 1)]
+    assert asked[2] == "/v1/predicates?subject=s&cursor=c2"
+    with pytest.raises(BadReply, match="listed as Vote"):
+        list(connect(listed([], "votes", [SOURCE])).votes("s"))
+
+
+def test_a_retraction_knows_what_it_retracts(connect: Callable[..., Any]) -> None:
+    bodies = []
+    known: list[Any] = []
+    claims: list[Any] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode()
+        if path == "/v1/sources?prefix=doi%3A1&limit=1":
+            return reply(200, {"result": {"sources": known, "cursor": None}, "meta": META})
+        body = json.loads(request.content)
+        if path == "/v1/query":
+            assert (body["source"], len(body["lifecycle"])) == ("doi:1", 5)
+            return reply(200, {"result": {"records": claims, "cursor": None}, "meta": META})
+        bodies.append(body)
+        return reply(201, {**STORED, "warnings": ["no claim names it"]})
+
+    db = connect(handler)
+    with pytest.raises(ValueError, match="nothing is known of doi:1"):
+        db.retract("doi:1")
+    known.append({**SOURCE, "uri": "doi:11"})
+    claims.append(CLAIM)
+    db.retract("doi:1")
+    assert (bodies[-1]["class"], bodies[-1]["retracted"]) == ("expert", True)
+    known[0] = {**SOURCE, "recorded_at": 4_000_000_000_000}
+    db.restore("doi:1")
+    expected = {"kind": "source", "uri": "doi:1", "class": "clinical", "title": "A trial", "retracted": False}
+    assert bodies[-1] == {**expected, "recorded_at": 4_000_000_000_001}
+    db.restore("doi:1", "expert", title="Another", recorded_at=3)
+    assert bodies[-1] == {**expected, "class": "expert", "title": "Another", "recorded_at": 3}
 
 
 def test_one_record_and_its_trace(connect: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 //! Paths, methods and parameters are taken from the handlers that the router calls; a path that is not described is not
 //! served. What every call has in common is added here.
 
+pub mod lists;
 pub mod nodes;
 pub mod questions;
 pub mod records;

@@ -2,7 +2,11 @@
 //! together.
 
 mod context;
+pub mod list;
 mod look_up;
+pub(crate) mod marks;
+mod merged;
+mod near;
 mod owner;
 mod pages;
 pub mod question;

@@ -128,6 +128,20 @@ impl Store {
         within(limit, self.client().list_subjects(request)).await
     }
 
+    /// A page of a list.
+    ///
+    /// # Errors
+    /// As the store answers, or DEADLINE_EXCEEDED.
+    pub async fn list(
+        &self,
+        list: v1::ListRequest,
+        caller: &Caller,
+        limit: Duration,
+    ) -> Result<v1::ListReply, Status> {
+        let request = self.request(list, caller.api_key.as_ref());
+        within(limit, self.client().list(request)).await
+    }
+
     /// Records in the order in which they were committed. `limit` is for the answer once there is something to say.
     ///
     /// # Errors

@@ -276,6 +276,15 @@ impl Store for StoreService {
             .map_err(status)
     }
 
+    async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListReply> {
+        self.0
+            .queries
+            .list(request.into_inner())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
     async fn follow(&self, request: Request<v1::FollowRequest>) -> Answer<v1::FollowReply> {
         self.0
             .follows

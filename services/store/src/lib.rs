@@ -23,6 +23,7 @@ pub mod grpc;
 pub mod held;
 pub mod holdings;
 pub mod intake;
+pub mod list;
 pub mod lookup;
 pub mod mentions;
 pub mod metrics;

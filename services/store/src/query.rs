@@ -2,6 +2,7 @@
 
 mod claims;
 mod fold;
+mod marks;
 mod page;
 
 use std::future::Future;
@@ -22,9 +23,10 @@ use tokio::sync::Semaphore;
 use crate::completeness::Completeness;
 use crate::error::CallError;
 use crate::trees::Trees;
-use crate::{context, held, metrics, subjects};
+use crate::{context, held, list, metrics, subjects};
 use claims::Way;
-use page::Page;
+pub(crate) use claims::through;
+pub(crate) use page::Page;
 
 /// Lenses that run at a time: each may keep tens of megabytes of distinct values.
 const LENSES_AT_A_TIME: usize = 4;
@@ -107,6 +109,11 @@ impl Queries {
                 selection.normalise();
                 let page = self.page(&selection, request.limit, &request.cursor);
                 (reply.records, reply.cursor) = in_time(page).await?;
+                // Of another answer the gateway asks all stores.
+                if shard.is_some() && standing.judge().0 && self.is_global_used() {
+                    let marks = marks::of(&self.readers, &reply.records, &selection);
+                    reply.marks = in_time(marks).await?;
+                }
                 "none"
             }
         };
@@ -138,6 +145,30 @@ impl Queries {
         request: v1::ListSubjectsRequest,
     ) -> Result<v1::ListSubjectsReply, CallError> {
         in_time(subjects::list(&self.readers, self.is_absent(), &request)).await
+    }
+
+    /// A page of a list, and whether it is all that was acknowledged.
+    ///
+    /// # Errors
+    /// When the request means nothing, or the database cannot be read in time.
+    pub async fn list(&self, request: v1::ListRequest) -> Result<v1::ListReply, CallError> {
+        let shard = match request.kind() {
+            v1::ListKind::Votes | v1::ListKind::Predicates => {
+                shard_of(&request.subject, self.num_shards)
+            }
+            _ => global_shard(self.num_shards),
+        };
+        // Before the rows are read: these then hold all that was proved.
+        let standing = self.completeness.of(shard);
+        let found = in_time(list::get(&self.readers, &request)).await?;
+        let (complete, proved_through_ms) = standing.judge();
+        Ok(v1::ListReply {
+            rows: found.rows,
+            through: found.through.unwrap_or_default(),
+            complete,
+            proved_through_ms,
+            counts_as_absent: standing.counts_as_absent,
+        })
     }
 
     fn is_absent(&self) -> bool {
@@ -176,8 +207,13 @@ impl Queries {
 
     /// Feeds a lens row by row: what it keeps is bounded, what it is fed is not kept.
     async fn fold(&self, parameters: Parameters) -> Result<Vec<u8>, CallError> {
-        let (_, global) = self.trees.root(global_shard(self.num_shards));
-        fold::fold(&self.readers, parameters, global > 0).await
+        fold::fold(&self.readers, parameters, self.is_global_used()).await
+    }
+
+    /// Whether there are epochs or sources at all.
+    fn is_global_used(&self) -> bool {
+        let (_, records) = self.trees.root(global_shard(self.num_shards));
+        records > 0
     }
 
     async fn page(

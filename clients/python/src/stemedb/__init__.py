@@ -12,6 +12,7 @@ from .answers import (
     Layer,
     Layered,
     Line,
+    Mark,
     Member,
     Members,
     Meta,
@@ -23,11 +24,13 @@ from .answers import (
     Summary,
     Trace,
     Verification,
+    WriteWarning,
     Written,
 )
 from .async_client import AsyncImport, AsyncStemeDB
 from .client import Import, StemeDB
 from .core import LOCAL_CLUSTER, VERSION
+from .lists import ListedEpoch, ListedPredicate
 from .problems import BadReply, Problem, StemeDBError, Unreachable
 from .records import (
     Assertion,
@@ -65,6 +68,9 @@ __all__ = [
     "Layered",
     "Lifecycle",
     "Line",
+    "ListedEpoch",
+    "ListedPredicate",
+    "Mark",
     "Member",
     "Members",
     "Meta",
@@ -88,6 +94,7 @@ __all__ = [
     "Value",
     "Verification",
     "Vote",
+    "WriteWarning",
     "Written",
     "claim",
 ]

@@ -11,6 +11,14 @@ from .records import Record, Value, read_record, read_value
 
 
 @dataclass(frozen=True, slots=True)
+class WriteWarning:
+    """Why a record may have no effect: ``code`` is stable."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What became of a record.
 
@@ -28,6 +36,8 @@ class Written:
     pending: tuple[str, ...] = ()
     """Of an epoch or a source: known nodes that have not confirmed it yet."""
     trace_id: str | None = None
+    warnings: tuple[WriteWarning, ...] = ()
+    """Why the record may have no effect although it is stored: its claim or epoch is not there, or does not count."""
 
     @property
     def acknowledged(self) -> bool:
@@ -119,12 +129,22 @@ class Layered(Answer):
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Why lenses leave a claim out: its source is retracted, or its epoch superseded by those with these ids."""
+
+    retracted: bool
+    superseded_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Claims, newest first. ``cursor`` leads to the next page; the last page has none."""
 
     records: tuple[Record, ...]
     cursor: str | None
     meta: Meta
+    marks: Mapping[str, Mark] = field(default_factory=dict, hash=False)
+    """By the ids of the claims that lenses leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +211,8 @@ class Trace:
     signers: tuple[str, ...]
     replicas: tuple[Any, ...]
     meta: Meta
+    superseded_by: tuple[str, ...] = ()
+    """Ids of epochs that supersede its epoch, or the record itself when it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +325,7 @@ def read_written(reply: Mapping[str, Any], trace_id: str | None = None) -> Writt
         at_ms=next(times, None),
         pending=tuple(reply.get("pending", ())),
         trace_id=trace_id,
+        warnings=tuple(WriteWarning(warning["code"], warning["detail"]) for warning in reply.get("warnings", ())),
     )
 
 
@@ -369,7 +392,12 @@ def read_page(reply: Mapping[str, Any]) -> Page:
     """Read a page of records."""
     result = reply["result"]
     records = tuple(read_record(record) for record in result["records"])
-    return Page(records, result["cursor"], read_meta(reply["meta"]))
+    marks = {record_id: _read_mark(mark) for record_id, mark in result.get("marks", {}).items()}
+    return Page(records, result["cursor"], read_meta(reply["meta"]), marks)
+
+
+def _read_mark(mark: Mapping[str, Any]) -> Mark:
+    return Mark(bool(mark.get("retracted", False)), tuple(mark.get("superseded_by", ())))
 
 
 def read_either(reply: Mapping[str, Any]) -> Answer | Page | Problem:
@@ -430,6 +458,7 @@ def read_trace(reply: Mapping[str, Any]) -> Trace:
         signers=tuple(result["signatures"]),
         replicas=tuple(result["replicas"]),
         meta=read_meta(reply["meta"]),
+        superseded_by=tuple(result.get("superseded_by", ())),
     )
 
 

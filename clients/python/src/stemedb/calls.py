@@ -5,7 +5,7 @@ Each function checks its arguments, builds the request and says how the reply is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -174,13 +174,6 @@ def source(
     return _write(core, "/v1/sources", "source", record, durability)
 
 
-def retract(
-    core: Core, uri: str, source_class: SourceClass, *, title: str | None = None, recorded_at: int | None = None
-) -> Program[Written]:
-    """Retract a source: lenses leave its claims out and count them. Nothing is deleted."""
-    return source(core, uri, source_class, title=title, retracted=True, recorded_at=recorded_at)
-
-
 def query(
     core: Core,
     subject: str | None = None,
@@ -344,34 +337,34 @@ def page(
 
 def record(core: Core, record_id: str) -> Program[Found]:
     """Get one record. 404 only when no node can have it."""
-    return core.deliver(_get(f"/v1/records/{_segment(record_id)}", read_found))
+    return core.deliver(get(f"/v1/records/{_segment(record_id)}", read_found))
 
 
 def replicas(core: Core, record_id: str) -> Program[Replicas]:
     """Get who holds a record, and how it came there."""
-    return core.deliver(_get(f"/v1/records/{_segment(record_id)}/replicas", read_replicas))
+    return core.deliver(get(f"/v1/records/{_segment(record_id)}/replicas", read_replicas))
 
 
 def trace(core: Core, record_id: str) -> Program[Trace]:
     """Get where a record comes from, and what others say of it."""
-    return core.deliver(_get(f"/v1/trace/{_segment(record_id)}", read_trace))
+    return core.deliver(get(f"/v1/trace/{_segment(record_id)}", read_trace))
 
 
 def subject_page(
     core: Core, prefix: str | None = None, *, limit: int | None = None, cursor: str | None = None
 ) -> Program[SubjectPage]:
     """List subjects in ascending order: one page, from where the page before ended."""
-    return core.deliver(_get(_path("/v1/subjects", prefix=prefix, limit=limit, cursor=cursor), read_subjects))
+    return core.deliver(get(path("/v1/subjects", prefix=prefix, limit=limit, cursor=cursor), read_subjects))
 
 
 def members(core: Core) -> Program[Members]:
     """Get who belongs to the cluster. Needs URLs of the internal port."""
-    return core.deliver(_get("/cluster/members", read_members))
+    return core.deliver(get("/cluster/members", read_members))
 
 
 def verify(core: Core) -> Program[Verification]:
     """Compare all nodes: do they hold what they shall hold? Needs URLs of the internal port."""
-    return core.deliver(_get("/cluster/verify", read_verification, long=True))
+    return core.deliver(get("/cluster/verify", read_verification, long=True))
 
 
 def health(core: Core) -> Program[list[Health]]:
@@ -407,9 +400,9 @@ def question(
     return asked
 
 
-def _write(core: Core, path: str, kind: str, fields: Mapping[str, Any], durability: Durability | None) -> Program[Written]:
+def _write(core: Core, bare: str, kind: str, fields: Mapping[str, Any], durability: Durability | None) -> Program[Written]:
     content = encode(stamped({"kind": kind, **fields}, core.unix_ms()))
-    request = Request("POST", _with_durability(path, durability), content)
+    request = Request("POST", _with_durability(bare, durability), content)
     return core.deliver(Call(request, lambda reply: read_written(reply.json(), reply.trace_id)))
 
 
@@ -426,17 +419,19 @@ def _ask(asked: Mapping[str, Any]) -> Request:
     return Request("POST", "/v1/query", encode(asked))
 
 
-def _get(path: str, read: Any, long: bool = False) -> Call[Any]:
-    return Call(Request("GET", path), lambda reply: read(reply.json()), long)
+def get(where: str, read: Callable[[Mapping[str, Any]], T], long: bool = False) -> Call[T]:
+    """Build the call of a GET whose reply is JSON."""
+    return Call(Request("GET", where), lambda reply: read(reply.json()), long)
 
 
-def _path(path: str, **parameters: Any) -> str:
+def path(bare: str, **parameters: Any) -> str:
+    """Write a path with the parameters that are given."""
     pairs = given(**parameters)
-    return f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
+    return f"{bare}?{urlencode(pairs, quote_via=quote)}" if pairs else bare
 
 
-def _with_durability(path: str, durability: Durability | None) -> str:
-    return _path(path, durability=durability)
+def _with_durability(bare: str, durability: Durability | None) -> str:
+    return path(bare, durability=durability)
 
 
 def _segment(record_id: str) -> str:

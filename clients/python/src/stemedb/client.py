@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
-from . import calls, streams
+from . import calls, lists, standing, streams
 from .answers import Line, Summary
 from .calls import Durability
 from .core import LOCAL_CLUSTER, Core, Patience
@@ -66,7 +66,8 @@ class StemeDB:
     vote = _answers(calls.vote)
     epoch = _answers(calls.epoch)
     source = _answers(calls.source)
-    retract = _answers(calls.retract)
+    retract = _answers(standing.retract)
+    restore = _answers(standing.restore)
     query = _answers(calls.query)
     query_many = _answers(calls.query_many)
     skeptic = _answers(calls.skeptic)
@@ -77,6 +78,10 @@ class StemeDB:
     replicas = _answers(calls.replicas)
     trace = _answers(calls.trace)
     subjects = _goes_on(streams.subjects)
+    epochs = _goes_on(lists.epochs)
+    sources = _goes_on(lists.sources)
+    votes = _goes_on(lists.votes)
+    predicates = _goes_on(lists.predicates)
     feed = _goes_on(streams.feed)
     members = _answers(calls.members)
     verify = _answers(calls.verify)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from .answers import Event, Page, Subject, SubjectPage
@@ -16,11 +16,19 @@ from .records import Kind, Lifecycle, Record, SourceClass, given, read_record
 from .wire import PASSING, Close, Emit, Lost, Open, Pause, Program, Read, Request, Stream
 
 T = TypeVar("T")
-P = TypeVar("P", Page, SubjectPage)
+P = TypeVar("P", bound="Paged")
 
 # A gateway says something every 10 s. One that has not said anything for half as long again is gone; it takes no longer to
 # find that out about one that hangs from the start, so that there is time to try another.
 FEED_SILENCE = 15.0
+
+
+class Paged(Protocol):
+    """A page that says where the next one starts."""
+
+    @property
+    def cursor(self) -> str | None:
+        """Say where; ``None`` on the last one."""
 
 
 def records(
@@ -57,7 +65,7 @@ def records(
             cursor=cursor,
         )
 
-    return _pages(fetch, lambda found: found.records)
+    return pages(fetch, lambda found: found.records)
 
 
 def subjects(core: Core, prefix: str | None = None, *, page_size: int | None = None) -> Stream[Subject]:
@@ -66,10 +74,11 @@ def subjects(core: Core, prefix: str | None = None, *, page_size: int | None = N
     def fetch(cursor: str | None) -> Program[SubjectPage]:
         return subject_page(core, prefix, limit=page_size, cursor=cursor)
 
-    return _pages(fetch, lambda found: found.subjects)
+    return pages(fetch, lambda found: found.subjects)
 
 
-def _pages(fetch: Callable[[str | None], Program[P]], items: Callable[[P], Sequence[T]]) -> Stream[T]:
+def pages(fetch: Callable[[str | None], Program[P]], items: Callable[[P], Sequence[T]]) -> Stream[T]:
+    """Fetch page after page, and hand out what is on them."""
     cursor = None
     while True:
         found = yield from fetch(cursor)

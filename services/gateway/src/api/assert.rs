@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Value, json};
 use sidecar::clock;
 
-use super::body;
+use super::{body, warnings};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::description::questions::WriteParameters;
@@ -31,7 +31,7 @@ use crate::writer::{Written, outcome};
     path = "/v1/assert",
     tag = "write",
     operation_id = "assert",
-    description = "503 `maybe_stored`: nobody confirmed it in time; send it again with the time that the problem returns.",
+    description = "503 `maybe_stored`: nobody confirmed it in time; send it again with the time that the problem returns. A claim that names an epoch may come back with `warnings`.",
     params(WriteParameters),
     request_body(content = Assertion, example = json!({"subject": "constant:hubble", "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4},
         "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "confidence": 0.95,
@@ -64,13 +64,14 @@ pub async fn assert(
     path = "/v1/vote",
     tag = "write",
     operation_id = "vote",
-    description = "A vote lies with its claim: `subject` is the claim's.",
+    description = "A vote lies with its claim: `subject` is the claim's. `warnings` say when it cannot count.",
     params(WriteParameters),
     request_body(content = Vote, example = json!({"subject": "constant:hubble", "assertion": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221",
         "voter": "ann", "weight": 0.5, "voted_at": 1531785600000_i64})),
     responses(
         (status = 201, description = "acknowledged: on enough disks, new on one of them", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "stored", "shard": 236,
-        "copies": 2, "holders": ["node2", "node3"], "voted_at": 1531785600000_i64})),
+        "copies": 2, "holders": ["node2", "node3"], "voted_at": 1531785600000_i64,
+        "warnings": [{"code": "other_subject", "detail": "the assertion is about \"constant:hubble\": under another subject the vote never counts; vote again with that one"}]})),
         (status = 200, description = "acknowledged: all of them had it", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "present", "shard": 236,
         "copies": 2, "holders": ["node2", "node3"], "voted_at": 1531785600000_i64})),
         (status = 202, description = "on disk, but on too few nodes so far", body = WrittenReply, example = json!({"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "status": "accepted", "shard": 236,
@@ -162,14 +163,22 @@ async fn take(
     let bytes = body::read_json(headers, body).await?;
     let record = admit(Record::from_client_json_as(kind, &bytes, clock::unix_ms()))?;
     app.readiness.formed()?;
-    let records = vec![record];
+    let records = vec![record.clone()];
     let room = app.writer.room(&records).await?;
-    let written = app.writer.write(records, durability, caller, room).await?;
+    let write = app.writer.write(records, durability, caller.clone(), room);
+    let (written, warnings) = tokio::join!(write, warnings::of(app, &caller, &record));
+    let written = written?;
     let written = written
         .first()
         .ok_or_else(|| Problem::internal("a write came back without its record"))?;
     match status(&written.verdict) {
-        Some(status) => Ok(json_reply(status, describe(written).to_string())),
+        Some(status) => {
+            let mut said = describe(written);
+            if !warnings.is_empty() {
+                said["warnings"] = warnings.into();
+            }
+            Ok(json_reply(status, said.to_string()))
+        }
         None => Err(problem(written)),
     }
 }

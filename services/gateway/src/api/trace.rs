@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use assertion::{Assertion, Content, Record, RecordId, Vote, public_json};
+use assertion::{Assertion, Content, Kind, Record, RecordId, Vote, public_json};
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::description::replies::{Problem as Refusal, TraceAnswer};
 use crate::problem::{Problem, json_reply, segment};
+use crate::read::marks::{Standings, epoch_of, listed};
 use crate::read::{Context, Found, Wanted};
 use crate::route::Route;
 
@@ -50,6 +51,7 @@ struct Provenance {
     record: Box<RawValue>,
     parents: Vec<Box<RawValue>>,
     epoch: Option<Box<RawValue>>,
+    superseded_by: Value,
     source: Option<Box<RawValue>>,
     votes: Tally,
     signatures: Vec<String>,
@@ -78,7 +80,7 @@ struct Tally {
         (status = 200, description = "found", body = TraceAnswer, example = json!({"result": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221",
         "record": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221", "kind": "assertion", "v": 1, "subject": "constant:hubble",
         "predicate": "h0_km_s_mpc", "object": {"type": "number", "value": 67.4}, "confidence": 0.95, "lifecycle": "proposed",
-        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "asserted_at": 1531785600000_i64}, "parents": [], "epoch": null, "source": null,
+        "source": {"uri": "doi:10.1051/0004-6361/201833910", "class": "observational"}, "asserted_at": 1531785600000_i64}, "parents": [], "epoch": null, "superseded_by": [], "source": null,
         "votes": {"count": 1, "weight": 0.5}, "signatures": [], "replicas": [{"node": "node2", "owner": true, "received_at": 1795639419155_i64, "arrival": "push",
         "origin": null, "sequence": 5, "trace_id": "58a9e785cc640f1c734202476925ba87"}]}, "meta": {"complete": true, "missing": [], "node": "node1", "trace_id": "a9f555afba21cd7553847cc19b262e16"}})),
         (status = 404, description = "nobody has it", body = Refusal, content_type = "application/problem+json")
@@ -119,14 +121,19 @@ async fn follow(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<u8>, Pro
         Some(epoch) => walk.record(epoch).await?,
         None => None,
     };
-    let (source, votes) = walk.said_of(&record, &route).await?;
+    let (known, votes) = walk.said_of(&record, &route).await?;
+    let superseded_by = member_of(&record).map(|epoch| known.superseders(epoch));
     let reply = Reply {
         result: Provenance {
             id: id.to_string(),
             record: public(&record)?,
             parents: parents.iter().map(public).collect::<Result<_, _>>()?,
             epoch: epoch.as_ref().map(public).transpose()?,
-            source: source.as_ref().map(public).transpose()?,
+            superseded_by: listed(&superseded_by.unwrap_or_default()),
+            source: uri_of(&record)
+                .and_then(|uri| known.source(uri))
+                .map(public)
+                .transpose()?,
             votes: tally(&votes),
             signatures: record
                 .signatures()
@@ -201,48 +208,53 @@ impl Walk<'_> {
         Ok(parents)
     }
 
-    /// What is known of the record's source, and the votes on the record.
+    /// What is known of the record's source and its epoch, and the votes on the record.
     async fn said_of(
         &mut self,
         record: &Record,
         route: &Route,
-    ) -> Result<(Option<Record>, Votes), Problem> {
-        let (mut latest, mut votes) = (None, Votes::new());
-        let (uri, subject) = match record.content() {
-            Content::Assertion(claim) => (&claim.source.uri, Some(&claim.subject)),
-            Content::Source(source) => (&source.uri, None),
-            Content::Vote(_) | Content::Epoch(_) => return Ok((latest, votes)),
-        };
+    ) -> Result<(Standings, Votes), Problem> {
+        let (mut known, mut votes) = (Standings::default(), Votes::new());
+        if record.kind() == Kind::Vote {
+            return Ok((known, votes));
+        }
         let id = record.id().to_string();
+        let epochs: BTreeSet<RecordId> = member_of(record).into_iter().collect();
+        let uris = uri_of(record).map(str::to_owned).into_iter().collect();
         let request = v1::ContextRequest {
-            sources: vec![uri.clone()],
-            votes_of: subject.cloned(),
-            ..v1::ContextRequest::default()
+            votes_of: record.assertion().map(|claim| claim.subject.clone()),
+            ..Standings::request(&uris, &epochs)
         };
         let mut context = Context::new(&self.app.reader, self.caller, route);
         let take = |record: &Record| match record.content() {
-            Content::Source(source) if source.uri == *uri => {
-                keep_later(&mut latest, record);
+            Content::Vote(vote) if vote.assertion == id => count(&mut votes, vote, record.id()),
+            _ => {
+                known.learn(record, &epochs);
                 Ok(())
             }
-            Content::Vote(vote) if vote.assertion == id => count(&mut votes, vote, record.id()),
-            _ => Ok(()),
         };
         context.ask(&request, take).await?;
         let answered: BTreeSet<String> = context.whole().map(|node| node.to_string()).collect();
         self.missing
             .extend(self.app.reader.missing(&answered, route));
-        Ok((latest, votes))
+        Ok((known, votes))
     }
 }
 
-fn keep_later(latest: &mut Option<Record>, record: &Record) {
-    let time = |record: &Record| (record.at_ms(), record.id());
-    if latest
-        .as_ref()
-        .is_none_or(|known| time(known) < time(record))
-    {
-        *latest = Some(record.clone());
+/// The epoch that a claim belongs to, or that the record is.
+fn member_of(record: &Record) -> Option<RecordId> {
+    match record.kind() {
+        Kind::Epoch => Some(record.id()),
+        _ => epoch_of(record),
+    }
+}
+
+/// The source that a claim names, or that the record is about.
+fn uri_of(record: &Record) -> Option<&str> {
+    match record.content() {
+        Content::Assertion(claim) => Some(&claim.source.uri),
+        Content::Source(source) => Some(&source.uri),
+        Content::Vote(_) | Content::Epoch(_) => None,
     }
 }
 

@@ -76,6 +76,18 @@ pub struct Written {
     /// Of a source.
     #[schema(nullable = false)]
     pub recorded_at: Option<i64>,
+    /// Why it may have no effect. Of single records only.
+    #[schema(nullable = false)]
+    pub warnings: Option<Vec<Warning>>,
+}
+
+/// Why a record that is stored may have no effect.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Warning {
+    /// Stable, for programs.
+    pub code: String,
+    /// For people.
+    pub detail: String,
 }
 
 /// What became of a record of an array.
@@ -211,9 +223,22 @@ pub struct LeftOut {
 pub struct Page {
     /// The claims.
     pub records: Vec<Assertion>,
+    /// What is known of some of them besides, by their ids.
+    pub marks: BTreeMap<String, Mark>,
     /// Where the next page starts.
     #[schema(required)]
     pub cursor: Option<String>,
+}
+
+/// Why lenses leave a claim out, whatever it says itself.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Mark {
+    /// True: its source is retracted. No lens counts it.
+    #[schema(nullable = false)]
+    pub retracted: Option<bool>,
+    /// Ids of epochs that supersede its epoch, at most 10. Lens `epoch` does not count it.
+    #[schema(nullable = false)]
+    pub superseded_by: Option<Vec<String>>,
 }
 
 /// One answer, or several.
@@ -375,6 +400,8 @@ pub struct Trace {
     /// The epoch that it names.
     #[schema(required)]
     pub epoch: Option<Epoch>,
+    /// Ids of epochs that supersede that one, or the record itself when it is an epoch; at most 10.
+    pub superseded_by: Vec<String>,
     /// The latest record of its source.
     #[schema(required)]
     pub source: Option<SourceRecord>,

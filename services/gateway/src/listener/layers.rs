@@ -124,7 +124,7 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
 
 /// The label of a route. The list bounds the label whatever routes there are; one that is not in it is `other`.
 fn label(path: &str) -> &'static str {
-    const ROUTES: [&str; 25] = [
+    const ROUTES: &[&str] = &[
         "/v1/assert",
         "/v1/assert/batch",
         "/v1/vote",
@@ -134,6 +134,9 @@ fn label(path: &str) -> &'static str {
         "/v1/skeptic",
         "/v1/layered",
         "/v1/subjects",
+        "/v1/epochs",
+        "/v1/votes",
+        "/v1/predicates",
         "/v1/feed",
         "/v1/trace/{id}",
         "/v1/records/{id}",

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use assertion::Place;
+use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -10,14 +11,16 @@ use proto::v1;
 use serde_json::value::RawValue;
 use tonic::Status;
 
+use super::marks::Marks;
 use super::pages::page_json;
 use super::{Answer, CALL_MAX, HEDGE, Question, Reader, refusal};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::{Name, Route};
-use crate::store::Fault;
+use crate::store::{Fault, Store};
 
-type Asked = FuturesUnordered<BoxFuture<'static, (Name, Result<v1::QueryReply, Status>)>>;
+/// A call to one store.
+pub(super) type Call<R> = BoxFuture<'static, Result<R, Status>>;
 
 impl Reader {
     /// Asks the owners one after the other, the next one also when one is slow. `None`: none of them is complete.
@@ -28,92 +31,109 @@ impl Reader {
         caller: &Caller,
         route: &Route,
     ) -> Result<Option<Answer>, Problem> {
-        let mut rest = self.candidates(subject, route).into_iter();
-        let mut asked: Asked = FuturesUnordered::new();
-        self.ask_next(&mut rest, &asked, question, caller);
+        let owners = self.candidates(route.shard_of(Place::Subject(subject)), route);
+        let ask = |store: Store| -> Call<v1::QueryReply> {
+            let (caller, query) = (caller.clone(), question.to_wire());
+            Box::pin(async move { store.query(query, &caller, CALL_MAX).await })
+        };
+        self.first_complete(owners, ask, |node, reply| judge(question, node, reply))
+            .await
+    }
+
+    /// Asks nodes one after the other until `judge` takes what one says for the answer.
+    pub(super) async fn first_complete<R>(
+        &self,
+        nodes: Vec<Name>,
+        ask: impl Fn(Store) -> Call<R>,
+        judge: impl Fn(&Name, R) -> Result<Option<Answer>, Problem>,
+    ) -> Result<Option<Answer>, Problem> {
+        let mut rest = nodes.into_iter();
+        let mut asked = FuturesUnordered::new();
+        // Asks the next one that has an address, if there is one.
+        let mut next = |asked: &FuturesUnordered<_>| {
+            let next = rest.find_map(|node| Some((self.nodes.lane(&node)?, node)));
+            if let Some((lane, node)) = next {
+                let call = ask(lane.store().clone());
+                asked.push(async move { (node, call.await) });
+            }
+            rest.len()
+        };
+        let mut left = next(&asked);
         while !asked.is_empty() {
             tokio::select! {
                 Some((node, reply)) = asked.next() => {
-                    if let Some(answer) = self.judge(question, &node, reply)? {
-                        return Ok(Some(answer));
+                    let judged = match reply {
+                        Ok(reply) => judge(&node, reply)?,
+                        Err(status) => self.fault(&node, &status)?,
+                    };
+                    if judged.is_some() {
+                        return Ok(judged);
                     }
-                    self.ask_next(&mut rest, &asked, question, caller);
+                    left = next(&asked);
                 }
-                () = tokio::time::sleep(HEDGE), if rest.len() > 0 => {
-                    self.ask_next(&mut rest, &asked, question, caller);
+                () = tokio::time::sleep(HEDGE), if left > 0 => {
+                    left = next(&asked);
                 }
             }
         }
         Ok(None)
     }
 
-    /// The owners whose turn it is first; those that do not answer last.
-    fn candidates(&self, subject: &str, route: &Route) -> Vec<Name> {
-        let shard = route.shard_of(Place::Subject(subject));
+    /// The owners of a shard whose turn it is first; those that do not answer last. Of the global shard, which all own, the
+    /// own node is the nearest.
+    pub(super) fn candidates(&self, shard: u32, route: &Route) -> Vec<Name> {
         let mut owners = route.owners(shard).to_vec();
         if !owners.is_empty() {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed) % owners.len();
             owners.rotate_left(turn);
         }
-        owners.sort_by_key(|owner| route.out().contains(owner));
+        let far = |owner: &Name| route.is_global(shard) && owner != self.nodes.own();
+        owners.sort_by_key(|owner| (route.out().contains(owner), far(owner)));
         owners
     }
 
-    /// Asks the next owner that has an address, if there is one.
-    fn ask_next(
-        &self,
-        rest: &mut impl Iterator<Item = Name>,
-        asked: &Asked,
-        question: &Question,
-        caller: &Caller,
-    ) {
-        let next = rest.find_map(|node| Some((self.nodes.lane(&node)?, node)));
-        if let Some((lane, node)) = next {
-            let (store, caller, query) = (lane.store().clone(), caller.clone(), question.to_wire());
-            let call = async move { (node, store.query(query, &caller, CALL_MAX).await) };
-            asked.push(Box::pin(call));
+    /// What a failed call means: nothing, when another node may answer.
+    fn fault(&self, node: &Name, status: &Status) -> Result<Option<Answer>, Problem> {
+        if Fault::of(status) == Fault::Gone {
+            self.lost(node);
         }
-    }
-
-    fn judge(
-        &self,
-        question: &Question,
-        node: &Name,
-        reply: Result<v1::QueryReply, Status>,
-    ) -> Result<Option<Answer>, Problem> {
-        let reply = match reply {
-            Ok(reply) => reply,
-            Err(status) => {
-                if Fault::of(&status) == Fault::Gone {
-                    self.lost(node);
-                }
-                tracing::debug!(%node, %status, "an owner did not answer");
-                return refusal(&status).map_or(Ok(None), Err);
-            }
-        };
-        if !reply.complete || !reply.missing.is_empty() {
-            return Ok(None);
-        }
-        let result = if question.lens.is_some() {
-            // The bytes are spliced into the reply: they must be one JSON value and nothing else.
-            let json = serde_json::from_slice::<&RawValue>(&reply.result_json);
-            json.map_err(|error| Problem::internal(&format!("{node} sent no JSON: {error}")))?;
-            reply.result_json
-        } else {
-            page_json(&reply.records, &reply.cursor)?
-        };
-        Ok(Some(Answer {
-            result,
-            complete: true,
-            proved_through: Some(reply.proved_through_ms).filter(|ms| *ms != 0),
-            node: node.to_string(),
-            union: None,
-        }))
+        tracing::debug!(%node, %status, "an owner did not answer");
+        refusal(status).map_or(Ok(None), Err)
     }
 
     pub(super) fn lost(&self, node: &Name) {
         if let Some(lane) = self.nodes.lane(node) {
             lane.lost();
         }
+    }
+}
+
+fn judge(
+    question: &Question,
+    node: &Name,
+    reply: v1::QueryReply,
+) -> Result<Option<Answer>, Problem> {
+    if !reply.complete || !reply.missing.is_empty() {
+        return Ok(None);
+    }
+    let result = if question.lens.is_some() {
+        // The bytes are spliced into the reply: they must be one JSON value and nothing else.
+        let json = serde_json::from_slice::<&RawValue>(&reply.result_json);
+        json.map_err(|error| Problem::internal(&format!("{node} sent no JSON: {error}")))?;
+        reply.result_json
+    } else {
+        page_json(&reply.records, &Marks::read(&reply.marks)?, &reply.cursor)?
+    };
+    Ok(Some(proved(result, node, reply.proved_through_ms)))
+}
+
+/// The answer of one node that can prove it.
+pub(super) fn proved(result: Bytes, node: &Name, proved_through_ms: i64) -> Answer {
+    Answer {
+        result,
+        complete: true,
+        proved_through: Some(proved_through_ms).filter(|ms| *ms != 0),
+        node: node.to_string(),
+        union: None,
     }
 }

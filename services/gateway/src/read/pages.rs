@@ -1,6 +1,5 @@
-//! Pages of records: one of each node, put together as one.
+//! Pages of records, one of each node.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use assertion::public_json;
@@ -10,6 +9,7 @@ use proto::{convert, v1};
 use tonic::Status;
 
 use super::Question;
+use super::marks::Marks;
 use super::question::hex;
 use super::union::{Said, checked};
 use crate::caller::Caller;
@@ -56,40 +56,12 @@ pub(super) async fn read_page(
     Ok((first.unwrap_or_default(), records, end))
 }
 
-/// Pages of several nodes as one.
-#[derive(Debug, Default)]
-pub(super) struct Merged {
-    records: BTreeMap<Position, v1::FoundRecord>,
-    /// Beyond this place some node has more than it showed.
-    end: Option<Position>,
-}
-
-impl Merged {
-    pub(super) fn add(&mut self, records: Vec<(Position, v1::FoundRecord)>, end: Option<Position>) {
-        self.records.extend(records);
-        self.end = [self.end, end].into_iter().flatten().min();
-    }
-
-    /// The records of the page in order, and where the next one starts.
-    pub(super) fn page(self, limit: usize) -> (Vec<v1::FoundRecord>, Option<Position>) {
-        let mut page = Vec::new();
-        let mut last = None;
-        for (position, record) in self.records {
-            if self.end.is_some_and(|end| position > end) {
-                return (page, self.end);
-            }
-            if page.len() == limit {
-                return (page, last);
-            }
-            last = Some(position);
-            page.push(record);
-        }
-        (page, self.end)
-    }
-}
-
 /// The `result` of a question without a lens.
-pub(super) fn page_json(records: &[v1::FoundRecord], cursor: &[u8]) -> Result<Bytes, Problem> {
+pub(super) fn page_json(
+    records: &[v1::FoundRecord],
+    marks: &Marks,
+    cursor: &[u8],
+) -> Result<Bytes, Problem> {
     let mut out = Vec::with_capacity(
         records
             .iter()
@@ -106,7 +78,9 @@ pub(super) fn page_json(records: &[v1::FoundRecord], cursor: &[u8]) -> Result<By
             convert::record_id(&found.id).map_err(|error| Problem::internal(&error.to_string()))?;
         out.extend_from_slice(&public_json(&id, &found.canonical));
     }
-    out.extend_from_slice(b"],\"cursor\":");
+    out.extend_from_slice(b"],\"marks\":");
+    out.extend_from_slice(marks.to_json().to_string().as_bytes());
+    out.extend_from_slice(b",\"cursor\":");
     if cursor.is_empty() {
         out.extend_from_slice(b"null");
     } else {
@@ -116,51 +90,4 @@ pub(super) fn page_json(records: &[v1::FoundRecord], cursor: &[u8]) -> Result<By
     }
     out.push(b'}');
     Ok(out.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use assertion::RecordId;
-
-    use super::*;
-
-    fn found(at: i64, id: u8) -> (Position, v1::FoundRecord) {
-        let position = Position {
-            at,
-            id: RecordId::from_bytes([id; 32]),
-        };
-        let record = v1::FoundRecord {
-            id: Bytes::copy_from_slice(&[id; 32]),
-            canonical: Bytes::new(),
-        };
-        (position, record)
-    }
-
-    fn ids(page: &[v1::FoundRecord]) -> Vec<u8> {
-        page.iter().map(|record| record.id[0]).collect()
-    }
-
-    #[test]
-    fn pages_of_nodes_become_one_page_without_holes() {
-        let mut merged = Merged::default();
-        // The first node stopped at its second record, the other one showed all it has.
-        merged.add(vec![found(9, 1), found(7, 2)], Some(found(7, 2).0));
-        merged.add(vec![found(8, 3), found(7, 2), found(3, 4)], None);
-        let (page, end) = merged.page(10);
-        assert_eq!(ids(&page), [1, 3, 2], "what is older than 7 may be missing");
-        assert_eq!(end, Some(found(7, 2).0));
-    }
-
-    #[test]
-    fn a_merged_page_is_cut_at_its_limit_and_goes_on_there() {
-        let mut merged = Merged::default();
-        merged.add(vec![found(9, 1), found(7, 2)], None);
-        merged.add(vec![found(8, 3)], None);
-        let (page, end) = merged.page(2);
-        assert_eq!(ids(&page), [1, 3]);
-        assert_eq!(end, Some(found(8, 3).0));
-        let mut rest = Merged::default();
-        rest.add(vec![found(7, 2)], None);
-        assert_eq!(rest.page(2).1, None);
-    }
 }

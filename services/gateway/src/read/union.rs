@@ -17,7 +17,8 @@ use tokio::sync::{SemaphorePermit, mpsc};
 use tonic::Status;
 
 use super::context::Context;
-use super::pages::{Merged, page_json, read_page};
+use super::merged::Merged;
+use super::pages::{page_json, read_page};
 use super::question::LIMIT_MAX;
 use super::scales::Scales;
 use super::{Answer, CALL_MAX, Question, Reader, UNION_WAIT, refusal};
@@ -224,17 +225,19 @@ impl Reader {
             })
             .collect();
         let mut heard = Heard::new();
-        let mut merged = Merged::default();
+        let mut merged = Merged::new();
         while let Some((node, read)) = readers.next().await {
             let said = read.map(|(said, records, end)| {
-                merged.add(records, end);
+                merged.add(records, end, |_, _| ());
                 said
             });
             self.note(&mut heard, node, said)?;
         }
         let (records, end) = merged.page(question.limit as usize);
+        let records: Vec<v1::FoundRecord> = records.into_iter().map(|(_, record)| record).collect();
         let cursor = end.map(|end| cursor::write(&question.selection, end));
-        let page = page_json(&records, &cursor.unwrap_or_default())?;
+        let marks = self.marks(question, &records, caller, route, &mut heard);
+        let page = page_json(&records, &marks.await?, &cursor.unwrap_or_default())?;
         Ok((page, heard))
     }
 

@@ -9,6 +9,8 @@ mod edges;
 mod feed;
 mod kinds;
 mod lenses;
+mod lists;
+mod marks;
 mod neighbours;
 mod reads;
 mod stage;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use lens::{Match, Selection};
 use proto::cursor::{self, Position};
 use proto::v1::store_server::{Store, StoreServer};
-use proto::{convert, v1};
+use proto::{convert, listing, v1};
 use sidecar::Shutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -235,6 +235,92 @@ fn found(record: &Record) -> v1::FoundRecord {
     }
 }
 
+/// Of each claim that its source is retracted, or its epoch superseded.
+fn marks(state: &State, page: &[&Record]) -> Vec<v1::Mark> {
+    let all = || state.records.values().map(|(record, _)| record);
+    let mark = |record: &&Record| {
+        let claim = record.assertion().unwrap();
+        let latest = all()
+            .filter(|record| {
+                record
+                    .source()
+                    .is_some_and(|source| source.uri == claim.source.uri)
+            })
+            .max_by_key(|record| (record.at_ms(), record.id()));
+        let names = |other: &&Record| {
+            let epoch = other.epoch();
+            epoch.is_some_and(|epoch| claim.epoch.iter().any(|own| epoch.supersedes.contains(own)))
+        };
+        v1::Mark {
+            id: bytes_of(record.id()),
+            retracted: latest
+                .is_some_and(|latest| latest.source().unwrap().retracted == Some(true)),
+            superseded_by: all()
+                .filter(names)
+                .map(|other| bytes_of(other.id()))
+                .collect(),
+        }
+    };
+    let marks = page.iter().map(mark);
+    marks
+        .filter(|mark| mark.retracted || !mark.superseded_by.is_empty())
+        .collect()
+}
+
+/// All rows of a list. The later record of a key takes its row.
+fn listed(state: &State, request: &v1::ListRequest) -> BTreeMap<Bytes, v1::ListedRow> {
+    let mut rows = BTreeMap::<Bytes, v1::ListedRow>::new();
+    let mut records: Vec<&Record> = state.records.values().map(|(record, _)| record).collect();
+    records.sort_by_key(|record| (record.at_ms(), record.id()));
+    for record in records {
+        let key = match (request.kind(), record.content()) {
+            (v1::ListKind::Epochs, Content::Epoch(_)) => listing::epoch_key(Position {
+                at: record.at_ms(),
+                id: record.id(),
+            }),
+            (v1::ListKind::Sources, Content::Source(source)) => source.uri.clone().into(),
+            (v1::ListKind::Votes, Content::Vote(vote)) if vote.subject == request.subject => {
+                listing::vote_key(&vote.assertion, &vote.voter)
+            }
+            (v1::ListKind::Predicates, Content::Assertion(claim))
+                if claim.subject == request.subject =>
+            {
+                let key = Bytes::from(claim.predicate.clone());
+                let row = rows.entry(key.clone()).or_default();
+                row.key = key;
+                row.claims += 1;
+                continue;
+            }
+            _ => continue,
+        };
+        let names = |other: &&Record| {
+            let epoch = other.epoch();
+            epoch.is_some_and(|epoch| epoch.supersedes.contains(&record.id().to_string()))
+        };
+        let all = state.records.values().map(|(record, _)| record);
+        let row = v1::ListedRow {
+            key: key.clone(),
+            record: Some(found(record)),
+            superseded_by: all
+                .filter(names)
+                .map(|other| bytes_of(other.id()))
+                .collect(),
+            ..v1::ListedRow::default()
+        };
+        rows.insert(key, row);
+    }
+    rows.retain(|key, row| {
+        let record = row.record.as_ref();
+        let record = record.map(|found| Record::from_stored(&found.canonical).unwrap());
+        let source = record.as_ref().and_then(Record::source);
+        let says = source.is_some_and(|source| source.retracted == Some(true));
+        key.starts_with(request.prefix.as_bytes())
+            && key.starts_with(request.assertion.as_bytes())
+            && request.retracted.is_none_or(|wanted| wanted == says)
+    });
+    rows
+}
+
 /// As the contract has it: a record without what a filter asks for does not pass.
 fn passes(record: &Record, request: &v1::FollowRequest, selection: &Selection) -> bool {
     let kind = record.kind().name();
@@ -359,6 +445,9 @@ impl Store for FakeStore {
             let last = page.last().map(|record| position(record));
             reply.cursor = last.map_or_else(Bytes::new, |last| cursor::write(&selection, last));
         }
+        if reply.complete {
+            reply.marks = marks(&state, &page);
+        }
         reply.records = page.into_iter().map(found).collect();
         Ok(Response::new(reply))
     }
@@ -422,6 +511,29 @@ impl Store for FakeStore {
                 .take(limit)
                 .map(|(subject, records)| v1::FoundSubject { subject, records })
                 .collect(),
+            counts_as_absent: state.absent,
+        }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListRequest>,
+    ) -> Result<Response<v1::ListReply>, Status> {
+        self.enter_new(request.metadata()).await?;
+        let request = request.into_inner();
+        let state = self.state();
+        let mut rows = listed(&state, &request);
+        rows.retain(|key, _| *key > request.after);
+        let limit = request.limit as usize;
+        let through = match rows.keys().nth(limit - 1) {
+            Some(last) if rows.len() > limit => last.clone(),
+            _ => Bytes::new(),
+        };
+        Ok(Response::new(v1::ListReply {
+            rows: rows.into_values().take(limit).collect(),
+            through,
+            complete: state.complete && !state.absent,
+            proved_through_ms: if state.complete { 1_234 } else { 0 },
             counts_as_absent: state.absent,
         }))
     }

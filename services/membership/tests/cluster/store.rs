@@ -125,6 +125,10 @@ impl Store for TestStore {
         not_here()
     }
 
+    async fn list(&self, _: Request<v1::ListRequest>) -> Result<Response<v1::ListReply>, Status> {
+        not_here()
+    }
+
     async fn follow(
         &self,
         _: Request<v1::FollowRequest>,

@@ -146,16 +146,25 @@ impl Way {
 
     /// Where the stretch of a row ends: see [`super::page`].
     pub(super) fn through(&self, row: &SqliteRow) -> Result<Position, sqlx::Error> {
-        let mut last = [0xff; 32];
-        if !matches!(self, Way::Topic { .. }) {
-            let head: u32 = row.try_get(2)?;
-            last[..4].copy_from_slice(&head.to_be_bytes());
+        match self {
+            Way::Topic { .. } => Ok(Position {
+                at: row.try_get(0)?,
+                id: RecordId::from_bytes([0xff; 32]),
+            }),
+            Way::Subjects { .. } | Way::Mention(_) => through(row),
         }
-        Ok(Position {
-            at: row.try_get(0)?,
-            id: RecordId::from_bytes(last),
-        })
     }
+}
+
+/// The same for rows by time and the beginning of the id: columns 0 and 2.
+pub(crate) fn through(row: &SqliteRow) -> Result<Position, sqlx::Error> {
+    let mut last = [0xff; 32];
+    let head: u32 = row.try_get(2)?;
+    last[..4].copy_from_slice(&head.to_be_bytes());
+    Ok(Position {
+        at: row.try_get(0)?,
+        id: RecordId::from_bytes(last),
+    })
 }
 
 fn head(id: RecordId) -> i64 {

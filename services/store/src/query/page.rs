@@ -15,10 +15,10 @@ use proto::v1;
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) records: Vec<v1::FoundRecord>,
+pub(crate) struct Page {
+    pub(crate) records: Vec<v1::FoundRecord>,
     /// Where the next page starts, when there may be more.
-    pub(super) next: Option<Position>,
+    pub(crate) next: Option<Position>,
     limit: usize,
     bytes: usize,
     from: Option<Position>,
@@ -36,7 +36,7 @@ struct Stretch {
 }
 
 impl Page {
-    pub(super) fn new(limit: usize, from: Option<Position>) -> Page {
+    pub(crate) fn new(limit: usize, from: Option<Position>) -> Page {
         Page {
             records: Vec::new(),
             next: None,
@@ -49,7 +49,7 @@ impl Page {
 
     /// A row of the stretch that ends here comes next. True: the page is done without it. With `tired` it is done at the next
     /// stretch.
-    pub(super) fn turn(&mut self, through: Position, tired: bool) -> bool {
+    pub(crate) fn turn(&mut self, through: Position, tired: bool) -> bool {
         if self
             .stretch
             .as_ref()
@@ -79,7 +79,7 @@ impl Page {
     }
 
     /// A row of the present stretch that matches.
-    pub(super) fn offer(&mut self, record: &Record) {
+    pub(crate) fn offer(&mut self, record: &Record) {
         let id = record.id();
         let Some(stretch) = &mut self.stretch else {
             return;
@@ -106,7 +106,7 @@ impl Page {
     }
 
     /// No more rows.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if let Some(last) = self.stretch.take() {
             self.take(last);
         }

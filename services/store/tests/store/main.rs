@@ -6,6 +6,8 @@ mod context;
 mod doors;
 mod following;
 mod kinds;
+mod lists;
+mod marks;
 mod migration;
 mod node;
 mod opening;

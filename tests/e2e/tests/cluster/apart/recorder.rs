@@ -201,6 +201,10 @@ impl Store for Recorder {
         none()
     }
 
+    async fn list(&self, _: Request<v1::ListRequest>) -> Result<Response<v1::ListReply>, Status> {
+        none()
+    }
+
     async fn follow(
         &self,
         _: Request<v1::FollowRequest>,

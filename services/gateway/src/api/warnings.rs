@@ -1,0 +1,162 @@
+//! What is said beside a write that is stored and may have no effect: what it is about is not there, or does not count.
+//!
+//! It is found out while the write runs, from one store in one call (of a retraction from all of them), and within a moment or
+//! not at all. A claim that names no epoch would pay for such a call and is not looked at.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use assertion::{Assertion, Content, Epoch, Place, Record, RecordId, SourceRecord, Vote};
+use bytes::Bytes;
+use proto::v1;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::read::marks::{Standings, epoch_of};
+use crate::store::Store;
+
+/// How long a write that is done waits for what there is to say about it.
+const WAIT: Duration = Duration::from_millis(300);
+
+/// A warning, for programs and for people.
+fn warning(code: &str, detail: String) -> Value {
+    json!({ "code": code, "detail": detail })
+}
+
+/// What there is to say about a record that is being written.
+pub async fn of(app: &App, caller: &Caller, record: &Record) -> Vec<Value> {
+    let said = async {
+        match record.content() {
+            Content::Vote(vote) => of_vote(app, caller, vote).await,
+            Content::Epoch(epoch) => of_epoch(app, caller, epoch).await,
+            Content::Source(source) => of_source(app, caller, source).await,
+            Content::Assertion(claim) => of_claim(app, caller, record, claim).await,
+        }
+    };
+    let said = tokio::time::timeout(WAIT, said).await;
+    said.ok().flatten().unwrap_or_default()
+}
+
+/// The records with these ids that a store holds. `None`: it does not answer, or may have lost what it had.
+async fn look_up(store: &Store, caller: &Caller, ids: &[RecordId]) -> Option<Vec<Record>> {
+    let get = v1::GetRequest {
+        ids: ids
+            .iter()
+            .map(|id| Bytes::copy_from_slice(id.as_bytes()))
+            .collect(),
+        provenance_only: false,
+    };
+    let reply = store.get(get, caller, WAIT).await.ok()?;
+    if reply.counts_as_absent {
+        return None;
+    }
+    let held = reply.records.iter();
+    held.map(|held| Record::from_stored(&held.canonical).ok())
+        .collect()
+}
+
+async fn of_vote(app: &App, caller: &Caller, vote: &Vote) -> Option<Vec<Value>> {
+    let id: RecordId = vote.assertion.parse().ok()?;
+    let store = app.reader.nearest(Place::Subject(&vote.subject))?;
+    let found = look_up(&store, caller, &[id]).await?;
+    let found = found.first().map(Record::content);
+    Some(match found {
+        Some(Content::Assertion(claim)) if claim.subject == vote.subject => Vec::new(),
+        Some(Content::Assertion(claim)) => vec![warning(
+            "other_subject",
+            format!(
+                "the assertion is about {:?}: under another subject the vote never counts; vote again with that one",
+                claim.subject
+            ),
+        )],
+        Some(_) => vec![warning(
+            "no_assertion",
+            format!("{id} is the id of a record that is no assertion: the vote never counts"),
+        )],
+        None => vec![warning(
+            "no_such_assertion",
+            format!(
+                "{} owns the claims about {:?} and holds none with the id {id}: the vote counts when there is one",
+                store.node(),
+                vote.subject
+            ),
+        )],
+    })
+}
+
+async fn of_epoch(app: &App, caller: &Caller, epoch: &Epoch) -> Option<Vec<Value>> {
+    let ids: Vec<RecordId> = epoch
+        .supersedes
+        .iter()
+        .filter_map(|id| id.parse().ok())
+        .collect();
+    if ids.is_empty() {
+        return None;
+    }
+    let store = app.reader.nearest(Place::Global)?;
+    let found = look_up(&store, caller, &ids).await?;
+    let held = |id: &RecordId| found.iter().find(|record| record.id() == *id);
+    let warnings = ids.iter().filter_map(|id| match held(id) {
+        Some(record) if record.epoch().is_some() => None,
+        Some(record) => Some(warning(
+            "no_epoch",
+            format!(
+                "{id} is the id of a record of kind {}: superseding it has no effect",
+                record.kind().name()
+            ),
+        )),
+        None => Some(warning(
+            "no_such_epoch",
+            format!(
+                "{} knows no epoch with the id {id}: superseding it has an effect on claims that name it",
+                store.node()
+            ),
+        )),
+    });
+    Some(warnings.collect())
+}
+
+async fn of_source(app: &App, caller: &Caller, source: &SourceRecord) -> Option<Vec<Value>> {
+    if source.retracted != Some(true) {
+        return None;
+    }
+    let named = app.reader.is_named(&source.uri, caller, WAIT).await?;
+    let nobody = || {
+        let detail = "no claim names this source: compare the uri with that of the claims; one that names it later is left out";
+        warning("no_claim", detail.to_owned())
+    };
+    Some((!named).then(nobody).into_iter().collect())
+}
+
+async fn of_claim(
+    app: &App,
+    caller: &Caller,
+    record: &Record,
+    claim: &Assertion,
+) -> Option<Vec<Value>> {
+    let epoch = epoch_of(record)?;
+    let epochs = BTreeSet::from([epoch]);
+    let uris = BTreeSet::from([claim.source.uri.clone()]);
+    let store = app.reader.nearest(Place::Global)?;
+    let request = Standings::request(&uris, &epochs);
+    let reply = store.context(request, caller, WAIT).await.ok()?;
+    let mut known = Standings::default();
+    for found in &reply.records {
+        known.learn(&Record::from_stored(&found.canonical).ok()?, &epochs);
+    }
+    let mut warnings = Vec::new();
+    if known.is_retracted(&claim.source.uri) {
+        warnings.push(warning(
+            "retracted_source",
+            "the source is retracted: lenses leave the claim out until it is restored".to_owned(),
+        ));
+    }
+    if let Some(by) = known.superseders(epoch).first() {
+        warnings.push(warning(
+            "superseded_epoch",
+            format!("its epoch is superseded by {by}: lens=epoch leaves the claim out"),
+        ));
+    }
+    Some(warnings)
+}

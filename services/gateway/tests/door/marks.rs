@@ -1,0 +1,236 @@
+//! What is said of claims and writes besides what they say: retracted, superseded, without effect.
+
+use assertion::Record;
+use serde_json::{Value, json};
+
+use crate::stage::{Stage, claim, record};
+
+const WATER: &str = "/v1/query?subject=cas:7732-18-5";
+
+fn epoch(name: &str, supersedes: &[&Record]) -> Record {
+    let ids: Vec<String> = supersedes
+        .iter()
+        .map(|record| format!("\"{}\"", record.id()))
+        .collect();
+    let ids = ids.join(",");
+    record(&format!(
+        r#"{{"kind":"epoch","name":"{name}","supersedes":[{ids}],"started_at":1}}"#
+    ))
+}
+
+fn source(uri: &str, retracted: bool, at: i64) -> Record {
+    record(&format!(
+        r#"{{"kind":"source","uri":"{uri}","class":"clinical","retracted":{retracted},"recorded_at":{at}}}"#
+    ))
+}
+
+fn of_epoch(value: f64, source: &str, epoch: &Record) -> Record {
+    let member = format!("{{\"epoch\":\"{}\",", epoch.id());
+    record(&claim(value, source).replacen('{', &member, 1))
+}
+
+fn incomplete(stage: &Stage) {
+    let stores = stage.stores.iter();
+    stores.for_each(|store| store.state().complete = false);
+}
+
+fn everywhere(stage: &Stage, records: &[&Record]) {
+    for store in &stage.stores {
+        records.iter().for_each(|record| store.put(record));
+    }
+}
+
+#[tokio::test]
+async fn claims_that_lenses_leave_out_are_marked_in_listings() {
+    let stage = Stage::calm().await;
+    let old = epoch("old", &[]);
+    let new = epoch("new", &[&old]);
+    let plain = record(&claim(1.0, "good"));
+    let gone = record(&claim(2.0, "gone"));
+    let both = of_epoch(3.0, "gone", &old);
+    let past = of_epoch(4.0, "good", &old);
+    let now = of_epoch(5.0, "back", &new);
+    everywhere(&stage, &[&old, &plain, &gone, &both, &past, &now]);
+    everywhere(
+        &stage,
+        &[&source("gone", true, 5), &source("back", true, 5)],
+    );
+    everywhere(&stage, &[&new, &source("back", false, 6)]);
+    let by = json!([new.id().to_string()]);
+    let expected = json!({
+        gone.id().to_string(): { "retracted": true },
+        both.id().to_string(): { "retracted": true, "superseded_by": by },
+        past.id().to_string(): { "superseded_by": by },
+    });
+    let said = stage.get(WATER).await.json();
+    assert_eq!(said["result"]["records"].as_array().unwrap().len(), 5);
+    assert_eq!(said["result"]["marks"], expected);
+    // Records themselves are as they were sent, and may be sent again.
+    let shown = &said["result"]["records"][0];
+    assert!(shown.get("retracted").is_none() && shown.get("superseded_by").is_none());
+    incomplete(&stage);
+    let said = stage.get(WATER).await.json();
+    assert_eq!(said["result"]["marks"], expected, "{said}");
+    assert!(said["meta"]["union"].is_object());
+}
+
+#[tokio::test]
+async fn all_nodes_together_know_which_record_of_a_source_is_the_latest() {
+    let stage = Stage::calm().await;
+    let said = record(&claim(1.0, "u"));
+    everywhere(&stage, &[&said, &source("u", true, 5)]);
+    incomplete(&stage);
+    let marks = async || stage.get(WATER).await.json()["result"]["marks"].clone();
+    assert_eq!(
+        marks().await,
+        json!({ said.id().to_string(): { "retracted": true } })
+    );
+    stage.stores[2].put(&source("u", false, 6));
+    assert_eq!(marks().await, json!({}));
+    let before = format!("{WATER}&as_of=5");
+    let before = stage.get(&before).await.json()["result"].clone();
+    assert_eq!(before["records"], json!([]), "the claim is younger");
+}
+
+#[tokio::test]
+async fn a_trace_tells_whether_the_epoch_is_superseded() {
+    let stage = Stage::calm().await;
+    let old = epoch("old", &[]);
+    let new = epoch("new", &[&old]);
+    let said = of_epoch(1.0, "u", &old);
+    everywhere(&stage, &[&old, &new, &said, &source("u", false, 5)]);
+    let trace = async |record: &Record| {
+        stage
+            .get(&format!("/v1/trace/{}", record.id()))
+            .await
+            .json()["result"]
+            .clone()
+    };
+    let by = json!([new.id().to_string()]);
+    let traced = trace(&said).await;
+    assert_eq!(
+        (&traced["epoch"]["name"], &traced["superseded_by"]),
+        (&json!("old"), &by)
+    );
+    assert_eq!(traced["record"]["source"]["class"], "expert", "its own");
+    assert_eq!(
+        traced["source"]["class"], "clinical",
+        "of the source's record"
+    );
+    assert_eq!(trace(&old).await["superseded_by"], by);
+    assert_eq!(trace(&new).await["superseded_by"], json!([]));
+}
+
+fn codes(said: &Value) -> Vec<&str> {
+    let warnings = said["warnings"].as_array().into_iter().flatten();
+    warnings
+        .map(|warning| warning["code"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_vote_that_never_counts_says_so() {
+    let stage = Stage::calm().await;
+    let said = record(&claim(1.0, "u"));
+    let no_claim = epoch("e", &[]);
+    everywhere(&stage, &[&said, &no_claim]);
+    let vote = async |subject: &str, id: String| {
+        let vote = json!({ "subject": subject, "assertion": id, "voter": "ann", "weight": 1 });
+        let reply = stage.post("/v1/vote", vote.to_string()).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()
+    };
+    let good = vote("cas:7732-18-5", said.id().to_string()).await;
+    assert_eq!(good.get("warnings"), None);
+    let other = vote("cas:64-17-5", said.id().to_string()).await;
+    assert_eq!(codes(&other), ["other_subject"]);
+    assert!(
+        other["warnings"][0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("cas:7732-18-5")
+    );
+    let none = vote("cas:7732-18-5", "0".repeat(64)).await;
+    assert_eq!(codes(&none), ["no_such_assertion"]);
+    let none = vote("cas:7732-18-5", no_claim.id().to_string()).await;
+    assert_eq!(codes(&none), ["no_assertion"]);
+    // Who may have lost what it had does not tell what is not there.
+    stage
+        .stores
+        .iter()
+        .for_each(|store| store.state().absent = true);
+    let unknown = vote("cas:7732-18-5", "1".repeat(64)).await;
+    assert_eq!(unknown.get("warnings"), None);
+}
+
+#[tokio::test]
+async fn an_epoch_that_supersedes_nothing_says_so() {
+    let stage = Stage::calm().await;
+    let old = epoch("old", &[]);
+    let said = record(&claim(1.0, "u"));
+    everywhere(&stage, &[&old, &said]);
+    let epoch = async |ids: &[String]| {
+        let epoch = json!({ "name": "new", "supersedes": ids });
+        stage.post("/v1/epoch", epoch.to_string()).await.json()
+    };
+    assert_eq!(epoch(&[old.id().to_string()]).await.get("warnings"), None);
+    let mut ids = [old.id().to_string(), said.id().to_string(), "0".repeat(64)];
+    ids.sort();
+    assert_eq!(codes(&epoch(&ids).await), ["no_such_epoch", "no_epoch"]);
+}
+
+#[tokio::test]
+async fn a_retraction_that_no_claim_meets_says_so() {
+    let stage = Stage::calm().await;
+    let said = record(&claim(1.0, "known"));
+    let (one, other, _) = stage.places(&said);
+    one.put(&said);
+    other.put(&said);
+    let retract = async |uri: &str, retracted: bool| {
+        let source = json!({ "uri": uri, "class": "expert", "retracted": retracted });
+        stage.post("/v1/sources", source.to_string()).await.json()
+    };
+    assert_eq!(retract("known", true).await.get("warnings"), None);
+    assert_eq!(codes(&retract("knwon", true).await), ["no_claim"]);
+    assert_eq!(retract("knwon", false).await.get("warnings"), None);
+    // Two nodes that do not answer may hold a claim that names it.
+    stage
+        .stores
+        .iter()
+        .for_each(|store| store.state().absent = true);
+    assert_eq!(retract("knonw", true).await.get("warnings"), None);
+}
+
+#[tokio::test]
+async fn a_claim_that_names_an_epoch_is_told_when_lenses_leave_it_out() {
+    let stage = Stage::calm().await;
+    let old = epoch("old", &[]);
+    let new = epoch("new", &[&old]);
+    everywhere(&stage, &[&old, &new, &source("gone", true, 5)]);
+    let assert = async |record: Record| {
+        let reply = stage.post("/v1/assert", record.canonical().to_vec()).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()
+    };
+    assert_eq!(
+        codes(&assert(of_epoch(1.0, "u", &old)).await),
+        ["superseded_epoch"]
+    );
+    let said = assert(of_epoch(1.0, "gone", &old)).await;
+    assert_eq!(codes(&said), ["retracted_source", "superseded_epoch"]);
+    assert_eq!(assert(of_epoch(1.0, "u", &new)).await.get("warnings"), None);
+    // One that names no epoch costs no call.
+    let calls = || {
+        stage
+            .stores
+            .iter()
+            .map(|store| store.state().contexts.len())
+            .sum::<usize>()
+    };
+    let before = calls();
+    assert_eq!(
+        assert(record(&claim(1.0, "gone"))).await.get("warnings"),
+        None
+    );
+    assert_eq!(calls(), before);
+}

@@ -1,0 +1,120 @@
+//! Epochs, newest first, and which ones supersede them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use assertion::{Record, RecordId};
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use proto::cursor::Position;
+use proto::{listing, v1};
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
+
+use super::Found;
+use crate::error::CallError;
+use crate::held;
+use crate::query::{Page, through};
+
+/// Epochs that are named of those that supersede one: people want to know that one does, and look into it.
+const SUPERSEDERS_MAX: usize = 10;
+
+/// Sorted before the bytes are read: what is sorted is small.
+const EPOCHS: &str = "
+    SELECT s.at_ms, r.sequence, r.id_head, r.canonical
+    FROM (SELECT t.at_ms, h.id_head, t.sequence
+          FROM topic t CROSS JOIN record h ON h.sequence = t.sequence
+          WHERE t.kind = 2 AND (t.at_ms < ?1 OR (t.at_ms = ?1 AND h.id_head >= ?2))
+          ORDER BY t.at_ms DESC, h.id_head LIMIT -1) s
+    CROSS JOIN record r ON r.sequence = s.sequence";
+
+/// Epochs that name one of these ids.
+const SUPERSEDERS: &str = "
+    SELECT named.value, r.sequence, r.id_head, r.canonical
+    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+    CROSS JOIN json_each(CAST(r.canonical AS TEXT), '$.supersedes') named
+    WHERE t.kind = 2 AND t.at_ms <= ?2 AND named.value IN (SELECT value FROM json_each(?1))";
+
+pub(super) async fn list(
+    readers: &SqlitePool,
+    request: &v1::ListRequest,
+) -> Result<Found, CallError> {
+    let from = listing::epoch_place(&request.after)?;
+    let mut connection = readers.acquire().await?;
+    let mut page = Page::new(request.limit as usize, from);
+    let mut rows = sqlx::query(EPOCHS)
+        .bind(from.map_or(i64::MAX, |from| from.at))
+        .bind(from.map_or(0, |from| crate::writer::id_head(from.id.as_bytes())))
+        .fetch(&mut *connection);
+    let mut done = false;
+    while let Some(row) = rows.try_next().await? {
+        done = page.turn(through(&row)?, false);
+        if done {
+            break;
+        }
+        if let Some(record) = held::record(&row)? {
+            page.offer(&record);
+        }
+        tokio::task::consume_budget().await;
+    }
+    drop(rows);
+    if !done {
+        page.end();
+    }
+    let through = page.next.map(listing::epoch_key);
+    let placed: Vec<(Position, v1::FoundRecord)> =
+        page.records.into_iter().filter_map(placed).collect();
+    let ids = placed.iter().map(|(place, _)| place.id);
+    let mut superseders = superseders(&mut connection, ids, i64::MAX).await?;
+    let rows = placed.into_iter().map(|(place, record)| v1::ListedRow {
+        key: listing::epoch_key(place),
+        record: Some(record),
+        superseded_by: superseders.remove(&place.id).unwrap_or_default(),
+        ..v1::ListedRow::default()
+    });
+    Ok(Found {
+        rows: rows.collect(),
+        through,
+    })
+}
+
+fn placed(found: v1::FoundRecord) -> Option<(Position, v1::FoundRecord)> {
+    // It was a record when it was read from its row.
+    let record = Record::from_stored(&found.canonical).ok()?;
+    let place = Position {
+        at: record.at_ms(),
+        id: record.id(),
+    };
+    Some((place, found))
+}
+
+/// Of epochs the ids of those dated up to a time that supersede them, at most [`SUPERSEDERS_MAX`] each, in ascending order.
+pub(crate) async fn superseders(
+    connection: &mut SqliteConnection,
+    epochs: impl IntoIterator<Item = RecordId>,
+    latest: i64,
+) -> Result<BTreeMap<RecordId, Vec<Bytes>>, CallError> {
+    let asked: Vec<String> = epochs.into_iter().map(|id| format!("\"{id}\"")).collect();
+    if asked.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut rows = sqlx::query(SUPERSEDERS)
+        .bind(format!("[{}]", asked.join(",")))
+        .bind(latest)
+        .fetch(connection);
+    let mut found: BTreeMap<RecordId, BTreeSet<RecordId>> = BTreeMap::new();
+    while let Some(row) = rows.try_next().await? {
+        let named: &str = row.try_get(0)?;
+        if let (Ok(named), Some(record)) = (named.parse(), held::record(&row)?) {
+            let by = found.entry(named).or_default();
+            by.insert(record.id());
+            if by.len() > SUPERSEDERS_MAX {
+                by.pop_last();
+            }
+        }
+        tokio::task::consume_budget().await;
+    }
+    let bytes = |id: &RecordId| Bytes::copy_from_slice(id.as_bytes());
+    Ok(found
+        .into_iter()
+        .map(|(id, by)| (id, by.iter().map(bytes).collect()))
+        .collect())
+}
