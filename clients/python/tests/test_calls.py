@@ -120,6 +120,20 @@ def test_a_resend_is_the_same_record(connect: Callable[..., Any]) -> None:
     assert json.loads(bodies[0])["asserted_at"] > 1_500_000_000_000
 
 
+def test_a_write_without_effect_says_so(connect: Callable[..., Any]) -> None:
+    warning = {"code": "no_such_assertion", "detail": "node1 holds none"}
+    written = connect(Paper({**STORED, "warnings": [warning]}, 201)).vote("s", ID, voter="v")
+    assert [(said.code, said.detail) for said in written.warnings] == [("no_such_assertion", "node1 holds none")]
+    assert written.acknowledged
+
+
+def test_claims_that_lenses_leave_out_are_marked(connect: Callable[..., Any]) -> None:
+    marks = {ID: {"retracted": True}, "cd" * 32: {"superseded_by": ["ef" * 32]}}
+    page = connect(Paper({"result": {"records": [CLAIM], "marks": marks, "cursor": None}, "meta": META})).page("s")
+    assert (page.marks[ID].retracted, page.marks[ID].superseded_by) == (True, ())
+    assert (page.marks["cd" * 32].retracted, page.marks["cd" * 32].superseded_by) == (False, ("ef" * 32,))
+
+
 def test_accepted_is_not_acknowledged(connect: Callable[..., Any]) -> None:
     db = connect(Paper({**STORED, "status": "accepted", "copies": 1}, 202))
     written = db.assert_claim("s", "p", "v", source="u", source_class="expert")
@@ -343,6 +357,7 @@ def test_one_record_and_its_trace(connect: Callable[..., Any]) -> None:
             "record": CLAIM,
             "parents": [CLAIM],
             "epoch": EPOCH,
+            "superseded_by": ["cd" * 32],
             "source": None,
             "votes": {"count": 2, "weight": 1.5},
             "signatures": ["agent"],
@@ -353,6 +368,7 @@ def test_one_record_and_its_trace(connect: Callable[..., Any]) -> None:
     trace = db.trace(ID)
     assert paper.path == f"/v1/trace/{ID}"
     assert isinstance(trace.epoch, Epoch)
+    assert trace.superseded_by == ("cd" * 32,)
     assert (trace.vote_count, trace.vote_weight, trace.signers, len(trace.parents)) == (2, 1.5, ("agent",), 1)
     with pytest.raises(ValueError, match="empty"):
         db.record("")

@@ -148,6 +148,38 @@ def test_water(db: Any) -> None:
     assert both[1].code == "unbounded"
 
 
+def test_what_is_there_is_listed(db: Any, subject: str) -> None:
+    uri = f"{subject}/table"
+    old = db.epoch(f"{subject} old")
+    new = db.epoch(f"{subject} new", supersedes=[old.id])
+    claims = [
+        claim(subject, "p", 1, source=uri, source_class="expert"),
+        claim(subject, "p", 2, source=f"{uri}/2", source_class="expert", epoch=old.id),
+        claim(subject, "q", 3, source=f"{uri}/2", source_class="expert"),
+    ]
+    ids = [written.id for written in db.assert_many(claims)]
+    assert db.vote(subject, ids[0], voter="v", weight=0.5).warnings == ()
+    assert db.vote(subject, ids[1], voter="w").warnings == ()
+    assert [said.code for said in db.vote(subject, "0" * 64, voter="v").warnings] == ["no_such_assertion"]
+    with pytest.raises(ValueError, match="nothing is known"):
+        db.retract(f"{uri}/slip")
+    assert db.retract(uri).warnings == ()
+    listed = {row.record.id: row.superseded_by for row in db.epochs(page_size=2)}
+    assert (listed[old.id], listed[new.id]) == ((new.id,), ())
+    assert [(row.uri, row.source_class) for row in db.sources(uri, retracted=True)] == [(uri, "expert")]
+    assert [(row.predicate, row.claims) for row in db.predicates(subject, page_size=1)] == [("p", 2), ("q", 1)]
+    votes = {(row.assertion, row.voter): row.weight for row in db.votes(subject, page_size=2)}
+    assert votes == {(ids[0], "v"): 0.5, (ids[1], "w"): 1.0, ("0" * 64, "v"): 1.0}
+    assert [row.voter for row in db.votes(subject, ids[1])] == ["w"]
+    marks = db.page(subject).marks
+    assert marks.keys() == {ids[0], ids[1]}
+    assert (marks[ids[0]].retracted, marks[ids[1]].superseded_by) == (True, (new.id,))
+    assert db.trace(ids[1]).superseded_by == (new.id,)
+    db.restore(uri)
+    assert list(db.sources(uri, retracted=True)) == []
+    assert db.page(subject).marks.keys() == {ids[1]}
+
+
 def test_an_import_of_real_claims(db: Any) -> None:
     with gzip.open(TABLES) as lines:
         given = list(itertools.islice(lines, 5_000))

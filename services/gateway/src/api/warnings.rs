@@ -17,7 +17,7 @@ use crate::read::marks::{Standings, epoch_of};
 use crate::store::Store;
 
 /// How long a write that is done waits for what there is to say about it.
-const WAIT: Duration = Duration::from_millis(300);
+const WAIT: Duration = Duration::from_secs(1);
 
 /// A warning, for programs and for people.
 fn warning(code: &str, detail: String) -> Value {

@@ -2,6 +2,7 @@
 
 mod input;
 mod kinds;
+mod lists;
 mod pages;
 mod quiet;
 mod traced;

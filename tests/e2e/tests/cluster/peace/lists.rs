@@ -1,0 +1,161 @@
+//! What is there can be listed at every node, what lenses leave out is marked, and what has no effect is told.
+
+use e2e::cluster::Cluster;
+use e2e::command;
+use serde_json::{Value, json};
+
+use crate::stage;
+
+const SUBJECT: &str = "lists:water";
+
+/// Runs a command at one node and returns what it printed.
+async fn run(cluster: &Cluster, node: usize, arguments: &[&str]) -> Value {
+    let url = cluster.node(node).api("");
+    let mut line = arguments.to_vec();
+    line.extend(["--url", url.trim_end_matches('/'), "--json"]);
+    let ended = command::run(&line).await;
+    assert_eq!(ended.code, Some(0), "{line:?} {} {}", ended.out, ended.err);
+    ended.json()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+/// The values of a member of all rows of a list.
+fn column<'a>(said: &'a Value, list: &str, member: &str) -> Vec<&'a Value> {
+    let rows = said["result"][list].as_array().expect("rows");
+    rows.iter().map(|row| &row[member]).collect()
+}
+
+async fn assert(cluster: &Cluster, value: &str, more: &[&str]) -> Value {
+    let mut line = vec![
+        "assert",
+        SUBJECT,
+        "boiling_point_k",
+        value,
+        "--class",
+        "expert",
+    ];
+    line.extend(more);
+    run(cluster, 1, &line).await
+}
+
+#[tokio::test]
+async fn what_is_there_is_listed_the_same_at_every_node() {
+    let cluster = stage::peace().await;
+    let epoch = ["epoch", "add", "lists 1968", "--started-at", "1968-01-01"];
+    let old = run(&cluster, 1, &epoch).await;
+    let old = text(&old["id"]);
+    let epoch = [
+        "epoch",
+        "add",
+        "lists 1990",
+        "--started-at",
+        "1990-01-01",
+        "--supersedes",
+        old,
+    ];
+    let new = run(&cluster, 2, &epoch).await;
+    let new = text(&new["id"]);
+    let past = assert(
+        &cluster,
+        "373.16",
+        &["--source", "lists:good", "--epoch", old],
+    )
+    .await;
+    assert_eq!(past["warnings"][0]["code"], "superseded_epoch", "{past}");
+    let gone = assert(&cluster, "373.17", &["--source", "lists:gone"]).await;
+    let plain = assert(&cluster, "373.15", &["--source", "lists:good"]).await;
+    for (voter, weight) in [("bob", "0.5"), ("ann", "0.25"), ("ann", "0.75")] {
+        let vote = [
+            "vote",
+            text(&plain["id"]),
+            "--voter",
+            voter,
+            "--weight",
+            weight,
+        ];
+        let said = run(&cluster, 3, &vote).await;
+        assert_eq!(said.get("warnings"), None, "{said}");
+    }
+    let retracted = run(&cluster, 1, &["source", "retract", "lists:gone"]).await;
+    assert_eq!(retracted.get("warnings"), None, "{retracted}");
+
+    for node in 1..=3 {
+        let said = run(&cluster, node, &["epoch", "list", "--limit", "1000"]).await;
+        let rows = said["result"]["epochs"].as_array().expect("epochs");
+        let of = |id: &str| {
+            rows.iter()
+                .find(|row| row["record"]["id"] == id)
+                .expect("listed")
+        };
+        assert_eq!(of(old)["superseded_by"], json!([new]));
+        assert_eq!(of(new)["superseded_by"], json!([]));
+        let said = run(&cluster, node, &["source", "list", "lists:", "--retracted"]).await;
+        assert_eq!(column(&said, "sources", "uri"), ["lists:gone"]);
+        assert_eq!(
+            column(&said, "sources", "class"),
+            ["expert"],
+            "looked up in its claim"
+        );
+        let said = run(&cluster, node, &["votes", SUBJECT]).await;
+        assert_eq!(column(&said, "votes", "voter"), ["ann", "bob"]);
+        assert_eq!(column(&said, "votes", "weight"), [0.75, 0.5]);
+        let said = run(&cluster, node, &["predicates", SUBJECT]).await;
+        assert_eq!(
+            said["result"]["predicates"],
+            json!([{ "predicate": "boiling_point_k", "claims": 3 }])
+        );
+        assert_eq!(said["meta"]["complete"], true, "{said}");
+        let marks = json!({
+            text(&past["id"]): { "superseded_by": [new] },
+            text(&gone["id"]): { "retracted": true },
+        });
+        for more in [&[][..], &["--consistency", "all"]] {
+            let mut query = vec!["query", SUBJECT];
+            query.extend(more);
+            let said = run(&cluster, node, &query).await;
+            assert_eq!(said["result"]["marks"], marks, "{node} {more:?} {said}");
+        }
+        let traced = run(&cluster, node, &["trace", text(&past["id"])]).await;
+        assert_eq!(traced["result"]["superseded_by"], json!([new]));
+    }
+}
+
+#[tokio::test]
+async fn a_write_without_effect_is_stored_and_says_so() {
+    let cluster = stage::peace().await;
+    let nothing = "0".repeat(64);
+    let vote = [
+        "vote",
+        &nothing,
+        "--subject",
+        "lists:nothing",
+        "--voter",
+        "ann",
+    ];
+    let said = run(&cluster, 1, &vote).await;
+    assert_eq!(said["status"], "stored");
+    assert_eq!(said["warnings"][0]["code"], "no_such_assertion", "{said}");
+    let said = run(
+        &cluster,
+        2,
+        &["epoch", "add", "lists nothing", "--supersedes", &nothing],
+    )
+    .await;
+    assert_eq!(said["warnings"][0]["code"], "no_such_epoch", "{said}");
+    let retract = ["source", "retract", "lists:knwon", "--class", "expert"];
+    let said = run(&cluster, 3, &retract).await;
+    assert_eq!(said["warnings"][0]["code"], "no_claim", "{said}");
+    let url = cluster.urls();
+    let mut line = vote.to_vec();
+    line.extend(["--url", &url]);
+    let ended = command::run(&line).await;
+    assert_eq!(ended.code, Some(0));
+    assert!(
+        ended.err.contains("warning: ") && ended.err.contains("[no_such_assertion]"),
+        "{}",
+        ended.err
+    );
+}
