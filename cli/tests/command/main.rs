@@ -4,6 +4,7 @@
 
 mod export;
 mod gateway;
+mod lists;
 mod mcp;
 mod writes;
 

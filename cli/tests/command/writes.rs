@@ -162,12 +162,14 @@ async fn a_vote_is_on_the_subject_of_its_claim() {
     assert_eq!(code, 2, "nobody votes without a name");
 }
 
-/// A cluster that knows one claim of the source, and its latest record.
+/// A cluster that knows the latest record of one source, and a claim of another one.
 fn knows_a_source(path: &str, _: &[u8]) -> Reply {
-    let body = if path.starts_with("/v1/query?source=doi%3A1&") {
+    let body = if path == "/v1/sources?prefix=doi%3A1&limit=1" {
+        json!({ "result": { "sources": [{ "uri": "doi:1", "class": "clinical", "title": "A trial", "recorded_at": 1 }] } })
+    } else if path.starts_with("/v1/sources?") {
+        json!({ "result": { "sources": [{ "uri": "doi:44", "class": "clinical", "recorded_at": 1 }] } })
+    } else if path.starts_with("/v1/query?source=doi%3A4&") {
         json!({ "result": { "records": [{ "id": CLAIM, "source": { "class": "expert" } }] } })
-    } else if path == format!("/v1/trace/{CLAIM}") {
-        json!({ "result": { "source": { "class": "clinical", "title": "A trial", "recorded_at": 1 } } })
     } else if path.starts_with("/v1/query") {
         json!({ "result": { "records": [] } })
     } else {
@@ -194,6 +196,13 @@ async fn a_source_is_retracted_and_restored_as_what_it_is() {
         assert_eq!(source.title.as_deref(), Some("A trial"));
         assert_eq!(source.retracted, Some(retracted));
     }
+    let claimed = ["source", "retract", "doi:4", "--url", &gateway.url];
+    done(directory.path(), &claimed).await;
+    let body = crate::text(&gateway.asked().pop().unwrap().body);
+    assert!(
+        body.starts_with(r#"{"uri":"doi:4","class":"expert","retracted":true,"#),
+        "{body}"
+    );
     let unknown = ["source", "retract", "doi:2", "--url", &gateway.url];
     let (code, said) = failed(directory.path(), &unknown).await;
     assert_eq!(code, 2);

@@ -11,4 +11,4 @@ pub mod records;
 pub mod stream;
 pub mod subjects;
 pub mod trace;
-mod warnings;
+pub mod warnings;
