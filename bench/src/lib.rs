@@ -41,7 +41,7 @@ pub struct Options {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
     runs: u8,
     /// Seconds of load in a run
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
     /// Measure the programs in this directory (`target/release`, say) instead of building this tree; the page is left as it is
     #[arg(long, value_name = "DIR")]

@@ -24,7 +24,7 @@ const TAKING_TURNS: usize = 64;
 const KILL_AFTER: Duration = Duration::from_secs(3);
 
 /// How long writes are watched.
-const WATCH: Duration = Duration::from_secs(10);
+const WATCH: Duration = Duration::from_secs(8);
 
 /// Row 15: SIGTERM to all, then all are started at once; time until every gateway is ready and sees all nodes UP.
 pub(super) async fn restart(lab: &mut Lab) -> Result<Finding, String> {
