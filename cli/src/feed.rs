@@ -1,5 +1,8 @@
 //! The feed as a client reads it: NDJSON lines, from the next gateway and the last token when one breaks off.
 
+use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -27,6 +30,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Tries that a failure lists: the last ones say enough.
 const ATTEMPTS_SHOWN: usize = 6;
+
+/// Records that are remembered, so that what the next gateway sends again is not shown again. After a gateway's death that is a
+/// few pages of each store; as many as a gateway itself remembers, and about 2 MB here.
+const SHOWN_MAX: usize = 65_536;
 
 /// Kinds of records.
 pub(crate) const KINDS: [&str; 4] = ["assertion", "vote", "epoch", "source"];
@@ -75,6 +82,45 @@ pub(crate) struct Feed {
     /// Index of the gateway that is asked next.
     turn: usize,
     troubles: Troubles,
+    shown: Shown,
+}
+
+/// The last records that were shown, by a hash with a key of its own.
+#[derive(Default)]
+struct Shown {
+    key: RandomState,
+    known: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+impl Shown {
+    /// Notes a record. False: it was there already. One without an id is always new.
+    fn note(&mut self, record: &RawValue) -> bool {
+        let Some(id) = id(record) else {
+            return true;
+        };
+        let hash = self.key.hash_one(id.as_bytes());
+        if !self.known.insert(hash) {
+            return false;
+        }
+        if self.order.len() == SHOWN_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.order.push_back(hash);
+        true
+    }
+}
+
+fn id(record: &RawValue) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Known<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    let known: Known<'_> = serde_json::from_str(record.get()).ok()?;
+    Some(known.id)
 }
 
 /// What went wrong since the last record.
@@ -135,10 +181,11 @@ impl Feed {
             open: None,
             turn: 0,
             troubles: Troubles::none(),
+            shown: Shown::default(),
         }
     }
 
-    /// What comes next.
+    /// What comes next: a record once, also when the gateway that takes over sends it again.
     ///
     /// # Errors
     /// When a gateway refuses the question, or none has said anything for as long as patience lasts.
@@ -155,6 +202,11 @@ impl Feed {
             match self.read(&line)? {
                 Some(Ok(event)) => {
                     self.troubles = Troubles::none();
+                    if let Event::Record { record, .. } = &event
+                        && !self.shown.note(record)
+                    {
+                        continue;
+                    }
                     return Ok(event);
                 }
                 Some(Err(problem)) => self.went_wrong(problem.to_string()).await?,

@@ -100,6 +100,44 @@ async fn the_next_gateway_goes_on_behind_the_last_whole_line() {
 }
 
 #[tokio::test]
+async fn what_the_next_gateway_repeats_is_not_shown_again() {
+    let (first, _) = gateway(
+        200,
+        "{\"token\":\"t1\",\"record\":{\"id\":\"a\"}}\n{\"token\":\"t2\",\"record\":{\"kind\":\"epoch\",\"id\":\"b\"}}\n",
+    )
+    .await;
+    let (second, asked) = gateway(
+        200,
+        "{\"token\":\"t3\",\"record\":{\"id\":\"b\"}}\n{\"token\":\"t4\",\"record\":{\"id\":\"c\"}}\n{\"token\":\"t5\",\"record\":{\"id\":\"a\"}}\n{\"caught_up\":true,\"token\":\"t6\"}\n",
+    )
+    .await;
+    let mut feed = feed(vec![first, second], PATIENCE);
+    let mut shown = Vec::new();
+    while let Event::Record { token, .. } = feed.next().await.unwrap() {
+        shown.push(token);
+    }
+    assert_eq!(shown, ["t1", "t2", "t4"]);
+    assert_eq!(feed.position(), "t6");
+    assert!(asked.lock().unwrap()[0].starts_with("/v1/feed?from=t2&"));
+}
+
+#[test]
+fn the_window_forgets_the_oldest() {
+    let record = |number: usize| -> Box<RawValue> {
+        serde_json::from_str(&format!("{{\"id\":\"{number}\"}}")).unwrap()
+    };
+    let mut shown = Shown::default();
+    for number in 0..=SHOWN_MAX {
+        assert!(shown.note(&record(number)));
+    }
+    assert!(!shown.note(&record(1)));
+    assert!(shown.note(&record(0)), "it was forgotten");
+    assert_eq!(shown.known.len(), SHOWN_MAX);
+    let nameless: Box<RawValue> = serde_json::from_str("{\"n\":1}").unwrap();
+    assert!(shown.note(&nameless) && shown.note(&nameless));
+}
+
+#[tokio::test]
 async fn a_gateway_that_says_why_it_ends_is_left() {
     let (stops, _) = gateway(
         200,

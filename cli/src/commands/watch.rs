@@ -29,8 +29,7 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Shows every record that is stored, whichever node takes it, until Ctrl-C. When a gateway goes away the next one continues behind
-the last record: none is missed, and
-some, perhaps a thousand of a busy moment, are shown twice.
+the last record: none is missed, and none of the last 65,536 is shown twice.
 
 Examples:
   stemedb watch

@@ -11,9 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from stemedb import BadReply, Problem, StemeDB
+from stemedb import BadReply, Problem, StemeDB, streams
 
 from test_calls import CLAIM, ID, VOTE  # isort: skip
+
+
+OTHER = {**CLAIM, "id": "f" * 64}
 
 
 def event(token: str, record: Any, name: str = "") -> bytes:
@@ -30,7 +33,8 @@ def test_events_come_with_their_tokens(connect: Callable[..., Any]) -> None:
 
     def handler(request: httpx.Request) -> httpx.Response:
         requests.append(request)
-        return httpx.Response(200, content=b": here\n\n" + event("t1", CLAIM) + b": \n\n" + event("t2", VOTE))
+        vote = {**VOTE, "id": OTHER["id"]}
+        return httpx.Response(200, content=b": here\n\n" + event("t1", CLAIM) + b": \n\n" + event("t2", vote))
 
     db = connect(handler)
     _still(db)
@@ -69,14 +73,20 @@ def test_it_goes_on_at_the_next_gateway_from_the_last_token() -> None:
             case 4:
                 return httpx.Response(200, content=event("t6", {"status": 503, "code": "draining"}, "problem"))
             case _:
-                return httpx.Response(200, content=event("t7", CLAIM))
+                return httpx.Response(200, content=event("t7", CLAIM) + event("t8", OTHER))
 
     with StemeDB(["http://a", "http://b", "http://c"], transport=httpx.MockTransport(handler)) as db:
         feed = db.feed()
         tokens = [next(feed).token, next(feed).token]
         feed.close()
-    assert tokens == ["t1", "t7"]
+    assert tokens == ["t1", "t8"], "what the last gateway repeats is passed over"
     assert hosts_and_tokens(requests) == [("a", "now"), ("b", "t1"), ("c", "t1"), ("a", "t5"), ("b", "t6")]
+
+
+def test_the_window_of_what_was_given_out_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "SHOWN_MAX", 2)
+    shown = streams._Shown()
+    assert [shown.note(record) for record in "abbcab"] == [True, True, False, True, True, True]
 
 
 def test_refusals_are_raised(connect: Callable[..., Any]) -> None:

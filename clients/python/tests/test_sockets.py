@@ -25,7 +25,8 @@ def chunk(content: bytes) -> bytes:
 
 
 def event(token: str) -> bytes:
-    return chunk(f"id: {token}\ndata: {json.dumps({'record': CLAIM, 'shard': 1})}\n\n".encode())
+    record = {**CLAIM, "id": f"{token:0>64}"}
+    return chunk(f"id: {token}\ndata: {json.dumps({'record': record, 'shard': 1})}\n\n".encode())
 
 
 def whole(body: object) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
@@ -21,6 +22,9 @@ P = TypeVar("P", bound="Paged")
 # A gateway says something every 10 s. One that has not said anything for half as long again is gone; it takes no longer to
 # find that out about one that hangs from the start, so that there is time to try another.
 FEED_SILENCE = 15.0
+
+# Records that are remembered, so that what the next gateway sends again is not given out again: some 10 MB when full.
+SHOWN_MAX = 65_536
 
 
 class Paged(Protocol):
@@ -102,9 +106,9 @@ def feed(
 ) -> Stream[Event]:
     """Follow what is stored: ``since`` now, from the ``start``, or from behind the event with this token.
 
-    When the gateway fails, the feed goes on at the next one from the last token: at least once, so the same record may
-    come again. ``quiet`` ends it when nothing came for so many seconds (at the latest after twice as many); otherwise it
-    goes on until you stop.
+    When the gateway fails, the feed goes on at the next one from the last token and misses nothing; what that one sends
+    again is passed over, as far as it is among the last 65,536 records. ``quiet`` ends it when nothing came for so many
+    seconds (at the latest after twice as many); otherwise it goes on until you stop.
     """
     if quiet is not None and quiet <= 0:
         raise ValueError(f"quiet is {quiet!r}: give seconds, more than 0")
@@ -116,6 +120,7 @@ def _follow(core: Core, since: str, filters: dict[str, Any], quiet: float | None
     silence = FEED_SILENCE if quiet is None else min(FEED_SILENCE, quiet)
     heard_at = core.clock()
     pauses = Pauses(core.chance)
+    shown = _Shown()
     while True:
         query = urlencode({"from": since, **filters}, quote_via=quote)
         request = Request("GET", f"/v1/feed?{query}", accept="text/event-stream")
@@ -132,7 +137,8 @@ def _follow(core: Core, since: str, filters: dict[str, Any], quiet: float | None
                 found = _read_event(event)
                 if found is not None:
                     heard_at = core.clock()
-                    yield Emit(found)
+                    if shown.note(found.record.id):
+                        yield Emit(found)
             if quiet is not None and core.clock() - heard_at >= quiet:
                 break
         yield Close()
@@ -142,6 +148,24 @@ def _follow(core: Core, since: str, filters: dict[str, Any], quiet: float | None
         # It began well and ended: the next gateway goes on from there.
         core.pass_over(opened.url)
         yield Pause(pauses.next())
+
+
+class _Shown:
+    """The last records that were given out."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._order: deque[str] = deque()
+
+    def note(self, record: str) -> bool:
+        """Note a record; false when it was there already."""
+        if record in self._known:
+            return False
+        if len(self._order) == SHOWN_MAX:
+            self._known.remove(self._order.popleft())
+        self._known.add(record)
+        self._order.append(record)
+        return True
 
 
 def _read_event(event: ServerEvent) -> Event | None:

@@ -22,8 +22,9 @@ use crate::problem::Problem;
 /// Between signs of life: proxies take a connection that is quiet for half a minute for dead.
 const BEAT: Duration = Duration::from_secs(10);
 
-/// How long a client may not read. What it holds meanwhile is a page of each store and a place among the readers.
-const READ_WAIT: Duration = Duration::from_secs(60);
+/// How long a client may not read: one that stops for a minute goes on in the same stream. What it holds meanwhile is a page of
+/// each store and a place among the readers.
+const READ_WAIT: Duration = Duration::from_secs(180);
 
 /// How long a feed that is to end waits for a store that went away before its end.
 const PROGRESS_WAIT: Duration = Duration::from_secs(20);

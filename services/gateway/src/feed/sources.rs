@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use proto::v1;
+use proto::view::ClusterView;
 use tonic::Status;
 
 use super::token::{StoreId, Token};
@@ -82,7 +83,7 @@ impl Sources {
     /// second; they are read when they do.
     ///
     /// # Errors
-    /// 503 when nobody answers.
+    /// 503 when nobody answers; 422 when the token is one of another cluster.
     pub(super) async fn open(
         nodes: Arc<Nodes>,
         route: &Route,
@@ -114,11 +115,13 @@ impl Sources {
             },
         };
         let mut missing = route.view().known_names();
+        let mut ids = BTreeMap::new();
         for (lane, described) in lanes.into_iter().zip(told) {
             sources.add(&lane, None);
             let head = described.as_ref().ok().and_then(head);
             if let Some((store, head)) = head {
                 missing.remove(&**lane.store().node());
+                ids.insert(Name::clone(lane.store().node()), store);
                 sources.heads.insert(store, head);
                 if now {
                     sources.token.advance(store, head);
@@ -128,6 +131,9 @@ impl Sources {
         }
         if sources.heads.is_empty() {
             return Err(no_store_answers());
+        }
+        if is_foreign(&sources.token, route.view(), ids) {
+            return Err(foreign_token());
         }
         Ok((sources, missing.into_iter().collect()))
     }
@@ -197,7 +203,14 @@ impl Sources {
     fn take_who(&mut self, lane: &Arc<Lane>, described: Result<v1::DescribeReply, Status>) {
         match described {
             Ok(described) => match head(&described) {
-                Some((store, _)) => self.ask(lane, store),
+                Some((store, head)) => {
+                    if self.token.place(&store) > head {
+                        // An older state of the store: what it has taken since nobody has seen.
+                        tracing::warn!(node = %lane.store().node(), head, "a store is behind what was read of it; it is read anew");
+                        self.token.forget(&store);
+                    }
+                    self.ask(lane, store);
+                }
                 None => self.look(lane, PAUSE),
             },
             Err(status) => self.failed(lane, &status),
@@ -241,6 +254,31 @@ impl Sources {
             (lane, What::Page(store, reply))
         }));
     }
+}
+
+/// Whether a token names stores, and none of them is one of a known member. While a member's store is not known, it may be
+/// that one.
+fn is_foreign(token: &Token, view: &ClusterView, mut ids: BTreeMap<Name, StoreId>) -> bool {
+    let answered: Vec<StoreId> = ids.values().copied().collect();
+    for member in view.known() {
+        if let Ok(store) = StoreId::try_from(&member.store_id[..]) {
+            ids.insert(Name::from(member.name.as_str()), store);
+        }
+    }
+    let all_known = view
+        .known()
+        .all(|member| ids.contains_key(member.name.as_str()));
+    let mut ours = answered.iter().chain(ids.values());
+    all_known && !token.is_empty() && !ours.any(|store| token.names(store))
+}
+
+fn foreign_token() -> Problem {
+    Problem::unprocessable(
+        "foreign_token",
+        "the token names none of this cluster's stores: it is one of another cluster, or every store was replaced since",
+        "go on at the cluster that gave the token, or begin here with from=start or from=now",
+    )
+    .at("from")
 }
 
 /// Who a store is, and its last row.

@@ -78,6 +78,21 @@ impl Token {
         self.0.get(store).copied().unwrap_or(0)
     }
 
+    /// Whether it names no store: a reader that has seen nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether something of a store was looked at.
+    pub(super) fn names(&self, store: &StoreId) -> bool {
+        self.0.contains_key(store)
+    }
+
+    /// Begins a store anew.
+    pub(super) fn forget(&mut self, store: &StoreId) {
+        self.0.remove(store);
+    }
+
     /// Whether a row was looked at.
     pub(super) fn covers(&self, store: &StoreId, sequence: u64) -> bool {
         sequence <= self.place(store)

@@ -4,6 +4,7 @@ use assertion::Record;
 use serde_json::{Value, json};
 
 use crate::stage::{Going, Stage, claim, record};
+use crate::store::FakeStore;
 
 const LINES: [(&str, &str); 1] = [("accept", "application/x-ndjson")];
 
@@ -282,15 +283,75 @@ async fn a_feed_that_cannot_begin_says_so_and_one_that_ends_too() {
 }
 
 #[tokio::test]
+async fn a_token_of_another_cluster_is_refused_and_one_with_a_replaced_store_goes_on() {
+    let (stage, stranger) = (Stage::calm().await, Stage::calm().await);
+    let records = claims(4);
+    spread(&stage, &records);
+    stranger.stores.iter().for_each(FakeStore::wipe);
+    spread(&stranger, &records);
+    let token = async |stage: &Stage| {
+        let (_, last) = lines(stage, "from=start").await;
+        last["token"].as_str().unwrap().to_owned()
+    };
+    let foreign = token(&stranger).await;
+    stage
+        .get(&format!("/v1/feed?from={foreign}"))
+        .await
+        .refused(422, "foreign_token");
+    let own = token(&stage).await;
+    let store = &stage.stores[1];
+    store.kill();
+    // It may be a token of the store that does not answer: nobody knows that one.
+    let mut going = stage.open(&format!("/v1/feed?from={foreign}"), &[]).await;
+    assert_eq!(going.status, 200);
+    going.until(|text| text.ends_with("\n\n")).await;
+    store.wipe();
+    store.restart().await;
+    store.put(&records[3]);
+    assert_eq!(
+        export(&stage, &format!("from={own}")).await,
+        ids(&records[3..]),
+        "the new store from its start, the others from the token"
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_fell_back_is_read_anew() {
+    let stage = Stage::calm().await;
+    let records = claims(6);
+    let store = &stage.stores[0];
+    records[..4].iter().for_each(|record| store.put(record));
+    let (_, last) = lines(&stage, "from=start").await;
+    let token = last["token"].as_str().unwrap();
+    store.kill();
+    store.fall_back(2);
+    store.put(&records[4]);
+    store.restart().await;
+    let mut expected = ids(&records[..2]);
+    expected.extend(ids(&records[4..5]));
+    expected.sort_unstable();
+    assert_eq!(export(&stage, &format!("from={token}")).await, expected);
+}
+
+#[tokio::test]
 async fn readers_are_counted_and_their_places_given_back() {
     let stage = Stage::calm().await;
-    let mut readers = Vec::new();
-    for _ in 0..64 {
-        let going = stage.open("/v1/feed", &[]).await;
-        assert_eq!(going.status, 200);
-        readers.push(going);
+    let opened = (0..70).map(|_| stage.open("/v1/feed", &[]));
+    let opened = futures::future::join_all(opened).await;
+    let (mut readers, refused): (Vec<_>, Vec<_>) =
+        opened.into_iter().partition(|going| going.status == 200);
+    assert_eq!((readers.len(), refused.len()), (64, 6));
+    for going in refused {
+        assert_eq!(going.status, 503);
+        assert_eq!(going.headers["retry-after"], "1");
     }
     stage.get("/v1/feed").await.refused(503, "overloaded");
+    // Whoever has a place is served like one alone.
+    let record = &claims(1)[0];
+    stage.stores[2].put(record);
+    for going in &mut readers {
+        read_to(going, record).await;
+    }
     readers.clear();
     stage
         .until("there is room again", async || {

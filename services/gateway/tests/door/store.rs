@@ -196,6 +196,13 @@ impl FakeStore {
             .unwrap();
     }
 
+    /// Takes away what came behind a row, as an old disk image does.
+    pub(crate) fn fall_back(&self, sequence: u64) {
+        let mut state = self.state();
+        state.records.retain(|_, (_, row)| *row <= sequence);
+        state.sequence = sequence;
+    }
+
     /// Refuses what an earlier version does not know.
     async fn enter_new(&self, metadata: &MetadataMap) -> Result<(), Status> {
         self.enter(metadata).await;
