@@ -83,6 +83,7 @@ pub(super) async fn equal(lab: &mut Lab) -> Result<Finding, String> {
     let ask = v1::CompareRequest {
         shards: shard_bits(&shards),
         expected: Bytes::new(),
+        ..v1::CompareRequest::default()
     };
     let said = stores
         .at(1)
@@ -96,6 +97,9 @@ pub(super) async fn equal(lab: &mut Lab) -> Result<Finding, String> {
     let ask = v1::CompareRequest {
         shards: shard_bits(&shards),
         expected: Bytes::copy_from_slice(&expected),
+        seen_store_id: said.store_id.clone(),
+        seen_run: said.run,
+        seen_sequence: said.sequence,
     };
     let sent = ask.encoded_len();
     let said = stores

@@ -8,15 +8,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use merkle::{Digest, EMPTY_ROOT};
 
-/// Roots of one peer's shards whose ids are all in the local store.
+use crate::stores::Standing;
+
+/// Roots of one peer's shards whose ids are all in the local store, and how far the peer's store had come.
 #[derive(Debug, Default)]
 pub struct Remembered {
     local_store: Vec<u8>,
     remote_store: Vec<u8>,
     roots: BTreeMap<u32, Digest>,
+    seen: Standing,
 }
 
 impl Remembered {
+    /// How far the peer's store was seen to have come.
+    pub fn seen(&self) -> Standing {
+        self.seen.clone()
+    }
+
+    /// The peer's store answered.
+    pub fn saw(&mut self, standing: &Standing) {
+        self.seen.clone_from(standing);
+    }
+
     /// Binds the memory to the local store that answered. Another store than before has to prove everything anew.
     pub fn bind_local(&mut self, store_id: &[u8]) {
         if self.local_store != store_id {

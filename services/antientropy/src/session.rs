@@ -21,7 +21,7 @@ use crate::metrics;
 use crate::peer::{Peer, State};
 use crate::refusals::Refusals;
 use crate::remembered::Remembered;
-use crate::stores::Asked;
+use crate::stores::{Asked, Standing};
 use crate::worker::Shared;
 use copy::Route;
 use direction::{Direction, Moved};
@@ -173,11 +173,17 @@ impl Session<'_> {
     /// Reads the own roots, then asks the peer in one message whether it shows what is expected of it.
     async fn compare(&mut self) -> Result<Seen, SessionError> {
         let mut shards = self.compared();
-        let mut local = self.local.compare(&shards, None).await?;
+        let mut local = self
+            .local
+            .compare(&shards, None, Standing::default())
+            .await?;
         if local.counts_as_absent {
             self.owned = (0..=self.last).collect();
             shards = self.compared();
-            local = self.local.compare(&shards, None).await?;
+            local = self
+                .local
+                .compare(&shards, None, Standing::default())
+                .await?;
         }
         self.remembered.keep_only(&self.owned);
         self.remembered.bind_local(&local.store_id);
@@ -190,10 +196,17 @@ impl Session<'_> {
             .map(|(shard, root)| (*shard, self.expected(*shard, *root)))
             .collect();
         let digest = merkle::combined(expected.iter().map(|(shard, root)| (*shard, *root)));
-        let mut reply = self.remote.compare(&named, Some(digest)).await?;
+        let mut reply = self
+            .remote
+            .compare(&named, Some(digest), self.remembered.seen())
+            .await?;
+        self.remembered.saw(&reply.standing);
         if !self.remembered.bind_remote(&reply.store_id) && reply.equal {
             // What was expected was learned from the store that was there before.
-            reply = self.remote.compare(&named, None).await?;
+            reply = self
+                .remote
+                .compare(&named, None, self.remembered.seen())
+                .await?;
         }
         let remote = if reply.equal {
             expected

@@ -53,6 +53,19 @@ pub struct Compared {
     pub counts_as_absent: bool,
     /// Who answered.
     pub store_id: Bytes,
+    /// How far it had come.
+    pub standing: Standing,
+}
+
+/// How far a store was seen to have come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Which store; empty: none was seen.
+    pub store_id: Bytes,
+    /// Its run.
+    pub run: u64,
+    /// Its last row.
+    pub sequence: u64,
 }
 
 impl Asked {
@@ -110,24 +123,35 @@ impl Asked {
         }
     }
 
-    /// Roots of the named shards, or "equal" when they combine to `expected`.
+    /// Roots of the named shards, or "equal" when they combine to `expected`. A store that is behind what was `seen` of it
+    /// fell back: it does not answer.
     pub async fn compare(
         &self,
         shards: &[u32],
         expected: Option<Digest>,
+        seen: Standing,
     ) -> Result<Compared, SessionError> {
         let request = v1::CompareRequest {
             shards: proto::convert::shard_bits(shards),
             expected: expected.map_or_else(Bytes::new, |digest| Bytes::copy_from_slice(&digest)),
+            seen_store_id: seen.store_id,
+            seen_run: seen.run,
+            seen_sequence: seen.sequence,
         };
         let mut client = self.client.clone();
         let reply = self.call("Compare", client.compare(request)).await?;
+        let standing = Standing {
+            store_id: reply.store_id.clone(),
+            run: reply.run,
+            sequence: reply.sequence,
+        };
         if reply.equal && expected.is_some() {
             return Ok(Compared {
                 equal: true,
                 roots: Vec::new(),
                 counts_as_absent: reply.counts_as_absent,
                 store_id: reply.store_id,
+                standing,
             });
         }
         let (roots, rest) = reply.roots.as_chunks::<32>();
@@ -144,6 +168,7 @@ impl Asked {
             roots: roots.to_vec(),
             counts_as_absent: reply.counts_as_absent,
             store_id: reply.store_id,
+            standing,
         })
     }
 

@@ -11,6 +11,7 @@ use sqlx::{
 
 use crate::config::Config;
 use crate::error::{Error, NOT_A_DATABASE, sqlite_code};
+use crate::mark::{self, Mark};
 
 /// "Stem", in the header of every file of ours.
 const APPLICATION_ID: i64 = 0x5374_656d;
@@ -69,6 +70,8 @@ pub struct Database {
     pub identity: Identity,
     /// Where it is.
     pub files: Files,
+    /// How far it came.
+    pub mark: Mark,
 }
 
 /// Connections that only read. Cheap to clone.
@@ -169,7 +172,7 @@ impl Database {
                 path: path.clone(),
                 source,
             })?;
-        let identity = identity(&mut writer, config.num_shards)
+        let mut identity = identity(&mut writer, config.num_shards)
             .await
             .map_err(opened)?;
         if identity.num_shards != config.num_shards {
@@ -179,6 +182,7 @@ impl Database {
                 configured: config.num_shards,
             });
         }
+        let mark = settle(&mut writer, &mut identity, new, &files).await?;
         let checkpointer = options
             .clone()
             .busy_timeout(Duration::ZERO)
@@ -194,8 +198,48 @@ impl Database {
             readers,
             identity,
             files,
+            mark,
         })
     }
+}
+
+/// Sees to it that an older copy of a database is not taken for the store it was: readers of feeds have seen rows that it will
+/// fill anew, and members rely on records that it lacks. It gets an id of its own, and counts as absent.
+async fn settle(
+    writer: &mut SqliteConnection,
+    identity: &mut Identity,
+    new: bool,
+    files: &Files,
+) -> Result<Mark, Error> {
+    let opened = |source| Error::Open {
+        path: files.path.clone(),
+        source,
+    };
+    let last = "SELECT coalesce(max(last_sequence), 0) FROM shard";
+    let sequence = number(writer, last).await.map_err(opened)?;
+    let sequence = u64::try_from(sequence).unwrap_or_default();
+    let directory = files.directory();
+    let why = if new {
+        None
+    } else {
+        mark::why_other(directory, &identity.store_id, sequence)
+            .map_err(|source| Error::Mark { source })?
+    };
+    if let Some(why) = why {
+        tracing::error!(
+            why,
+            "this database is a copy, perhaps an older one: it is a store of its own from now on, and counts as absent until \
+             it holds what all other members have"
+        );
+        identity.store_id = rand::random();
+        identity.counts_as_absent = true;
+        sqlx::query("UPDATE store SET store_id = ?, counts_as_absent = 1")
+            .bind(&identity.store_id[..])
+            .execute(&mut *writer)
+            .await
+            .map_err(opened)?;
+    }
+    Mark::set(directory, identity.store_id, sequence).map_err(|source| Error::Mark { source })
 }
 
 fn lock(directory: &Path) -> Result<Files, Error> {

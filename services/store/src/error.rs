@@ -19,6 +19,19 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The mark beside the database cannot be used.
+    #[error(
+        "cannot keep the mark beside the database: {source}; see that this process may write all files of storage.data_dir / STEMEDB_DATA_DIR"
+    )]
+    Mark {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A peer has seen more of this store than it began with.
+    #[error(
+        "this database is an older state of the store that the other nodes know, brought back together with its mark; start the store again: it will be a store of its own, and count as absent until it holds what all others have"
+    )]
+    FellBack,
     /// Another process has it.
     #[error(
         "another store is running on {path}; stop it, or give this node a data directory of its own"
@@ -156,6 +169,16 @@ pub enum CallError {
         named: String,
         /// Ours.
         store: String,
+    },
+    /// The caller has seen more of this store than it began with.
+    #[error(
+        "this store had {seen} rows once and began with {began}: it fell back to an older state, and ends"
+    )]
+    FellBack {
+        /// The last row that the caller has seen.
+        seen: u64,
+        /// The last row when it was opened.
+        began: u64,
     },
     /// The write was not done.
     #[error(transparent)]

@@ -331,6 +331,7 @@ pub(crate) fn status(error: CallError) -> Status {
         CallError::WrongCluster(_) => (Code::FailedPrecondition, "wrong_cluster"),
         CallError::WrongNode { .. } => (Code::FailedPrecondition, "wrong_node"),
         CallError::OtherStore { .. } => (Code::FailedPrecondition, "other_store"),
+        CallError::FellBack { .. } => (Code::FailedPrecondition, "fell_back"),
         CallError::Refused(Refusal::DiskFull { .. }) => (Code::ResourceExhausted, "disk_full"),
         CallError::Refused(Refusal::Overloaded) | CallError::Overloaded => {
             (Code::ResourceExhausted, "overloaded")

@@ -11,6 +11,7 @@
 //! The store knows no members and calls nobody. Peers reach it on one listener and must name its cluster; the node's own
 //! services reach it on another, which also has the calls that change what the store believes.
 
+pub mod beginning;
 pub mod checkpoint;
 pub mod completeness;
 pub mod config;
@@ -25,6 +26,7 @@ pub mod holdings;
 pub mod intake;
 pub mod list;
 pub mod lookup;
+pub mod mark;
 pub mod mentions;
 pub mod metrics;
 mod prefix;
@@ -49,6 +51,7 @@ use tonic::service::interceptor::InterceptedService;
 pub use config::Config;
 pub use error::Error;
 
+use beginning::Beginning;
 use completeness::Completeness;
 use database::{Database, Identity, Readers};
 use door::{Belonging, Door};
@@ -131,6 +134,7 @@ pub async fn assemble(
         readers,
         identity,
         files,
+        mark,
     } = Database::open(config).await?;
     let opened = |source| Error::Open {
         path: config.data_dir.clone(),
@@ -163,8 +167,16 @@ pub async fn assemble(
         Arc::clone(&trees),
         shutdown.clone(),
     );
+    let beginning = Arc::new(Beginning::new(identity.store_id, trees.sequence()));
+    let marking = mark::run(
+        mark,
+        Arc::clone(&trees),
+        Arc::clone(&beginning),
+        shutdown.clone(),
+    );
     tasks.spawn("writer", task.run());
     tasks.spawn("checkpointer", copier);
+    tasks.spawn("mark", marking);
     tasks.spawn_infallible("holdings", holdings.clone().measure(shutdown.clone()));
     let belonging = Belonging::new(&config.node, identity.cluster_id.clone());
     let follows = Follows::new(
@@ -175,14 +187,14 @@ pub async fn assemble(
         shutdown.clone(),
     );
     let disk = (space, holdings);
-    let parts = parts(belonging, identity, writer, &readers, trees, follows, disk);
+    let who = (belonging, identity, beginning);
+    let parts = parts(who, writer, &readers, trees, follows, disk);
     serve(parts, listeners, tasks, shutdown).await;
     Ok(readers)
 }
 
 fn parts(
-    belonging: Belonging,
-    identity: Identity,
+    (belonging, identity, beginning): (Belonging, Identity, Arc<Beginning>),
     writer: Writer,
     readers: &Readers,
     trees: Arc<Trees>,
@@ -210,7 +222,7 @@ fn parts(
             readers.repair.clone(),
             of_walks.0,
             of_walks.1,
-            store_id,
+            (store_id, beginning),
             num_shards,
         ),
         readers: questions,

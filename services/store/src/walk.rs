@@ -10,6 +10,7 @@ use proto::{SHORT_IDS_MAX, TREE_NODES_MAX, v1};
 use sqlx::SqlitePool;
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::beginning::Beginning;
 use crate::completeness::Completeness;
 use crate::error::CallError;
 use crate::held::{self, Batch, Place};
@@ -39,6 +40,7 @@ pub struct Walks {
     trees: Arc<Trees>,
     completeness: Arc<Completeness>,
     store_id: Bytes,
+    beginning: Arc<Beginning>,
     num_shards: u32,
     turns: Arc<Semaphore>,
 }
@@ -56,7 +58,7 @@ impl Walks {
         readers: SqlitePool,
         trees: Arc<Trees>,
         completeness: Arc<Completeness>,
-        store_id: [u8; 16],
+        (store_id, beginning): ([u8; 16], Arc<Beginning>),
         num_shards: u32,
     ) -> Walks {
         Walks {
@@ -64,6 +66,7 @@ impl Walks {
             trees,
             completeness,
             store_id: Bytes::copy_from_slice(&store_id),
+            beginning,
             num_shards,
             turns: Arc::new(Semaphore::new(WALKS_AT_A_TIME)),
         }
@@ -72,8 +75,9 @@ impl Walks {
     /// Equal, or all roots.
     ///
     /// # Errors
-    /// When the request means nothing.
+    /// When the request means nothing, or the caller has seen more of this store than it began with.
     pub fn compare(&self, request: &v1::CompareRequest) -> Result<v1::CompareReply, CallError> {
+        self.beginning.check(request)?;
         let shards = convert::shards_of_bits(&request.shards, self.num_shards)?;
         let expected: Option<Digest> = match request.expected.len() {
             0 => None,
@@ -90,6 +94,8 @@ impl Walks {
             equal,
             counts_as_absent: self.completeness.of_owned().counts_as_absent,
             store_id: self.store_id.clone(),
+            run: self.beginning.run(),
+            sequence: self.trees.sequence(),
             ..v1::CompareReply::default()
         };
         if !equal {

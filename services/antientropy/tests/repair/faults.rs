@@ -158,6 +158,19 @@ async fn a_peer_that_counts_as_absent_is_reported_as_such() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_is_told_how_far_it_was_seen() {
+    let cluster = Cluster::start(BRISK, |stores| stores[1].state().sequence = 1_000).await;
+    let [one, two] = &cluster.nodes[..] else {
+        unreachable!()
+    };
+    one.sessions("node2", 2).await;
+    let state = two.store.state();
+    assert_eq!(state.seen[0], (Bytes::new(), 0, 0), "nothing was seen");
+    let id = Bytes::copy_from_slice(&state.store_id);
+    assert_eq!(state.seen[1], (id, u64::MAX, 1_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_counts_as_absent_is_proved_every_shard_there_is() {
     let three = Plan { nodes: 3, ..BRISK };
     let cluster = Cluster::start(three, |stores| stores[0].state().counts_as_absent = true).await;

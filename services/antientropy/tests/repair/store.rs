@@ -60,6 +60,10 @@ pub(crate) struct State {
     /// With the time of their arrival, in milliseconds of CLOCK_BOOTTIME.
     pub(crate) reports: Vec<(u64, v1::ReportProofsRequest)>,
     pub(crate) counts_as_absent: bool,
+    /// Its last row, as it says.
+    pub(crate) sequence: u64,
+    /// What peers said they had seen of it, with each comparison.
+    pub(crate) seen: Vec<(Bytes, u64, u64)>,
     /// Not taken by `Append`.
     pub(crate) refused: BTreeSet<Id>,
     /// Every answer to `Descend` leaves its first node out.
@@ -297,11 +301,22 @@ impl Store for TestStore {
             .iter()
             .map(|shard| (*shard, state.trees[shard].root()))
             .collect();
+        if self.peers {
+            let told = (
+                request.seen_store_id.clone(),
+                request.seen_run,
+                request.seen_sequence,
+            );
+            state.seen.push(told);
+        }
         let equal = request.expected == merkle::combined(roots.iter().copied())[..];
         let mut reply = v1::CompareReply {
             equal,
             counts_as_absent: state.counts_as_absent,
             store_id: Bytes::copy_from_slice(&state.store_id),
+            // Of any length that they may have.
+            run: u64::MAX,
+            sequence: state.sequence,
             ..v1::CompareReply::default()
         };
         if !equal {

@@ -201,6 +201,7 @@ async fn messages_that_mean_nothing_are_refused() {
             .compare(v1::CompareRequest {
                 shards: Bytes::from_static(&[0xff, 0xff]),
                 expected: Bytes::new(),
+                ..v1::CompareRequest::default()
             })
             .await,
     );
@@ -209,6 +210,7 @@ async fn messages_that_mean_nothing_are_refused() {
             .compare(v1::CompareRequest {
                 shards: Bytes::from_static(&[1]),
                 expected: short.clone(),
+                ..v1::CompareRequest::default()
             })
             .await,
     );

@@ -50,6 +50,70 @@ async fn a_file_of_somebody_else_is_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn an_older_copy_is_a_store_of_its_own_and_counts_as_absent() {
+    let directory = tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let node = Node::start(directory.path()).await;
+    append(&node, &claims(0..3)).await;
+    let first = node.describe().await.store_id;
+    node.stop().await;
+    std::fs::copy(file("store.db"), file("backup")).unwrap();
+    let node = Node::start(directory.path()).await;
+    assert_eq!(node.describe().await.store_id, first, "the same as before");
+    append(&node, &claims(3..6)).await;
+    node.stop().await;
+    std::fs::copy(file("backup"), file("store.db")).unwrap();
+    let node = Node::start(directory.path()).await;
+    let restored = node.describe().await;
+    assert_ne!(restored.store_id, first);
+    assert!(restored.counts_as_absent);
+    assert_eq!(restored.records, 3);
+    node.stop().await;
+    let node = Node::start(directory.path()).await;
+    assert_eq!(node.describe().await.store_id, restored.store_id);
+    node.stop().await;
+    // The database alone, on another disk.
+    std::fs::remove_file(file("store.mark")).unwrap();
+    let node = Node::start(directory.path()).await;
+    assert_ne!(node.describe().await.store_id, restored.store_id);
+}
+
+#[tokio::test]
+async fn a_store_that_peers_have_seen_further_on_ends_and_is_another_one_next() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    append(&node, &claims(0..3)).await;
+    let first = node.describe().await;
+    let ask = v1::CompareRequest::default();
+    let seen = node.store().compare(ask).await.unwrap().into_inner();
+    assert_eq!((seen.sequence, &seen.store_id), (3, &first.store_id));
+    node.stop().await;
+    let node = Node::start(directory.path()).await;
+    append(&node, &claims(3..9)).await;
+    let told = |sequence| v1::CompareRequest {
+        seen_store_id: seen.store_id.clone(),
+        seen_run: seen.run,
+        seen_sequence: sequence,
+        ..v1::CompareRequest::default()
+    };
+    assert!(node.store().compare(told(3)).await.is_ok());
+    // It has nine rows by now, but began with three.
+    let refused = node.store().compare(told(4)).await.unwrap_err();
+    let code = refused.metadata().get(proto::CODE_HEADER).unwrap();
+    assert_eq!(code, "fell_back");
+    let error = node.ended().await.unwrap_err();
+    assert!(
+        error.to_string().contains(&Error::FellBack.to_string()),
+        "{error}"
+    );
+    let node = Node::start(directory.path()).await;
+    let next = node.describe().await;
+    assert_ne!(next.store_id, first.store_id);
+    assert!(next.counts_as_absent);
+    assert_eq!(next.records, 9);
+}
+
+#[tokio::test]
 async fn a_later_schema_and_another_number_of_shards_are_refused() {
     let directory = tempdir().unwrap();
     Node::start(directory.path()).await.stop().await;

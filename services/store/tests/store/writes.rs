@@ -17,6 +17,7 @@ pub(crate) async fn roots(node: &Node) -> (Vec<Digest>, u64) {
     let request = v1::CompareRequest {
         shards: shard_bits(&shards),
         expected: Bytes::new(),
+        ..v1::CompareRequest::default()
     };
     let reply = node.store().compare(request).await.unwrap().into_inner();
     let (roots, rest) = reply.roots.as_chunks::<32>();
@@ -143,6 +144,7 @@ async fn the_same_set_in_any_order_has_the_same_roots() {
     let request = v1::CompareRequest {
         shards: shard_bits(&shards),
         expected: Bytes::copy_from_slice(&merkle::combined(shards.into_iter().zip(roots))),
+        ..v1::CompareRequest::default()
     };
     let reply = other.store().compare(request).await.unwrap().into_inner();
     assert!(reply.equal && reply.roots.is_empty() && reply.counts.is_empty());
