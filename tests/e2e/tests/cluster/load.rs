@@ -64,6 +64,12 @@ impl Seen {
         )
     }
 
+    /// Ids of all acknowledged records.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let known = self.acknowledged.values().flatten();
+        known.map(|(id, _)| id.clone()).collect()
+    }
+
     /// Acknowledged records in all.
     pub(crate) fn count(&self) -> usize {
         self.acknowledged.values().map(Vec::len).sum()

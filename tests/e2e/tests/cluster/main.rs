@@ -5,6 +5,7 @@
 
 mod apart;
 mod claims;
+mod feeds;
 mod load;
 mod nodes;
 mod peace;

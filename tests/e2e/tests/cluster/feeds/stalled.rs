@@ -1,0 +1,135 @@
+//! A reader stops reading while writers go on: nobody but itself is held up, nothing piles up for it, nothing is lost.
+
+use std::time::{Duration, Instant};
+
+use e2e::cluster::Cluster;
+use e2e::eventually;
+use e2e::http::Http;
+
+use super::reader::Reader;
+use super::writers::{SOON, Writers};
+use crate::stage;
+
+/// Writes a second: what a development build holds for certain on two cores that others use, too. By hand, with a release build
+/// and the machine to itself: E2E_PROGRAMS=target/release FEED_RATE=1000 FEED_STALL_S=60 FEED_NOTE=512.
+const RATE: u32 = 50;
+
+/// How long the reader does not read.
+const STALL_S: u32 = 30;
+
+/// Bytes of note in each record: what passes the reader by has to be more than [`GROWTH_MAX`], and than kernels buffer.
+const NOTE: u32 = 12_000;
+
+/// What the resident memory of the gateway may grow by while the reader stalls: a page of each store for each of its readers,
+/// their windows of 65,536 ids, and what its allocator keeps of the writes in hand.
+const GROWTH_MAX: usize = 16 * 1024 * 1024;
+
+/// How far the others may be behind what is acknowledged.
+const LAG_MAX: Duration = Duration::from_secs(10);
+
+/// A figure from the environment, for runs by hand.
+fn given(key: &str, otherwise: u32) -> u32 {
+    let given = std::env::var(key).ok();
+    given.map_or(otherwise, |given| given.parse().expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stalls_holds_up_nobody_and_loses_nothing() {
+    let cluster = stage::storm().await;
+    let rate = given("FEED_RATE", RATE);
+    let stall = Duration::from_secs(given("FEED_STALL_S", STALL_S).into());
+    let stalls = Reader::start(&cluster, 1, "now").await;
+    let beside = Reader::start(&cluster, 1, "now").await;
+    let elsewhere = Reader::start(&cluster, 2, "now").await;
+    let writers = Writers::start(&cluster, rate, given("FEED_NOTE", NOTE) as usize);
+    eventually("traffic", SOON, || async {
+        let read = stalls.seen().ids.len();
+        (read > 3 * rate as usize)
+            .then_some(())
+            .ok_or(read.to_string())
+    })
+    .await;
+
+    stalls.stall(true);
+    let began = Instant::now();
+    let (read, passed) = (stalls.seen().ids.len(), beside.seen().bytes);
+    let before = resident(&cluster);
+    let calm = writers.so_far().took.len();
+    let mut most = before;
+    while began.elapsed() < stall {
+        let ids = writers.so_far().acknowledged.clone();
+        beside.has(&ids, LAG_MAX).await;
+        elsewhere.has(&ids, LAG_MAX).await;
+        most = most.max(resident(&cluster));
+        // At least one more record before the next look.
+        more(&writers, ids.len()).await;
+    }
+    // The line in hand may have been taken.
+    assert!(stalls.seen().ids.len() <= read + 1, "it did not stall");
+    let passed = beside.seen().bytes - passed;
+    assert!(
+        passed > GROWTH_MAX,
+        "{passed} bytes would have fitted anywhere"
+    );
+    let growth = most.saturating_sub(before);
+    let stalled = writers.so_far().took.len();
+
+    stalls.stall(false);
+    let resumed = Instant::now();
+    let written = writers.end().await;
+    let ids = &written.acknowledged;
+    stalls.has(ids, SOON).await;
+    let caught_up = resumed.elapsed();
+    for reader in [&beside, &elsewhere] {
+        reader.has(ids, LAG_MAX).await;
+        assert_eq!(reader.seen().connections, 1);
+    }
+    assert_eq!(stalls.seen().connections, 1, "it was not hung up on");
+    stage::figure(&format!(
+        "{} records at {rate}/s, {} sent again; {:.0} s without reading, {passed} bytes passed by, {} + {} KiB resident, caught up after {:.1} s",
+        ids.len(),
+        written.again,
+        stall.as_secs_f64(),
+        before / 1024,
+        growth / 1024,
+        caught_up.as_secs_f64()
+    ));
+    stage::figure(&format!(
+        "a write before: {}; meanwhile: {}",
+        percentiles(&written.took[..calm]),
+        percentiles(&written.took[calm..stalled])
+    ));
+    assert!(growth < GROWTH_MAX, "{growth} bytes of growth");
+    cluster.equal(&Http::new()).await;
+}
+
+/// Waits for a record more than these.
+async fn more(writers: &Writers, than: usize) {
+    eventually("the writers go on", SOON, || async {
+        let written = writers.so_far().acknowledged.len();
+        (written > than).then_some(()).ok_or(written.to_string())
+    })
+    .await;
+}
+
+/// Resident memory of the first node's gateway, in bytes.
+fn resident(cluster: &Cluster) -> usize {
+    let pid = cluster.node(1).pid("gateway").expect("it runs");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<usize>().ok());
+    kib.expect("a running process has memory") * 1024
+}
+
+fn percentiles(took: &[Duration]) -> String {
+    let mut sorted = took.to_vec();
+    sorted.sort_unstable();
+    let at = |percent: usize| {
+        let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+        sorted.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
+    };
+    format!("p50 {:.1}, p99 {:.1} ms", at(50), at(99))
+}
