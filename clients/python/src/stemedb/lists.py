@@ -81,9 +81,7 @@ def _all(core: Core, at: str, name: str, read: Callable[[Mapping[str, Any]], T],
     return pages(fetch, lambda found: found.rows)
 
 
-def _page(
-    core: Core, at: str, name: str, read: Callable[[Mapping[str, Any]], T], **parameters: Any
-) -> Program[ListPage[T]]:
+def _page(core: Core, at: str, name: str, read: Callable[[Mapping[str, Any]], T], **parameters: Any) -> Program[ListPage[T]]:
     def read_page(reply: Mapping[str, Any]) -> ListPage[T]:
         result = reply["result"]
         return ListPage(tuple(read(row) for row in result[name]), result["cursor"], read_meta(reply["meta"]))

@@ -1,12 +1,35 @@
 //! What is there can be listed at every node, what lenses leave out is marked, and what has no effect is told.
 
+use std::time::Duration;
+
 use e2e::cluster::Cluster;
-use e2e::command;
+use e2e::http::Http;
+use e2e::{command, eventually};
 use serde_json::{Value, json};
 
-use crate::stage;
+use crate::stage::{self, Turn};
 
 const SUBJECT: &str = "lists:water";
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A cluster in which every node can prove that it holds what it should: a new one counts as absent at first.
+async fn proven() -> Turn {
+    let cluster = stage::peace().await;
+    let http = Http::new();
+    eventually("every node proves what it holds", SOON, || async {
+        for node in 1..=3 {
+            let reply = http.get(&cluster.node(node).api("/v1/epochs")).await?;
+            let name = format!("node{node}");
+            if reply.json()["meta"]["node"] != name || reply.json()["meta"]["complete"] != true {
+                return Err(reply.text());
+            }
+        }
+        Ok(())
+    })
+    .await;
+    cluster
+}
 
 /// Runs a command at one node and returns what it printed.
 async fn run(cluster: &Cluster, node: usize, arguments: &[&str]) -> Value {
@@ -43,7 +66,7 @@ async fn assert(cluster: &Cluster, value: &str, more: &[&str]) -> Value {
 
 #[tokio::test]
 async fn what_is_there_is_listed_the_same_at_every_node() {
-    let cluster = stage::peace().await;
+    let cluster = proven().await;
     let epoch = ["epoch", "add", "lists 1968", "--started-at", "1968-01-01"];
     let old = run(&cluster, 1, &epoch).await;
     let old = text(&old["id"]);
@@ -125,7 +148,7 @@ async fn what_is_there_is_listed_the_same_at_every_node() {
 
 #[tokio::test]
 async fn a_write_without_effect_is_stored_and_says_so() {
-    let cluster = stage::peace().await;
+    let cluster = proven().await;
     let nothing = "0".repeat(64);
     let vote = [
         "vote",
