@@ -329,14 +329,14 @@ def test_a_retraction_knows_what_it_retracts(connect: Callable[..., Any]) -> Non
             assert (body["source"], len(body["lifecycle"])) == ("doi:1", 5)
             return reply(200, {"result": {"records": claims, "cursor": None}, "meta": META})
         bodies.append(body)
-        return reply(201, {**STORED, "warnings": ["no claim names it"]})
+        return reply(201, {**STORED, "warnings": [{"code": "no_claim", "detail": "no claim names it"}]})
 
     db = connect(handler)
     with pytest.raises(ValueError, match="nothing is known of doi:1"):
         db.retract("doi:1")
     known.append({**SOURCE, "uri": "doi:11"})
     claims.append(CLAIM)
-    db.retract("doi:1")
+    assert db.retract("doi:1").warnings[0].code == "no_claim"
     assert (bodies[-1]["class"], bodies[-1]["retracted"]) == ("expert", True)
     known[0] = {**SOURCE, "recorded_at": 4_000_000_000_000}
     db.restore("doi:1")
