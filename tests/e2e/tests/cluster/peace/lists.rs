@@ -115,7 +115,12 @@ async fn what_is_there_is_listed_the_same_at_every_node() {
         };
         assert_eq!(of(old)["superseded_by"], json!([new]));
         assert_eq!(of(new)["superseded_by"], json!([]));
-        let said = run(&cluster, node, &["source", "list", "lists:", "--retracted"]).await;
+        let said = run(
+            &cluster,
+            node,
+            &["source", "list", "lists:gone", "--retracted"],
+        )
+        .await;
         assert_eq!(column(&said, "sources", "uri"), ["lists:gone"]);
         assert_eq!(
             column(&said, "sources", "class"),
