@@ -65,7 +65,10 @@ impl Record {
         let content = read::content(fields, absent, only)?;
         if content.at_ms() > now_ms.saturating_add(AHEAD_MAX_MS) {
             return Err(Invalid::new(
-                "asserted_in_the_future",
+                match content.kind() {
+                    Kind::Assertion => "asserted_in_the_future",
+                    Kind::Vote | Kind::Epoch | Kind::Source => "dated_in_the_future",
+                },
                 content.kind().time_field(),
                 "is more than five minutes ahead of this node's clock",
                 "give Unix milliseconds (not seconds, not microseconds), and check the clock of the sender",

@@ -3,18 +3,25 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use metrics::counter;
 use sidecar::grpc::Channel;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::arrivals::Arrivals;
+use crate::metrics::SHED;
 use crate::nodes::Nodes;
+use crate::problem::Problem;
 use crate::read::Reader;
 use crate::readiness::Readiness;
 use crate::web::Web;
 use crate::window::Window;
 use crate::writer::Writer;
 
-/// Requests in hand; more are turned away at once. Each may hold a body of 8 MiB, but few are that long.
-const REQUESTS_MAX: usize = 512;
+/// Reads in hand, and whatever else has no body; more are turned away at once.
+const READS_MAX: usize = 512;
+
+/// Writes in hand whose body is there. They have places of their own: when stores take writes slowly, reads go on.
+const WRITES_MAX: usize = 512;
 
 /// NDJSON streams in hand. Each holds a line and a window of records.
 const STREAMS_MAX: usize = 128;
@@ -51,8 +58,12 @@ pub struct App {
 /// Bounds of what runs at a time.
 #[derive(Debug)]
 pub struct Places {
-    /// Requests.
-    pub requests: Arc<Semaphore>,
+    /// Reads.
+    reads: Arc<Semaphore>,
+    /// Writes.
+    writes: Arc<Semaphore>,
+    /// Bodies that are coming.
+    pub arrivals: Arc<Arrivals>,
     /// NDJSON streams.
     pub streams: Arc<Semaphore>,
     /// Readers of the feed.
@@ -63,10 +74,42 @@ pub struct Places {
     pub verifications: Semaphore,
 }
 
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// It asks.
+    Read,
+    /// It stores.
+    Write,
+}
+
+impl Places {
+    /// A place for a request that can be answered now.
+    ///
+    /// # Errors
+    /// 503 `overloaded`.
+    pub fn enter(&self, work: Work) -> Result<OwnedSemaphorePermit, Problem> {
+        let places = match work {
+            Work::Read => &self.reads,
+            Work::Write => &self.writes,
+        };
+        let place = Arc::clone(places).try_acquire_owned();
+        place.map_err(|_| shed("too many requests at a time"))
+    }
+}
+
+/// Turns a request away, and counts it.
+pub fn shed(why: &str) -> Problem {
+    counter!(SHED).increment(1);
+    Problem::overloaded(why)
+}
+
 impl Default for Places {
     fn default() -> Places {
         Places {
-            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            writes: Arc::new(Semaphore::new(WRITES_MAX)),
+            arrivals: Arc::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             window: Arc::new(Window::default()),

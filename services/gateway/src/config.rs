@@ -29,11 +29,14 @@ pub struct Config {
     pub scrapes: Vec<(&'static str, SocketAddr)>,
     /// Origins that browsers may call from; empty: any.
     pub allowed_origins: Vec<String>,
-    /// How long a write waits for what.
+    /// How long who waits for what.
     pub patience: Patience,
 }
 
-/// How long a write waits for what.
+/// How long a read may take that asks all nodes. Pages and claims are bounded, so only load makes it that long.
+const UNION_MAX: Duration = Duration::from_secs(10);
+
+/// How long who waits for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// Silence of a store until the write also goes to a stand-in.
@@ -42,6 +45,8 @@ pub struct Patience {
     pub write: Duration,
     /// Until a write that nobody confirmed is answered 503.
     pub maybe_stored: Duration,
+    /// Until a read that asks all nodes is answered 503.
+    pub union: Duration,
 }
 
 impl From<&Settings> for Config {
@@ -63,6 +68,7 @@ impl From<&Settings> for Config {
                 hedge: settings.replication.hedge,
                 write: settings.replication.write_deadline,
                 maybe_stored: settings.replication.maybe_stored_deadline,
+                union: UNION_MAX,
             },
         }
     }

@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod app;
+pub mod arrivals;
 pub mod caller;
 pub mod cluster;
 pub mod config;
@@ -125,7 +126,7 @@ pub async fn assemble(
     let antientropy = sidecar::grpc::local_channel(config.antientropy)?;
     let app = Arc::new(App {
         writer: Writer::new(Arc::clone(&nodes), config.patience),
-        reader: Reader::new(Arc::clone(&nodes), Arc::clone(&readiness)),
+        reader: Reader::new(Arc::clone(&nodes), Arc::clone(&readiness), config.patience),
         nodes: Arc::clone(&nodes),
         readiness: Arc::clone(&readiness),
         membership: membership.clone(),

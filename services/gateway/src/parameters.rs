@@ -51,6 +51,19 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
+/// What a member of a JSON object has to be. A URL has texts only; JSON says what it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// A string.
+    Text,
+    /// A number.
+    Number,
+    /// true or false.
+    Truth,
+    /// An array of strings, or one string.
+    Texts,
+}
+
 impl Parameters {
     /// Reads the query part of a URL.
     ///
@@ -68,30 +81,45 @@ impl Parameters {
         Ok(given)
     }
 
-    /// Takes the members of a JSON object: texts, numbers and booleans by their text, a list as several values.
+    /// Takes the members of a JSON object by their text, a list as several values; null is as good as left out.
     ///
     /// # Errors
-    /// 400 when a member is there twice, 422 when a value is something else.
-    pub fn of_json(members: &Members) -> Result<Parameters, Problem> {
+    /// 400 when a member is not `known` or there twice, 422 when a value is of another type.
+    pub fn of_json(members: &Members, known: &[(&str, Type)]) -> Result<Parameters, Problem> {
         let mut given = Parameters::default();
         for (place, (name, value)) in members.0.iter().enumerate() {
+            let wanted = known.iter().find(|(known, _)| known == name);
+            let (_, wanted) = wanted.ok_or_else(|| {
+                let names: Vec<&str> = known.iter().map(|(known, _)| *known).collect();
+                unknown(name, &names)
+            })?;
             if members.0[..place]
                 .iter()
                 .any(|(earlier, _)| earlier == name)
             {
                 return Err(repeated(name));
             }
-            match value {
-                Value::Null => {}
-                Value::Array(values) if values.is_empty() => {
+            match (wanted, value) {
+                (_, Value::Null) => {}
+                (Type::Texts, Value::Array(values)) if values.is_empty() => {
                     return Err(bad_value(name, "", "at least one value, or leave it out"));
                 }
-                Value::Array(values) => {
-                    for value in values {
-                        given.push(name.clone(), text_of(name, value)?)?;
+                (Type::Texts, Value::Array(values)) => {
+                    for (place, value) in values.iter().enumerate() {
+                        let Value::String(text) = value else {
+                            return Err(wrong_type(&format!("{name}[{place}]"), Type::Text));
+                        };
+                        given.push(name.clone(), text.clone())?;
                     }
                 }
-                value => given.push(name.clone(), text_of(name, value)?)?,
+                (Type::Text | Type::Texts, Value::String(text)) => {
+                    given.push(name.clone(), text.clone())?;
+                }
+                (Type::Number, Value::Number(number)) => {
+                    given.push(name.clone(), number.to_string())?;
+                }
+                (Type::Truth, Value::Bool(truth)) => given.push(name.clone(), truth.to_string())?,
+                (wanted, _) => return Err(wrong_type(name, *wanted)),
             }
         }
         Ok(given)
@@ -117,18 +145,7 @@ impl Parameters {
     pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
         for (name, _) in &self.0 {
             if !known.contains(&name.as_str()) {
-                let shown: String = name.chars().take(64).collect();
-                let known = if known.is_empty() {
-                    "leave it out; this call has no parameters".to_owned()
-                } else {
-                    format!("leave it out; known here are: {}", known.join(", "))
-                };
-                let problem = Problem::bad_request(
-                    "unknown_parameter",
-                    format!("`{shown}` is no parameter of this call"),
-                    known,
-                );
-                return Err(problem.at(shown));
+                return Err(unknown(name, known));
             }
         }
         Ok(())
@@ -178,12 +195,40 @@ impl Parameters {
             .map_err(|_| bad_value(name, text, wanted))
     }
 
+    /// Where the page before ended. One that is there and empty was lost on its way: the first page again would look like the
+    /// next one.
+    ///
+    /// # Errors
+    /// 400 when it is empty or there twice.
+    pub fn cursor(&self) -> Result<Option<&str>, Problem> {
+        match self.one("cursor")? {
+            Some("") => Err(Problem::bad_request(
+                "empty_cursor",
+                "`cursor` is empty",
+                "send the cursor of the page before; leave it out for the first page, and after the last one there is none",
+            )
+            .at("cursor")),
+            cursor => Ok(cursor),
+        }
+    }
+
     fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(known, _)| known == name)
             .map(|(_, value)| value.as_str())
     }
+}
+
+fn unknown(name: &str, known: &[&str]) -> Problem {
+    let shown: String = name.chars().take(64).collect();
+    let next_step = if known.is_empty() {
+        "leave it out; this call has no parameters".to_owned()
+    } else {
+        format!("leave it out; known here are: {}", known.join(", "))
+    };
+    let detail = format!("`{shown}` is no parameter of this call");
+    Problem::bad_request("unknown_parameter", detail, next_step).at(shown)
 }
 
 fn repeated(name: &str) -> Problem {
@@ -208,21 +253,16 @@ pub fn bad_value(name: &str, given: &str, wanted: &str) -> Problem {
     .at(name)
 }
 
-fn text_of(name: &str, value: &Value) -> Result<String, Problem> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(truth) => Ok(truth.to_string()),
-        _ => {
-            let shown: String = name.chars().take(64).collect();
-            Err(Problem::unprocessable(
-                "wrong_type",
-                format!("`{shown}` is neither text nor a number nor a list of them"),
-                "give it as docs/api.md shows",
-            )
-            .at(shown))
-        }
-    }
+fn wrong_type(name: &str, wanted: Type) -> Problem {
+    let shown: String = name.chars().take(64).collect();
+    let wanted = match wanted {
+        Type::Text => "a string",
+        Type::Number => "a number, without quotes",
+        Type::Truth => "true or false, without quotes",
+        Type::Texts => "an array of strings",
+    };
+    let detail = format!("`{shown}` is of another type than this parameter");
+    Problem::unprocessable("wrong_type", detail, format!("give {wanted}")).at(shown)
 }
 
 /// Undoes percent-encoding. A text that is not UTF-8 names no subject: it is refused, not mended.
@@ -290,8 +330,17 @@ mod tests {
         assert_eq!(of(&many).unwrap_err().code, "too_many_parameters");
     }
 
+    const KNOWN: [(&str, Type); 6] = [
+        ("subject", Type::Text),
+        ("tolerance", Type::Number),
+        ("min_confidence", Type::Number),
+        ("decay", Type::Truth),
+        ("class", Type::Texts),
+        ("cursor", Type::Text),
+    ];
+
     fn json(text: &str) -> Result<Parameters, Problem> {
-        Parameters::of_json(&serde_json::from_str(text).unwrap())
+        Parameters::of_json(&serde_json::from_str(text).unwrap(), &KNOWN)
     }
 
     #[test]
@@ -306,8 +355,46 @@ mod tests {
         );
         assert_eq!(given.list("class").unwrap().len(), 2);
         assert_eq!(given.one("cursor").unwrap(), None);
-        assert!(json(r#"{"subject": {}}"#).is_err());
+        assert_eq!(
+            json(r#"{"class": "expert,clinical"}"#)
+                .unwrap()
+                .list("class")
+                .unwrap()
+                .len(),
+            2
+        );
         assert!(serde_json::from_str::<Members>("[]").is_err());
+    }
+
+    #[test]
+    fn json_of_another_type_is_refused_by_name() {
+        for (text, path) in [
+            (r#"{"subject": 5}"#, "subject"),
+            (r#"{"subject": ["a"]}"#, "subject"),
+            (r#"{"subject": {}}"#, "subject"),
+            (r#"{"tolerance": "0.1"}"#, "tolerance"),
+            (r#"{"tolerance": true}"#, "tolerance"),
+            (r#"{"decay": "true"}"#, "decay"),
+            (r#"{"decay": 1}"#, "decay"),
+            (r#"{"class": 5}"#, "class"),
+            (r#"{"class": ["expert", null]}"#, "class[1]"),
+        ] {
+            let refused = json(text).unwrap_err();
+            let said = (refused.code.as_str(), refused.path.as_deref());
+            assert_eq!(said, ("wrong_type", Some(path)), "{text}");
+            assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        }
+        let refused = json(r#"{"colour": {}}"#).unwrap_err();
+        assert_eq!(refused.code, "unknown_parameter");
+    }
+
+    #[test]
+    fn an_empty_cursor_is_not_the_first_page() {
+        let refused = of("cursor=").unwrap().cursor().unwrap_err().code.clone();
+        assert_eq!(refused, "empty_cursor");
+        assert_eq!(of("cursor=ff").unwrap().cursor().unwrap(), Some("ff"));
+        assert_eq!(of("").unwrap().cursor().unwrap(), None);
+        assert!(json(r#"{"cursor": ""}"#).unwrap().cursor().is_err());
     }
 
     #[test]

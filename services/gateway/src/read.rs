@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 use tonic::Status;
 
 use crate::caller::Caller;
+use crate::config::Patience;
 use crate::nodes::Nodes;
 use crate::problem::Problem;
 use crate::readiness::Readiness;
@@ -100,16 +101,19 @@ pub struct Reader {
     readiness: Arc<Readiness>,
     turn: AtomicUsize,
     unions: Semaphore,
+    /// How long a union may take in all.
+    union_max: Duration,
 }
 
 impl Reader {
     /// A reader over these nodes.
-    pub fn new(nodes: Arc<Nodes>, readiness: Arc<Readiness>) -> Reader {
+    pub fn new(nodes: Arc<Nodes>, readiness: Arc<Readiness>, patience: Patience) -> Reader {
         Reader {
             nodes,
             readiness,
             turn: AtomicUsize::new(0),
             unions: Semaphore::new(UNIONS_MAX),
+            union_max: patience.union,
         }
     }
 

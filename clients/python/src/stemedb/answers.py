@@ -206,8 +206,9 @@ class Trace:
     parents: tuple[Record, ...]
     epoch: Record | None
     source: Record | None
-    vote_count: int
-    vote_weight: float
+    vote_count: int | None
+    """None, as is the weight: nodes that may hold votes did not answer."""
+    vote_weight: float | None
     signers: tuple[str, ...]
     replicas: tuple[Any, ...]
     meta: Meta
@@ -447,14 +448,15 @@ def read_subjects(reply: Mapping[str, Any]) -> SubjectPage:
 def read_trace(reply: Mapping[str, Any]) -> Trace:
     """Read a record's provenance."""
     result = reply["result"]
+    votes = result["votes"]
     return Trace(
         id=result["id"],
         record=read_record(result["record"]),
         parents=tuple(read_record(parent) for parent in result["parents"]),
         epoch=_maybe_record(result.get("epoch")),
         source=_maybe_record(result.get("source")),
-        vote_count=result["votes"]["count"],
-        vote_weight=float(result["votes"]["weight"]),
+        vote_count=None if votes is None else votes["count"],
+        vote_weight=None if votes is None else float(votes["weight"]),
         signers=tuple(result["signatures"]),
         replicas=tuple(result["replicas"]),
         meta=read_meta(reply["meta"]),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sidecar::clock;
 
 use super::{body, warnings};
-use crate::app::App;
+use crate::app::{App, Work};
 use crate::caller::Caller;
 use crate::description::questions::WriteParameters;
 use crate::description::records::{Assertion, Epoch, SourceRecord, Vote};
@@ -160,7 +160,7 @@ async fn take(
     kind: Kind,
 ) -> Result<Response, Problem> {
     let durability = durability(uri)?;
-    let bytes = body::read_json(headers, body).await?;
+    let bytes = body::read_json(&app.places, Work::Write, headers, body).await?;
     let record = admit(Record::from_client_json_as(kind, &bytes, clock::unix_ms()))?;
     app.readiness.formed()?;
     let records = vec![record.clone()];

@@ -16,7 +16,7 @@ use sidecar::clock;
 use super::assert::{admit, describe, durability, problem, status};
 use super::body::{self, Form};
 use super::stream;
-use crate::app::App;
+use crate::app::{App, Work};
 use crate::caller::Caller;
 use crate::description::questions::WriteParameters;
 use crate::description::records::Record as AnyRecord;
@@ -77,7 +77,7 @@ pub async fn batch(
     )? {
         Form::Ndjson => stream::start(app, caller, durability, body),
         Form::Json => {
-            let bytes = body::read(&headers, body).await?;
+            let bytes = body::read(&app.places, Work::Write, &headers, body).await?;
             array(&app, caller, durability, &bytes).await
         }
     }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sidecar::clock;
 
 use super::body;
-use crate::app::App;
+use crate::app::{App, Work};
 use crate::caller::Caller;
 use crate::description::questions::{Question as Asked, Questions};
 use crate::description::replies::{Answer, Answers};
@@ -25,6 +25,7 @@ use crate::metrics::{QUERIES, QUERY_SECONDS};
 use crate::parameters::{Members, Parameters};
 use crate::problem::{Problem, json_reply};
 use crate::read::Question;
+use crate::read::question::KNOWN;
 
 /// Questions in one request.
 const QUESTIONS_MAX: usize = 100;
@@ -161,7 +162,7 @@ pub async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     Parameters::of_uri(&uri)?.only(&[])?;
-    let bytes = body::read_json(&headers, body).await?;
+    let bytes = body::read_json(&app.places, Work::Read, &headers, body).await?;
     let asked: Members = serde_json::from_slice(&bytes).map_err(|error| {
         Problem::bad_request(
             "malformed_json",
@@ -170,7 +171,7 @@ pub async fn post(
         )
     })?;
     let Some(queries) = asked.only("queries") else {
-        let given = Parameters::of_json(&asked)?;
+        let given = Parameters::of_json(&asked, &KNOWN)?;
         let question = Question::read(&given, None, clock::unix_ms())?;
         return one(&app, &caller, "query", &question).await;
     };
@@ -229,7 +230,7 @@ pub fn asked(endpoint: &'static str, began: Instant) {
 
 async fn one_of_several(app: &App, caller: &Caller, asked: &Members) -> Bytes {
     let answered = async {
-        let given = Parameters::of_json(asked)?;
+        let given = Parameters::of_json(asked, &KNOWN)?;
         let question = Question::read(&given, None, clock::unix_ms())?;
         answer(app, caller, "query", &question).await
     };

@@ -51,6 +51,7 @@ pub async fn subjects(
 fn read(given: &Parameters) -> Result<v1::ListSubjectsRequest, Problem> {
     given.only(&["prefix", "limit", "cursor"])?;
     let prefix = text(given, "prefix", SUBJECT_MAX)?.unwrap_or_default();
+    given.cursor()?;
     let after = text(given, "cursor", SUBJECT_MAX)?.unwrap_or_default();
     if !after.starts_with(&prefix) && !after.is_empty() {
         return Err(Problem::unprocessable(
@@ -84,6 +85,7 @@ mod tests {
         assert_eq!(asked("").unwrap().limit, 100);
         let refused = |query: &str| asked(query).unwrap_err().code.clone();
         assert_eq!(refused("prefix=cas:&cursor=doi:1"), "bad_cursor");
+        assert_eq!(refused("cursor="), "empty_cursor");
         assert_eq!(refused("limit=1001"), "bad_value");
         assert_eq!(refused("subject=s"), "unknown_parameter");
     }

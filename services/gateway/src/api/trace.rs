@@ -53,7 +53,7 @@ struct Provenance {
     epoch: Option<Box<RawValue>>,
     superseded_by: Value,
     source: Option<Box<RawValue>>,
-    votes: Tally,
+    votes: Option<Tally>,
     signatures: Vec<String>,
     replicas: Vec<Value>,
 }
@@ -74,7 +74,7 @@ struct Tally {
     path = "/v1/trace/{id}",
     tag = "read",
     operation_id = "trace",
-    description = "The claims that it follows, its epoch and source, the votes on it, who signed it and who holds it.",
+    description = "The claims that it follows, its epoch and source, the votes on it, who signed it and who holds it. `votes` is null when nodes that may hold some do not answer.",
     params(("id" = String, Path, description = "the id of the record", example = "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221")),
     responses(
         (status = 200, description = "found", body = TraceAnswer, example = json!({"result": {"id": "eea0ac7d1514599553a42050c8a0d986d84a2357bad6b5072296f10123634221",
@@ -134,7 +134,7 @@ async fn follow(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<u8>, Pro
                 .and_then(|uri| known.source(uri))
                 .map(public)
                 .transpose()?,
-            votes: tally(&votes),
+            votes: votes.as_ref().map(tally),
             signatures: record
                 .signatures()
                 .iter()
@@ -208,15 +208,16 @@ impl Walk<'_> {
         Ok(parents)
     }
 
-    /// What is known of the record's source and its epoch, and the votes on the record.
+    /// What is known of the record's source and its epoch, and the votes on the record. No votes at all when some may be with
+    /// nodes that are missing: a part of them looks like the whole.
     async fn said_of(
         &mut self,
         record: &Record,
         route: &Route,
-    ) -> Result<(Standings, Votes), Problem> {
+    ) -> Result<(Standings, Option<Votes>), Problem> {
         let (mut known, mut votes) = (Standings::default(), Votes::new());
         if record.kind() == Kind::Vote {
-            return Ok((known, votes));
+            return Ok((known, Some(votes)));
         }
         let id = record.id().to_string();
         let epochs: BTreeSet<RecordId> = member_of(record).into_iter().collect();
@@ -235,9 +236,10 @@ impl Walk<'_> {
         };
         context.ask(&request, take).await?;
         let answered: BTreeSet<String> = context.whole().map(|node| node.to_string()).collect();
-        self.missing
-            .extend(self.app.reader.missing(&answered, route));
-        Ok((known, votes))
+        let missing = self.app.reader.missing(&answered, route);
+        let all = record.assertion().is_none() || self.app.reader.are_few(&missing, route);
+        self.missing.extend(missing);
+        Ok((known, all.then_some(votes)))
     }
 }
 

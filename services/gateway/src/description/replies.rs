@@ -406,7 +406,7 @@ pub struct Trace {
     #[schema(required)]
     pub source: Option<SourceRecord>,
     /// Votes on it.
-    pub votes: Votes,
+    pub votes: Option<Votes>,
     /// Agents that signed it.
     pub signatures: Vec<String>,
     /// Its copies.

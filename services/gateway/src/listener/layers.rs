@@ -12,10 +12,11 @@ use metrics::{counter, gauge, histogram};
 use tonic::metadata::MetadataValue;
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::app::App;
+use crate::app::{App, Work};
 use crate::caller::{API_KEY_HEADER, Caller};
 use crate::error::Error;
-use crate::metrics::{REQUEST_SECONDS, REQUESTS, REQUESTS_RUNNING, SHED};
+use crate::metrics::{REQUEST_SECONDS, REQUESTS, REQUESTS_RUNNING};
+
 use crate::problem::{Problem, X_TRACE_ID};
 
 /// Longest path with query. A question with all its parameters is a tenth of it.
@@ -24,8 +25,7 @@ const URL_MAX: usize = 8 * 1024;
 /// Bytes of all header lines of a request.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 
-/// How long a request may take. Writes and reads have shorter limits of their own; this ends what they do not see, as a
-/// body that does not come.
+/// How long a request may take. Writes, reads and bodies have shorter limits of their own; this ends what they do not see.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
 
 /// The same for calls that go over everything.
@@ -173,23 +173,41 @@ pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
         return Problem::unavailable("draining", "this node is stopping", next_step)
             .into_response();
     }
-    let Ok(_place) = Arc::clone(&app.places.requests).try_acquire_owned() else {
-        counter!(SHED).increment(1);
-        return Problem::overloaded("too many requests at a time").into_response();
+    // With a body it gets its place when the body is there.
+    let place = match takes_body(&request) {
+        true => None,
+        false => match app.places.enter(Work::Read) {
+            Ok(place) => Some(place),
+            Err(problem) => return problem.into_response(),
+        },
     };
     let walk = matches!(path, "/cluster/sync" | "/cluster/verify");
     let limit = if walk { WALK_MAX } else { REQUEST_MAX };
     let _running = Running::new();
     let reply = tokio::time::timeout(limit, next.run(request)).await;
+    drop(place);
     reply.unwrap_or_else(|_| {
         Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
             "request_timeout",
             format!("the request took more than {} s", limit.as_secs()),
-            "send the body faster, or ask for less at a time",
+            "ask for less at a time, or send it again",
         )
         .into_response()
     })
+}
+
+/// Whether its handler reads a body, all by [`crate::api::body`], which gives it a place.
+fn takes_body(request: &Request) -> bool {
+    const PATHS: [&str; 6] = [
+        "/v1/assert",
+        "/v1/assert/batch",
+        "/v1/vote",
+        "/v1/epoch",
+        "/v1/sources",
+        "/v1/query",
+    ];
+    request.method() == Method::POST && PATHS.contains(&request.uri().path())
 }
 
 /// A request in hand, however it ends: a client that hangs up ends it as well.

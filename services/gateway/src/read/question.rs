@@ -7,29 +7,29 @@ use lens::{InvalidParameters, Lens, Options, Selection};
 use proto::cursor::{self, Position};
 use proto::{convert, v1};
 
-use crate::parameters::{Parameters, bad_value};
+use crate::parameters::{Parameters, Type, bad_value};
 use crate::problem::Problem;
 
-/// Names that a question may have.
-const KNOWN: [&str; 18] = [
-    "subject",
-    "subject_prefix",
-    "predicate",
-    "source",
-    "lens",
-    "inner",
-    "tolerance",
-    "decay",
-    "evaluated_at",
-    "as_of",
-    "lifecycle",
-    "epoch",
-    "class",
-    "min_confidence",
-    "limit",
-    "cursor",
-    "consistency",
-    "include",
+/// What a question may name, and as what a JSON object gives it.
+pub(crate) const KNOWN: [(&str, Type); 18] = [
+    ("subject", Type::Text),
+    ("subject_prefix", Type::Text),
+    ("predicate", Type::Text),
+    ("source", Type::Text),
+    ("lens", Type::Text),
+    ("inner", Type::Text),
+    ("tolerance", Type::Number),
+    ("decay", Type::Truth),
+    ("evaluated_at", Type::Number),
+    ("as_of", Type::Number),
+    ("lifecycle", Type::Texts),
+    ("epoch", Type::Text),
+    ("class", Type::Texts),
+    ("min_confidence", Type::Number),
+    ("limit", Type::Number),
+    ("cursor", Type::Text),
+    ("consistency", Type::Text),
+    ("include", Type::Texts),
 ];
 
 /// Names that mean nothing without a lens.
@@ -71,7 +71,7 @@ impl Question {
     /// # Errors
     /// 400 and 422, naming the parameter.
     pub fn read(given: &Parameters, lens: Option<Lens>, now_ms: i64) -> Result<Question, Problem> {
-        given.only(&KNOWN)?;
+        given.only(&KNOWN.map(|(name, _)| name))?;
         let mut selection = selection(given)?;
         selection.normalise();
         let lens = match (lens, given.one("lens")?) {
@@ -296,7 +296,7 @@ pub(crate) fn limit(given: &Parameters) -> Result<u32, Problem> {
 }
 
 fn from(given: &Parameters, selection: &Selection) -> Result<Option<Position>, Problem> {
-    let Some(text) = given.one("cursor")? else {
+    let Some(text) = given.cursor()? else {
         return Ok(None);
     };
     let token = unhex(text);

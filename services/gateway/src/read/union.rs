@@ -31,8 +31,8 @@ use crate::store::{Fault, Store};
 /// Pages on the way from the nodes to the lens: the nodes wait while it works.
 const PAGES_WAITING: usize = 4;
 
-/// How long a union may take in all.
-const UNION_MAX: Duration = Duration::from_secs(10);
+/// Until a question that took too long is worth another try: half the time that it would take again.
+const TOO_SLOW_RETRY_SECONDS: u32 = 5;
 
 /// How long a node that does not answer writes may take: it may have come back, and must not hold up the answer.
 const OUT_CALL_MAX: Duration = Duration::from_millis(500);
@@ -84,18 +84,9 @@ impl Reader {
                 None => self.merge(question, caller, route).await,
             }
         };
-        let (result, heard) = tokio::time::timeout(UNION_MAX, gathered)
+        let (result, heard) = tokio::time::timeout(self.union_max, gathered)
             .await
-            .map_err(|_| {
-                Problem::unprocessable(
-                    "too_slow",
-                    format!(
-                        "all nodes together took more than {} s",
-                        UNION_MAX.as_secs()
-                    ),
-                    "narrow the question: add predicate=, class=, source= or as_of=",
-                )
-            })??;
+            .map_err(|_| too_slow())??;
         self.somebody(&heard)?;
         let unseen = unseen(question, &heard);
         let mut answer = self.worth(result, &heard, asked_at, route);
@@ -261,6 +252,16 @@ impl Reader {
             }
         }
     }
+}
+
+/// 503: with less to do the nodes answer the same question in time, so it is not the question that is wrong.
+fn too_slow() -> Problem {
+    Problem::unavailable(
+        "too_slow",
+        "the nodes together did not answer in time",
+        "send it again after the time in Retry-After; a narrower question (predicate=, class=, source=, as_of=) takes less time",
+    )
+    .retry_after(TOO_SLOW_RETRY_SECONDS)
 }
 
 /// 503.

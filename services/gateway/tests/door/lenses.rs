@@ -378,4 +378,13 @@ async fn a_trace_shows_where_a_record_comes_from() {
         (&said["meta"]["complete"], &said["meta"]["missing"]),
         (&json!(false), &json!(["node1", "node2"]))
     );
+    // What node3 knows of the votes is a part of them.
+    assert_eq!(said["result"]["votes"], Value::Null);
+    stage.stores[0].state().old = false;
+    let said = stage.get(&format!("/v1/trace/{}", third.id())).await.json();
+    assert_eq!(
+        said["result"]["votes"],
+        json!({ "count": 2, "weight": 0.75 }),
+        "two of three know all"
+    );
 }

@@ -29,6 +29,7 @@ pub(crate) const PATIENT: Patience = Patience {
     hedge: Duration::from_secs(30),
     write: Duration::from_secs(60),
     maybe_stored: Duration::from_secs(60),
+    union: Duration::from_secs(60),
 };
 
 /// For tests of silence and deadlines.
@@ -36,6 +37,7 @@ pub(crate) const HASTY: Patience = Patience {
     hedge: Duration::from_millis(150),
     write: Duration::from_millis(2_000),
     maybe_stored: Duration::from_millis(3_000),
+    union: Duration::from_millis(1_000),
 };
 
 /// A gateway of node1, three stores, and its neighbours.
