@@ -88,6 +88,11 @@ impl Node {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
+    /// The first of its outward ports: the public API, the cluster's own, the store's, SWIM.
+    pub fn port(&self) -> u16 {
+        self.base
+    }
+
     /// URL of a path on the public port.
     pub fn api(&self, path: &str) -> String {
         format!("http://{}:{}{path}", self.host, self.base)

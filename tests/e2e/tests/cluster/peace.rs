@@ -1,5 +1,6 @@
 //! Tests on a cluster in which nothing is ever killed.
 
+mod hostile;
 mod input;
 mod kinds;
 mod lists;
