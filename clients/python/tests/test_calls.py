@@ -370,6 +370,9 @@ def test_one_record_and_its_trace(connect: Callable[..., Any]) -> None:
     assert isinstance(trace.epoch, Epoch)
     assert trace.superseded_by == ("cd" * 32,)
     assert (trace.vote_count, trace.vote_weight, trace.signers, len(trace.parents)) == (2, 1.5, ("agent",), 1)
+    paper.answer["result"]["votes"] = None
+    trace = db.trace(ID)
+    assert (trace.vote_count, trace.vote_weight) == (None, None)
     with pytest.raises(ValueError, match="empty"):
         db.record("")
     db.answer = None

@@ -198,7 +198,7 @@ pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
 }
 
 /// Whether its handler reads a body, all by [`crate::api::body`], which gives it a place.
-fn takes_body(request: &Request) -> bool {
+pub(super) fn takes_body(request: &Request) -> bool {
     const PATHS: [&str; 6] = [
         "/v1/assert",
         "/v1/assert/batch",

@@ -101,3 +101,23 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     Problem::internal("a handler panicked").into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::Request;
+
+    use super::super::layers::takes_body;
+    use super::internal;
+
+    #[test]
+    fn every_call_with_a_body_gets_its_place_when_the_body_is_there() {
+        let (_, described) = internal().split_for_parts();
+        for (path, item) in described.paths.paths {
+            let has_body = item.post.is_some_and(|call| call.request_body.is_some());
+            let request = Request::post(path.replace(['{', '}'], "x"));
+            let request = request.body(Body::empty()).unwrap();
+            assert_eq!(takes_body(&request), has_body, "{path}");
+        }
+    }
+}

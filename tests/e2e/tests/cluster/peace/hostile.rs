@@ -8,7 +8,7 @@ mod wire;
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::http::Http;
 
@@ -92,6 +92,7 @@ async fn hostile_input_is_answered_as_the_page_says_and_stores_nothing() {
     let http = Http::new();
     let before = cluster.equal(&http).await["distinct_records"].as_u64();
     let node = cluster.node(1);
+    let began = Instant::now();
     let (quick, slow): (Vec<Row>, Vec<Row>) = rows()
         .into_iter()
         .partition(|row| !row.sent.is_waited_for());
@@ -134,6 +135,11 @@ async fn hostile_input_is_answered_as_the_page_says_and_stores_nothing() {
             answer.cells()
         ));
     }
+    stage::figure(&format!(
+        "{} rows of hostile input in {:.1} s",
+        lines.len(),
+        began.elapsed().as_secs_f64()
+    ));
     for service in e2e::node::SERVICES {
         assert!(node.runs(service), "{service} runs");
     }
