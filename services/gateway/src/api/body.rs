@@ -251,11 +251,16 @@ mod tests {
     /// A body of so many parts, one every second.
     fn paced(parts: usize, bytes: usize) -> Body {
         let part = Bytes::from(vec![b' '; bytes]);
-        let parts = stream::iter(0..parts).then(move |_| {
+        let second = Duration::from_secs(1);
+        let clock = tokio::time::interval_at(Instant::now() + second, second);
+        let parts = stream::unfold((clock, 0), move |(mut clock, sent)| {
             let part = part.clone();
             async move {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                Ok::<Bytes, Infallible>(part)
+                if sent == parts {
+                    return None;
+                }
+                clock.tick().await;
+                Some((Ok::<Bytes, Infallible>(part), (clock, sent + 1)))
             }
         });
         Body::from_stream(parts)
