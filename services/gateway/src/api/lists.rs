@@ -204,7 +204,7 @@ fn page(given: &Parameters, kind: ListKind, wanted: ListRequest) -> Result<List,
         limit: limit(given)?,
         ..wanted
     };
-    List::new(request, given.one("cursor")?)
+    List::new(request, given.cursor()?)
 }
 
 #[cfg(test)]
@@ -228,6 +228,7 @@ mod tests {
             at("unknown_parameter", "prefix")
         );
         assert_eq!(refused(of_epochs, "cursor=ff"), at("bad_cursor", "cursor"));
+        assert_eq!(refused(of_epochs, "cursor="), at("empty_cursor", "cursor"));
         assert_eq!(refused(of_epochs, "limit=0"), at("bad_value", "limit"));
         assert_eq!(
             refused(of_sources, "retracted=1"),

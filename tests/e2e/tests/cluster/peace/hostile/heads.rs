@@ -41,6 +41,7 @@ const QUESTIONS: &[(&str, &str)] = &[
     ),
     ("a nought byte in a subject", "/v1/query?subject=%00"),
     ("an empty cursor", "/v1/subjects?cursor="),
+    ("an empty cursor", "/v1/epochs?cursor="),
     (
         "a cursor of another prefix",
         "/v1/subjects?prefix=a&cursor=b",
