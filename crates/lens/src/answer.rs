@@ -156,7 +156,7 @@ impl Answer {
                 out.extend_from_slice(b",\"value\":");
                 ranked.write_value(out);
                 out.extend_from_slice(b",\"confidence\":");
-                write_number(out, ranked.strength.confidence);
+                write_number(out, self.shown(ranked.strength.confidence));
             }
             None => out.extend_from_slice(b"null,\"value\":null,\"confidence\":null"),
         }
@@ -174,6 +174,14 @@ impl Answer {
         }
         if self.judge == Lens::Layered {
             self.write_layers(out);
+        }
+    }
+
+    /// As it was stated; what decay left of it, to 6 places.
+    fn shown(&self, confidence: f64) -> f64 {
+        match self.parameters.options.decay {
+            true => six_places(confidence),
+            false => confidence,
         }
     }
 
@@ -240,17 +248,15 @@ impl Share {
         out.extend_from_slice(b",\"share\":");
         write_number(out, six_places(self.share));
         out.extend_from_slice(b",\"claims\":");
-        count(out, group.ids.len() as u64);
+        count(out, group.claims as u64);
         out.extend_from_slice(b",\"sources\":");
         write_list(out, group.voices.keys().map(String::as_str));
         out.extend_from_slice(b",\"sources_total\":");
         count(out, group.voices.len() as u64);
-        let mut ids = group.ids.clone();
-        ids.sort_unstable();
         out.extend_from_slice(b",\"ids\":");
-        write_ids(out, &ids);
+        write_ids(out, &group.ids);
         out.extend_from_slice(b",\"ids_total\":");
-        count(out, ids.len() as u64);
+        count(out, group.claims as u64);
         out.extend_from_slice(b",\"strongest\":");
         out.extend_from_slice(&group.strongest.record.public_json());
         out.push(b'}');

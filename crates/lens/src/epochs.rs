@@ -6,12 +6,18 @@ use assertion::{Epoch, RecordId};
 
 use crate::resolver::TooMuch;
 
-/// Most epochs one answer considers. Each names at most 64 others, 32 bytes each.
+/// Most epochs that bear on one answer: those that its claims name, and those that supersede one of these, whether or not their
+/// records are known. Each names at most 64 others, 32 bytes each.
 pub const MAX_EPOCHS: usize = 10_000;
 
-/// The epochs that are known, and what follows from them.
+/// The epochs that bear on the claims, and what follows from them.
 #[derive(Debug, Default)]
 pub(crate) struct Epochs {
+    /// Named by a claim, or by way of what they supersede.
+    bearing: BTreeSet<RecordId>,
+    /// Of these, those that nobody has been asked about.
+    unasked: Vec<RecordId>,
+    /// The records of these.
     supersedes: BTreeMap<RecordId, Vec<RecordId>>,
     /// What follows; none after something was learned.
     standing: Option<Standing>,
@@ -25,17 +31,37 @@ struct Standing {
 }
 
 impl Epochs {
-    /// Takes an epoch.
+    /// An epoch bears on the answer.
+    pub(crate) fn bears(&mut self, id: RecordId) -> Result<(), TooMuch> {
+        if self.bearing.contains(&id) {
+            return Ok(());
+        }
+        if self.bearing.len() == MAX_EPOCHS {
+            return Err(TooMuch::Epochs);
+        }
+        self.bearing.insert(id);
+        self.unasked.push(id);
+        Ok(())
+    }
+
+    /// Those that came to bear since this was asked last.
+    pub(crate) fn take_unasked(&mut self) -> Vec<RecordId> {
+        std::mem::take(&mut self.unasked)
+    }
+
+    /// Takes the record of an epoch that bears, or that supersedes one that does.
     pub(crate) fn learn(&mut self, epoch: &Epoch, id: RecordId) -> Result<(), TooMuch> {
         if self.supersedes.contains_key(&id) {
             return Ok(());
         }
-        if self.supersedes.len() == MAX_EPOCHS {
-            return Err(TooMuch::Epochs);
-        }
         // A record's door lets only ids through.
         let named = epoch.supersedes.iter().filter_map(|id| id.parse().ok());
-        self.supersedes.insert(id, named.collect());
+        let named: Vec<RecordId> = named.collect();
+        if !self.bearing.contains(&id) && !named.iter().any(|id| self.bearing.contains(id)) {
+            return Ok(());
+        }
+        self.bears(id)?;
+        self.supersedes.insert(id, named);
         self.standing = None;
         Ok(())
     }
@@ -54,9 +80,14 @@ impl Epochs {
         self.standing().cycles.iter().copied().collect()
     }
 
-    /// Every epoch that was considered.
+    /// Every epoch that was considered: those that bear and have a record.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &RecordId> {
         self.supersedes.keys()
+    }
+
+    /// How many bear.
+    pub(crate) fn len(&self) -> usize {
+        self.bearing.len()
     }
 
     fn standing(&mut self) -> &Standing {
@@ -182,25 +213,47 @@ mod tests {
         assert_eq!(standing(&[(1, &[1]), (2, &[1])]), (ids(&[1]), ids(&[])));
     }
 
-    #[test]
-    fn what_follows_is_worked_out_again_when_more_is_learned() {
-        let epoch = |supersedes: &[u8]| Epoch {
+    fn made(supersedes: &[u8]) -> Epoch {
+        let named = supersedes.iter().map(|byte| id(*byte).to_string());
+        Epoch {
             name: "e".into(),
-            supersedes: supersedes
-                .iter()
-                .map(|byte| id(*byte).to_string())
-                .collect(),
+            supersedes: named.collect(),
             reason: None,
             started_at: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn what_follows_is_worked_out_again_when_more_is_learned() {
         let one = id(1).to_string();
         let mut epochs = Epochs::default();
-        epochs.learn(&epoch(&[]), id(1)).unwrap();
+        epochs.bears(id(1)).unwrap();
+        epochs.learn(&made(&[]), id(1)).unwrap();
         assert!(!epochs.supersede(Some(&one)));
-        epochs.learn(&epoch(&[1]), id(2)).unwrap();
+        epochs.learn(&made(&[1]), id(2)).unwrap();
         assert!(epochs.supersede(Some(&one)) && !epochs.supersede(None));
         assert!(!epochs.supersede(Some(&id(9).to_string())));
         assert!(epochs.cycles().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_known_of_epochs_that_do_not_bear() {
+        let mut epochs = Epochs::default();
+        epochs.learn(&made(&[]), id(1)).unwrap();
+        epochs.learn(&made(&[1]), id(2)).unwrap();
+        assert_eq!((epochs.len(), epochs.ids().count()), (0, 0));
+        epochs.bears(id(1)).unwrap();
+        assert_eq!(epochs.take_unasked(), [id(1)]);
+        // The third supersedes what does not bear yet, and is asked for once it does.
+        epochs.learn(&made(&[2]), id(3)).unwrap();
+        epochs.learn(&made(&[1, 8]), id(2)).unwrap();
+        assert_eq!(epochs.take_unasked(), [id(2)]);
+        epochs.learn(&made(&[2]), id(3)).unwrap();
+        epochs.learn(&made(&[8]), id(4)).unwrap();
+        assert_eq!(epochs.take_unasked(), [id(3)]);
+        assert!(epochs.take_unasked().is_empty());
+        assert!(epochs.ids().eq([&id(2), &id(3)]));
+        assert!(epochs.supersede(Some(&id(2).to_string())));
     }
 
     #[test]

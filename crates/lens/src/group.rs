@@ -61,20 +61,29 @@ pub(crate) struct Group {
     pub(crate) strongest: Ranked,
     /// Bytes of the longest claim: what may be kept as the strongest, in whatever order the claims come.
     longest: usize,
+    /// The number of its value; each new value has the next.
+    pub(crate) number: u32,
+    /// Numbers of the values that joined it.
+    pub(crate) joined: Vec<u32>,
+    pub(crate) claims: usize,
+    /// The first of its claims by id, as many as an answer lists; filled in when all are known.
     pub(crate) ids: Vec<RecordId>,
     /// The strongest claim of each source uri: a source counts once, however often it repeats itself.
     pub(crate) voices: BTreeMap<String, Strength>,
-    /// The votes on its claims, when they are asked for.
+    /// The votes on its claims, when they are asked for; filled in when all are known.
     pub(crate) votes: Vec<Counted>,
 }
 
 impl Group {
-    pub(crate) fn new(candidate: Candidate<'_>) -> Group {
+    pub(crate) fn new(candidate: Candidate<'_>, number: u32) -> Group {
         let uri = candidate.claim.source.uri.clone();
         Group {
             strongest: candidate.keep(),
             longest: candidate.record.canonical().len(),
-            ids: vec![candidate.strength.id],
+            number,
+            joined: Vec::new(),
+            claims: 1,
+            ids: Vec::new(),
             voices: BTreeMap::from([(uri, candidate.strength)]),
             votes: Vec::new(),
         }
@@ -99,7 +108,7 @@ impl Group {
         let length = candidate.record.canonical().len();
         let mut more = length.saturating_sub(self.longest);
         self.longest += more;
-        self.ids.push(strength.id);
+        self.claims += 1;
         let uri = &candidate.claim.source.uri;
         if hear(&mut self.voices, uri, strength) {
             more += voice_bytes(uri);
@@ -115,8 +124,9 @@ impl Group {
         {
             self.strongest = other.strongest;
         }
-        self.ids.extend(other.ids);
-        self.votes.extend(other.votes);
+        self.joined.push(other.number);
+        self.joined.extend(other.joined);
+        self.claims += other.claims;
         for (uri, strength) in other.voices {
             hear(&mut self.voices, &uri, strength);
         }

@@ -5,11 +5,13 @@
 //! answers can be checked against each other. Definitions with formulas are in `docs/lenses.md`.
 
 mod answer;
+mod ballot;
 mod conflict;
 mod decay;
 mod epochs;
 mod group;
 mod parameters;
+mod resolve;
 mod resolver;
 mod selection;
 mod sources;
@@ -17,9 +19,11 @@ mod strength;
 mod votes;
 
 pub use answer::{Answer, GROUP_LISTED, GROUPS_LISTED, Verdict};
+pub use ballot::{Ballot, Kept};
 pub use epochs::MAX_EPOCHS;
 pub use parameters::{InvalidParameters, Lens, Options, Parameters};
-pub use resolver::{MAX_CLAIMS, MAX_DISTINCT_VALUES, MAX_VALUE_BYTES, Resolver, TooMuch, resolve};
+pub use resolve::resolve;
+pub use resolver::{MAX_CLAIMS, MAX_DISTINCT_VALUES, MAX_VALUE_BYTES, Resolver, TooMuch};
 pub use selection::{Match, Selection};
 pub use sources::MAX_SOURCES;
 pub use votes::MAX_VOTES;

@@ -7,24 +7,24 @@ use assertion::{Assertion, Content, Record, RecordId, SourceClass};
 use thiserror::Error;
 
 use crate::answer::{Answer, Layer, LeftOut};
-use crate::conflict::Conflict;
+use crate::ballot::{Ballot, Claims};
 use crate::decay::Decay;
 use crate::epochs::{Epochs, MAX_EPOCHS};
-use crate::group::{Group, ValueKey, group};
+use crate::group::{Group, ValueKey};
 use crate::parameters::{Lens, Parameters};
 use crate::selection::Match;
 use crate::sources::{MAX_SOURCES, Sources};
 use crate::strength::{Candidate, Ranked, Strength};
-use crate::votes::{MAX_VOTES, Votes};
+use crate::votes::MAX_VOTES;
 
 /// Most distinct values one answer weighs against each other.
 pub const MAX_DISTINCT_VALUES: usize = 10_000;
 
-/// Most bytes of what is kept per value: the claim that stands for it, and the uris of its sources. Long texts and many
-/// sources are bounded by size, not by number; a node runs a handful of lenses at once.
+/// Most bytes of what is kept per value: the claim that stands for it, and the uris of its sources; and, to count votes, of the
+/// names of subjects. Long texts and many sources are bounded by size, not by number; a node runs a handful of lenses at once.
 pub const MAX_VALUE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Most claims one answer considers: 32 bytes of each are kept for the set digest.
+/// Most claims one answer considers: 40 bytes of each are kept, for the set digest and for votes.
 pub const MAX_CLAIMS: usize = 2_000_000;
 
 /// The question covers more than one answer can weigh.
@@ -45,14 +45,14 @@ pub enum TooMuch {
         "more than {MAX_CLAIMS} claims; narrow the question: add class=, source=, min_confidence= or as_of="
     )]
     Claims,
-    /// Too many votes.
+    /// Too many votes that count.
     #[error(
-        "more than {MAX_VOTES} votes; narrow the question: ask for one subject and predicate, add as_of=, or use another lens"
+        "more than {MAX_VOTES} votes on the claims that are considered; narrow the question: add predicate=, class=, source=, min_confidence= or as_of="
     )]
     Votes,
-    /// Too many epochs.
+    /// Too many epochs that bear.
     #[error(
-        "more than {MAX_EPOCHS} epochs; narrow the question: add as_of=, or use another lens with epoch="
+        "the claims name more than {MAX_EPOCHS} epochs, with those that supersede them; narrow the question: add predicate=, class=, source=, min_confidence= or as_of=, or use another lens with epoch="
     )]
     Epochs,
     /// Too many sources that have records.
@@ -62,23 +62,31 @@ pub enum TooMuch {
     Sources,
 }
 
-/// Takes a set of records one by one and answers. What concerns a claim (votes on it, its source, all epochs) is learned
-/// before the claim is pushed; beyond that, order does not matter. The caller pushes each claim once, and may repeat what it
-/// has learned. State is kept per distinct value and source, 32 bytes per claim, and what was learned.
+/// Takes a set of records one by one and answers. Everything is looked at when it can tell what it bears on, so that nothing
+/// else is kept or counted:
+///
+/// 1. what is known of a claim's source is learned;
+/// 2. the claim is announced ([`Resolver::expect`]), and the epochs that bear on it are asked for
+///    ([`Resolver::unasked_epochs`]) and learned, until there are no more;
+/// 3. it is pushed;
+/// 4. when all claims were pushed, the votes on those that are considered are learned ([`Resolver::ballot`]).
+///
+/// The first three may be done claim by claim, in any order of claims, or for many at a time. Each claim is pushed once; what has
+/// been learned may be repeated. Kept are: per distinct value a claim and the uris of its sources; 40 bytes per claim; of sources,
+/// epochs and votes those that bear.
 #[derive(Debug)]
 pub struct Resolver {
-    parameters: Parameters,
-    judge: Lens,
+    pub(crate) parameters: Parameters,
+    pub(crate) judge: Lens,
     decay: Decay,
-    votes: Votes,
-    epochs: Epochs,
-    sources: Sources,
-    values: BTreeMap<ValueKey, Group>,
-    value_bytes: usize,
-    claims: usize,
-    left_out: LeftOut,
-    best: Option<Ranked>,
-    layers: BTreeMap<SourceClass, Layer>,
+    pub(crate) epochs: Epochs,
+    pub(crate) sources: Sources,
+    pub(crate) values: BTreeMap<ValueKey, Group>,
+    pub(crate) value_bytes: usize,
+    pub(crate) claims: Claims,
+    pub(crate) left_out: LeftOut,
+    pub(crate) best: Option<Ranked>,
+    pub(crate) layers: BTreeMap<SourceClass, Layer>,
 }
 
 impl Resolver {
@@ -88,20 +96,19 @@ impl Resolver {
             judge: parameters.judge(),
             decay: Decay(parameters.options.evaluated_at),
             parameters,
-            votes: Votes::default(),
             epochs: Epochs::default(),
             sources: Sources::default(),
             values: BTreeMap::new(),
             value_bytes: 0,
-            claims: 0,
+            claims: Claims::default(),
             left_out: LeftOut::default(),
             best: None,
             layers: BTreeMap::new(),
         }
     }
 
-    /// Takes one vote, epoch or source. What the lens does not look at, or what is later than `as_of`, changes nothing; nor
-    /// does a claim, which is pushed.
+    /// Takes what one record says of a source, or one epoch that bears on a claim that was announced. What does not, what the
+    /// lens does not look at, what is later than `as_of`, and votes and claims change nothing.
     ///
     /// # Errors
     /// When more is known than one answer may keep.
@@ -111,15 +118,37 @@ impl Resolver {
             return Ok(());
         }
         match record.content() {
-            Content::Vote(vote) if selection.covers_subject(&vote.subject) => {
-                self.votes.learn(vote, record.id())
-            }
             Content::Epoch(epoch) => self.epochs.learn(epoch, record.id()),
             Content::Source(source) if selection.covers_source(&source.uri) => {
                 self.sources.learn(source, record.id())
             }
             Content::Assertion(_) | Content::Vote(_) | Content::Source(_) => Ok(()),
         }
+    }
+
+    /// Announces a claim whose source is known: its epoch bears on the answer, when only that can leave the claim out.
+    ///
+    /// # Errors
+    /// When more epochs bear than one answer may keep.
+    pub fn expect(&mut self, record: &Record) -> Result<(), TooMuch> {
+        let (Lens::Epoch, Some(claim)) = (self.parameters.lens, record.assertion()) else {
+            return Ok(());
+        };
+        let Some(id) = claim.epoch.as_ref().and_then(|epoch| epoch.parse().ok()) else {
+            return Ok(());
+        };
+        let else_left_out = self.parameters.selection.matches(claim) != Match::Yes
+            || self.sources.is_retracted(&claim.source.uri);
+        match else_left_out {
+            true => Ok(()),
+            false => self.epochs.bears(id),
+        }
+    }
+
+    /// Ids of epochs that have come to bear since this was asked last: their records, and those of the epochs that supersede
+    /// them, are to be learned. Then it is to be asked again, for who supersedes those.
+    pub fn unasked_epochs(&mut self) -> Vec<RecordId> {
+        self.epochs.take_unasked()
     }
 
     /// Takes one claim. A record of another kind is learned.
@@ -130,11 +159,11 @@ impl Resolver {
         let Some(claim) = record.assertion() else {
             return self.learn(record);
         };
+        self.expect(record)?;
         if !self.is_considered(claim) {
             return Ok(());
         }
-        self.claims += 1;
-        if self.claims > MAX_CLAIMS {
+        if self.claims.len() == MAX_CLAIMS {
             return Err(TooMuch::Claims);
         }
         let candidate = Candidate {
@@ -202,17 +231,19 @@ impl Resolver {
             }
             Entry::Vacant(_) if distinct == MAX_DISTINCT_VALUES => return Err(TooMuch::Values),
             Entry::Vacant(place) => {
-                let value = place.insert(Group::new(candidate));
+                let number = u32::try_from(distinct).map_err(|_| TooMuch::Values)?;
+                let value = place.insert(Group::new(candidate, number));
                 self.value_bytes += value.bytes();
                 value
             }
         };
-        if self.judge == Lens::Votes {
-            let subject = &candidate.claim.subject;
-            value
-                .votes
-                .extend(self.votes.on(subject, candidate.strength.id));
-        }
+        let Candidate {
+            claim, strength, ..
+        } = candidate;
+        let with_subject = self.judge == Lens::Votes;
+        self.value_bytes += self
+            .claims
+            .add(claim, strength.id, value.number, with_subject);
         if self.value_bytes > MAX_VALUE_BYTES {
             return Err(TooMuch::Bytes);
         }
@@ -229,71 +260,13 @@ impl Resolver {
         .is_lt()
     }
 
-    /// The answer to what was pushed.
-    pub fn finish(mut self) -> Answer {
-        let set_digest = self.set_digest();
-        let with_epochs = self.parameters.lens == Lens::Epoch;
-        let epoch_cycles = with_epochs.then(|| self.epochs.cycles());
-        let tolerance = self.parameters.options.tolerance.unwrap_or(0.0);
-        let conflict = Conflict::of(group(self.values, tolerance));
-        let (winner, tally) = match self.judge {
-            Lens::Consensus => (conflict.widest().cloned(), None),
-            Lens::Votes => {
-                let (elected, tally) = conflict.elected();
-                (elected.cloned(), Some(tally))
-            }
-            _ => (self.best, None),
-        };
-        Answer {
-            judge: self.judge,
-            parameters: self.parameters,
-            winner,
-            candidates: self.claims,
-            conflict,
-            tally,
-            layers: self.layers,
-            left_out: self.left_out,
-            epoch_cycles,
-            set_digest,
-        }
+    /// No more claims: what votes may be on is known.
+    pub fn ballot(self) -> Ballot {
+        Ballot::over(self)
     }
 
-    /// BLAKE3 of the sorted ids of everything that was considered. What was learned but met no claim is not; epochs all are.
-    fn set_digest(&self) -> [u8; 32] {
-        let groups = || self.values.values();
-        let mut ids: Vec<&RecordId> = groups().flat_map(|group| &group.ids).collect();
-        ids.extend(groups().flat_map(|group| group.votes.iter().map(|vote| &vote.id)));
-        ids.extend(self.epochs.ids());
-        ids.extend(self.sources.considered());
-        ids.sort_unstable();
-        let mut hasher = blake3::Hasher::new();
-        for id in ids {
-            hasher.update(id.as_bytes());
-        }
-        *hasher.finalize().as_bytes()
+    /// The answer to what was pushed, without votes.
+    pub fn finish(self) -> Answer {
+        self.ballot().finish()
     }
-}
-
-/// Answers for records that are already at hand, in any order. A record that is there twice counts once.
-///
-/// # Errors
-/// When they are more than one answer can weigh.
-pub fn resolve<'a>(
-    parameters: Parameters,
-    records: impl IntoIterator<Item = &'a Record>,
-) -> Result<Answer, TooMuch> {
-    let mut resolver = Resolver::new(parameters);
-    let mut claims: BTreeMap<RecordId, &Record> = BTreeMap::new();
-    for record in records {
-        match record.content() {
-            Content::Assertion(_) => {
-                claims.insert(record.id(), record);
-            }
-            _ => resolver.learn(record)?,
-        }
-    }
-    for claim in claims.into_values() {
-        resolver.push(claim)?;
-    }
-    Ok(resolver.finish())
 }

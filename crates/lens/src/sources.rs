@@ -48,7 +48,16 @@ impl Sources {
         Ok(())
     }
 
-    /// Whether a claim of this source is left out. `else_considered`: nothing else leaves it out.
+    /// Whether claims of this source are left out.
+    pub(crate) fn is_retracted(&self, uri: &str) -> bool {
+        !self.latest.is_empty()
+            && self
+                .latest
+                .get(&key(uri))
+                .is_some_and(|known| known.retracted)
+    }
+
+    /// Whether a claim of this source is left out, as it is judged. `else_considered`: nothing else leaves it out.
     pub(crate) fn withdraw(&mut self, uri: &str, else_considered: bool) -> bool {
         // Most questions meet no record of a source: they pay nothing.
         if self.latest.is_empty() {
@@ -59,6 +68,11 @@ impl Sources {
         };
         known.considered |= known.retracted || else_considered;
         known.retracted
+    }
+
+    /// How many uris have records.
+    pub(crate) fn len(&self) -> usize {
+        self.latest.len()
     }
 
     /// Records that decided about a claim.

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::made::{
-    Claim, DAY, PLAIN, answer, epoch, number, parameters, question, record, source, tolerant, vote,
-    world,
+    Claim, DAY, PLAIN, answer, by_pages, epoch, number, parameters, question, record, source,
+    tolerant, vote, world,
 };
 
 fn shuffled() -> impl Strategy<Value = (Vec<Record>, Vec<Record>)> {
@@ -40,37 +40,23 @@ proptest! {
         let one = resolve(question.clone(), &records).unwrap().to_json();
         let twice = shuffled.iter().chain(&records);
         prop_assert_eq!(&one, &resolve(question.clone(), twice).unwrap().to_json());
-        // Row by row: everything is learned, some of it again, then the claims come in any order.
+        // As stores do, a page at a time; and with everything told again that was known, whether it bears or not.
+        for page in [1, 4] {
+            let paged = by_pages(question.clone(), &shuffled, page).unwrap();
+            prop_assert_eq!(&one, &paged.to_json(), "{} claims a page", page);
+        }
         let mut resolver = Resolver::new(question);
-        for record in shuffled.iter().chain(&shuffled) {
-            resolver.learn(record).unwrap();
+        let tell = |resolver: &mut Resolver| shuffled.iter().for_each(|r| resolver.learn(r).unwrap());
+        tell(&mut resolver);
+        let claims = claims(&shuffled);
+        claims.iter().for_each(|claim| resolver.expect(claim).unwrap());
+        while !resolver.unasked_epochs().is_empty() {
+            tell(&mut resolver);
         }
-        for record in &shuffled {
-            resolver.push(record).unwrap();
-        }
-        prop_assert_eq!(one, resolver.finish().to_json());
-    }
-
-    #[test]
-    fn what_concerns_a_claim_may_come_right_before_it(
-        (records, shuffled) in shuffled(),
-        question in question(),
-    ) {
-        let mut resolver = Resolver::new(question.clone());
-        let epochs = shuffled.iter().filter(|r| r.kind() == Kind::Epoch);
-        epochs.for_each(|epoch| resolver.learn(epoch).unwrap());
-        for claim in claims(&shuffled) {
-            let uri = &claim.assertion().unwrap().source.uri;
-            let id = claim.id().to_string();
-            let concerns = |r: &&Record| {
-                r.vote().is_some_and(|vote| vote.assertion == id)
-                    || r.source().is_some_and(|source| source.uri == *uri)
-            };
-            shuffled.iter().filter(concerns).for_each(|r| resolver.learn(r).unwrap());
-            resolver.push(&claim).unwrap();
-        }
-        let all_at_once = resolve(question, &records).unwrap();
-        prop_assert_eq!(all_at_once.to_json(), resolver.finish().to_json());
+        claims.iter().for_each(|claim| resolver.push(claim).unwrap());
+        let mut ballot = resolver.ballot();
+        shuffled.iter().chain(&shuffled).for_each(|r| ballot.learn(r).unwrap());
+        prop_assert_eq!(one, ballot.finish().to_json());
     }
 
     #[test]
@@ -88,6 +74,8 @@ proptest! {
             vote(on, "ann", 1.0, later),
             vote(&number(99.0), "ann", 1.0, 0),
             epoch("later", first_epoch.as_slice(), later),
+            epoch("nobody names it", &[], 0),
+            epoch("nor what it supersedes", &[&epoch("nobody names it", &[], 0)], 0),
             source("a", Some(true), later),
             source("nobody quotes it", Some(true), 0),
             record(Claim { asserted_at: later, ..PLAIN }),

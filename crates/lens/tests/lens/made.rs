@@ -1,9 +1,12 @@
 //! Made-up records, small enough to tie often.
 
+use std::collections::BTreeSet;
+
 use assertion::{
-    Assertion, Epoch, Lifecycle, Object, Record, Source, SourceClass, SourceRecord, Vote,
+    Assertion, Epoch, Kind, Lifecycle, Object, Record, RecordId, Source, SourceClass, SourceRecord,
+    Vote,
 };
-use lens::{Lens, Options, Parameters, Selection, resolve};
+use lens::{Answer, Lens, Options, Parameters, Resolver, Selection, TooMuch, resolve};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -126,6 +129,60 @@ pub(crate) fn ask(lens: Lens, tolerance: Option<f64>, records: &[Record]) -> Val
     answer(parameters(lens, tolerant(tolerance)), records)
 }
 
+/// Answers as a store does: what bears on the claims is looked up for so many of them at a time.
+pub(crate) fn by_pages(
+    parameters: Parameters,
+    records: &[Record],
+    page: usize,
+) -> Result<Answer, TooMuch> {
+    let mut known: BTreeSet<RecordId> = BTreeSet::new();
+    let claims = records.iter().filter(|r| r.kind() == Kind::Assertion);
+    let claims: Vec<&Record> = claims.filter(|r| known.insert(r.id())).collect();
+    let mut resolver = Resolver::new(parameters);
+    for page in claims.chunks(page) {
+        let uris = page
+            .iter()
+            .map(|claim| &claim.assertion().unwrap().source.uri);
+        let uris: BTreeSet<&String> = uris.collect();
+        let said = |r: &&Record| r.source().is_some_and(|source| uris.contains(&source.uri));
+        for source in records.iter().filter(said) {
+            resolver.learn(source)?;
+        }
+        for claim in page {
+            resolver.expect(claim)?;
+        }
+        loop {
+            let unasked = resolver.unasked_epochs();
+            if unasked.is_empty() {
+                break;
+            }
+            let concerns = |r: &&Record| {
+                let names = |id: &RecordId| r.epoch().unwrap().supersedes.contains(&id.to_string());
+                r.epoch().is_some() && unasked.iter().any(|id| *id == r.id() || names(id))
+            };
+            for epoch in records.iter().filter(concerns) {
+                resolver.learn(epoch)?;
+            }
+        }
+        for claim in page {
+            resolver.push(claim)?;
+        }
+    }
+    let mut ballot = resolver.ballot();
+    let mut place = 0;
+    while let Some((subject, ids)) = ballot.claims(place, page) {
+        place += ids.len();
+        let subject = subject.to_owned();
+        let on = |vote: &Vote| {
+            vote.subject == subject && ids.iter().any(|id| id.to_string() == vote.assertion)
+        };
+        for vote in records.iter().filter(|r| r.vote().is_some_and(on)) {
+            ballot.learn(vote)?;
+        }
+    }
+    Ok(ballot.finish())
+}
+
 /// BLAKE3 of the ids, in ascending order.
 pub(crate) fn digest<'a>(considered: impl IntoIterator<Item = &'a Record>) -> String {
     let mut ids: Vec<_> = considered.into_iter().map(Record::id).collect();
@@ -206,10 +263,8 @@ pub(crate) fn world() -> impl Strategy<Value = Vec<Record>> {
         (known, claims)
     });
     claims.prop_flat_map(|(epochs, claims)| {
-        let on = match claims.as_slice() {
-            [] => vec![number(1.0)],
-            some => some.to_vec(),
-        };
+        // Votes on what nobody has are there, too.
+        let on: Vec<Record> = claims.iter().cloned().chain([number(99.0)]).collect();
         let vote = (
             prop::sample::select(on),
             prop::sample::select(vec!["s", "s", "t"]),
