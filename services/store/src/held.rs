@@ -156,7 +156,8 @@ fn copied(bytes: Option<&[u8]>) -> Bytes {
 }
 
 /// Ids as a JSON list of hex texts.
-fn json(ids: &[Id]) -> String {
+/// Ids as a JSON list of hex digits.
+pub(crate) fn json(ids: &[Id]) -> String {
     let mut text = String::with_capacity(ids.len() * 67 + 2);
     text.push('[');
     for (number, id) in ids.iter().enumerate() {

@@ -133,7 +133,14 @@ impl Queries {
         &self,
         request: v1::ContextRequest,
     ) -> Result<v1::ContextReply, CallError> {
-        in_time(context::get(&self.readers, self.is_absent(), &request)).await
+        let global = global_shard(self.num_shards);
+        in_time(context::get(
+            &self.readers,
+            global,
+            self.is_absent(),
+            &request,
+        ))
+        .await
     }
 
     /// Subjects, ascending.
@@ -207,7 +214,11 @@ impl Queries {
 
     /// Feeds a lens row by row: what it keeps is bounded, what it is fed is not kept.
     async fn fold(&self, parameters: Parameters) -> Result<Vec<u8>, CallError> {
-        fold::fold(&self.readers, parameters, self.is_global_used()).await
+        let global = global_shard(self.num_shards);
+        let global = self.is_global_used().then_some(global);
+        let ballot = fold::fold(&self.readers, parameters, global).await?;
+        tracing::debug!(kept = ?ballot.kept(), "a lens has looked at everything");
+        Ok(ballot.finish().to_json())
     }
 
     /// Whether there are epochs or sources at all.

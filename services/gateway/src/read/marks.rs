@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use assertion::{Content, Record, RecordId};
+use bytes::Bytes;
 use proto::{convert, v1};
 use serde_json::{Map, Value};
 
@@ -82,6 +83,10 @@ impl Standings {
         v1::ContextRequest {
             sources: uris.iter().cloned().collect(),
             epochs: !epochs.is_empty(),
+            epochs_of: epochs
+                .iter()
+                .map(|id| Bytes::copy_from_slice(id.as_bytes()))
+                .collect(),
             ..v1::ContextRequest::default()
         }
     }

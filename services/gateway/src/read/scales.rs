@@ -1,4 +1,5 @@
-//! A lens run over the claims of all nodes: what concerns a claim is looked up before the claim is weighed.
+//! A lens run over the claims of all nodes. What bears on a claim is looked up before the claim is weighed, votes when all claims
+//! were: what does not bear is not asked for.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +8,14 @@ use bytes::Bytes;
 use lens::{Match, Parameters, Resolver, TooMuch};
 use proto::v1;
 
-use super::context::{Context, SOURCES_MAX};
+use super::context::{Context, LIST_MAX};
 use super::union::{Heard, checked};
 use crate::problem::Problem;
 
 /// Most claims that one union weighs. Their ids are kept, so that a copy counts once; a store alone takes more.
 const CLAIMS_MAX: usize = 100_000;
 
-/// Most subjects whose votes are looked up for one answer, with a call for each to all nodes.
+/// Most subjects whose votes are looked up for one answer, with a call for each, or more, to all nodes.
 const SUBJECTS_MAX: usize = 1_000;
 
 /// A lens, and what it has seen.
@@ -34,7 +35,6 @@ pub(super) struct Scales<'a> {
 struct News {
     claims: Vec<Record>,
     sources: Vec<String>,
-    subjects: Vec<String>,
 }
 
 impl<'a> Scales<'a> {
@@ -49,45 +49,62 @@ impl<'a> Scales<'a> {
         }
     }
 
-    /// Learns what concerns all claims.
-    pub(super) async fn begin(&mut self) -> Result<(), Problem> {
-        if !self.parameters.considers(Kind::Epoch) {
-            return Ok(());
-        }
-        let epochs = v1::ContextRequest {
-            epochs: true,
-            ..self.request()
-        };
-        self.learn(epochs).await
-    }
-
     /// Weighs the claims of a page that are not known yet.
     pub(super) async fn weigh(&mut self, page: &[v1::FoundRecord]) -> Result<(), Problem> {
         let news = self.news(page)?;
-        for sources in news.sources.chunks(SOURCES_MAX) {
+        for sources in news.sources.chunks(LIST_MAX) {
             let request = v1::ContextRequest {
                 sources: sources.to_vec(),
                 ..self.request()
             };
             self.learn(request).await?;
         }
-        for subject in news.subjects {
-            let request = v1::ContextRequest {
-                votes_of: Some(subject),
-                ..self.request()
-            };
-            self.learn(request).await?;
+        for claim in &news.claims {
+            self.resolver.expect(claim).map_err(too_much)?;
         }
+        self.look_up_epochs().await?;
         for claim in &news.claims {
             self.resolver.push(claim).map_err(too_much)?;
         }
         Ok(())
     }
 
-    /// The answer. Nodes that did not say everything are taken out of `heard`.
-    pub(super) fn finish(self, heard: &mut Heard) -> Bytes {
-        self.context.correct(heard);
-        self.resolver.finish().to_json().into()
+    /// Learns the epochs that bear on what is expected, from one that is superseded to those that supersede it, and so on.
+    async fn look_up_epochs(&mut self) -> Result<(), Problem> {
+        loop {
+            let unasked = self.resolver.unasked_epochs();
+            if unasked.is_empty() {
+                return Ok(());
+            }
+            for ids in unasked.chunks(LIST_MAX) {
+                let request = v1::ContextRequest {
+                    epochs: true,
+                    epochs_of: ids.iter().map(wire).collect(),
+                    ..self.request()
+                };
+                self.learn(request).await?;
+            }
+        }
+    }
+
+    /// The answer, once votes are counted. Nodes that did not say everything are taken out of `heard`.
+    pub(super) async fn finish(self, heard: &mut Heard) -> Result<Bytes, Problem> {
+        let request = self.request();
+        let mut context = self.context;
+        let mut ballot = self.resolver.ballot();
+        let mut place = 0;
+        while let Some((subject, claims)) = ballot.claims(place, LIST_MAX) {
+            place += claims.len();
+            let request = v1::ContextRequest {
+                votes_of: Some(subject.to_owned()),
+                votes_on: claims.iter().map(wire).collect(),
+                ..request.clone()
+            };
+            let take = |record: &Record| ballot.learn(record).map_err(too_much);
+            context.ask(&request, take).await?;
+        }
+        context.correct(heard);
+        Ok(ballot.finish().to_json().into())
     }
 
     fn request(&self) -> v1::ContextRequest {
@@ -137,19 +154,23 @@ impl<'a> Scales<'a> {
             news.sources.push(uri.clone());
         }
         let subject = &claim.subject;
-        if self.parameters.considers(Kind::Vote) && self.subjects.insert(subject.clone()) {
-            if self.subjects.len() > SUBJECTS_MAX {
-                return Err(Problem::unprocessable(
-                    "too_much",
-                    format!("votes about more than {SUBJECTS_MAX} subjects"),
-                    "narrow the question: give a longer subject_prefix, or name one subject",
-                )
-                .limit(SUBJECTS_MAX as u64));
-            }
-            news.subjects.push(subject.clone());
+        if self.parameters.considers(Kind::Vote)
+            && self.subjects.insert(subject.clone())
+            && self.subjects.len() > SUBJECTS_MAX
+        {
+            return Err(Problem::unprocessable(
+                "too_much",
+                format!("votes about more than {SUBJECTS_MAX} subjects"),
+                "narrow the question: give a longer subject_prefix, or name one subject",
+            )
+            .limit(SUBJECTS_MAX as u64));
         }
         Ok(())
     }
+}
+
+fn wire(id: &RecordId) -> Bytes {
+    Bytes::copy_from_slice(id.as_bytes())
 }
 
 fn too_much(error: TooMuch) -> Problem {

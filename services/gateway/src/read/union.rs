@@ -173,7 +173,6 @@ impl Reader {
         route: &Route,
     ) -> Result<(Bytes, Heard), Problem> {
         let mut scales = Scales::new(parameters, Context::new(self, caller, route));
-        scales.begin().await?;
         let (pages, mut arriving) = mpsc::channel::<Vec<v1::FoundRecord>>(PAGES_WAITING);
         let mut readers: FuturesUnordered<BoxFuture<'_, (Name, Result<Said, Status>)>> =
             FuturesUnordered::new();
@@ -198,7 +197,8 @@ impl Reader {
             Ok::<Heard, Problem>(heard)
         };
         let (scales, mut heard) = tokio::try_join!(weighing, reading)?;
-        Ok((scales.finish(&mut heard), heard))
+        let result = scales.finish(&mut heard).await?;
+        Ok((result, heard))
     }
 
     /// One page of records, put together from the pages of all nodes.

@@ -49,10 +49,14 @@ fn claim_in(value: f64, source: &str, epoch: &Record) -> Record {
     record(&claim(value, source).replacen('{', &member, 1))
 }
 
-/// Claims of two scales, with votes, a retraction that was taken back, and one that stands.
+/// Claims of two scales, with votes, a retraction that was taken back, and one that stands; and votes and epochs that bear on
+/// none of them.
 fn scales() -> Vec<Record> {
     let old = epoch("IPTS-68", &[]);
     let new = epoch("ITS-90", &[&old]);
+    let newest = epoch("ITS-202x", &[&new]);
+    let foreign = epoch("foreign", &[]);
+    let absent = record(&claim(1.0, "nobody has it"));
     let first = claim_in(373.15, "a", &old);
     let second = claim_in(373.124, "b", &new);
     let third = record(&claim(373.17, "c"));
@@ -67,6 +71,10 @@ fn scales() -> Vec<Record> {
         source("b", true, 5),
         source("b", false, 6),
         source("d", true, 5),
+        vote(&absent, "ann", 1.0, 5),
+        epoch("of foreign", &[&foreign]),
+        foreign,
+        newest,
         old,
         new,
         first,
@@ -105,6 +113,8 @@ async fn all_nodes_together_know_votes_epochs_and_retractions() {
     let stage = Stage::calm().await;
     let records = scales();
     spread(&stage, &records);
+    // One of them tells more than it is asked.
+    stage.stores[1].state().without_lists = true;
     for lens in Lens::ALL {
         for as_of in [None, Some(1_388_534_400_000)] {
             let selection = Selection { as_of, ..water() };
@@ -186,6 +196,33 @@ async fn a_node_that_does_not_know_votes_counts_as_missing() {
         .await
         .json();
     assert_eq!(said["meta"]["complete"], false, "{said}");
+}
+
+#[tokio::test]
+async fn votes_on_no_claim_and_epochs_of_none_do_not_end_a_union() {
+    let stage = Stage::calm().await;
+    let first = record(&claim(1.0, "a"));
+    let absent = record(&claim(2.0, "a"));
+    // More subjects' worth of claims than one call asks about.
+    let mut records: Vec<Record> = (0..1_100)
+        .map(|number| record(&claim(3.0, &format!("s{number}"))))
+        .collect();
+    records.extend([vote(&first, "ann", 0.5, 5), first]);
+    records.extend((0..1_000).map(|number| vote(&absent, &format!("v{number}"), 1.0, 5)));
+    records.extend((0..1_000).map(|number| epoch(&format!("e{number}"), &[])));
+    spread(&stage, &records);
+    for lens in [Lens::Votes, Lens::Epoch] {
+        let said = stage
+            .get(&format!("/v1/query?subject=cas:7732-18-5&lens={lens}"))
+            .await
+            .json();
+        let expected = expected(lens, Options::default(), water(), &records);
+        assert_eq!(said["result"], expected, "{lens}");
+        assert_eq!(said["meta"]["complete"], true);
+    }
+    // Of the thousands that bear on nothing, none was on the way.
+    let told = stage.stores.iter().map(|store| store.state().told);
+    assert!(told.sum::<usize>() <= 4, "one vote, at two nodes");
 }
 
 #[tokio::test]

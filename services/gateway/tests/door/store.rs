@@ -59,8 +59,12 @@ pub(crate) struct State {
     pub(crate) late: Vec<RecordId>,
     /// Calls of `Context`, `ListSubjects` and `Follow` are refused: an earlier version.
     pub(crate) old: bool,
+    /// Lists of claims and epochs in calls of `Context` are not seen: a somewhat later one.
+    pub(crate) without_lists: bool,
     /// Sources asked for in each call of `Context`.
     pub(crate) contexts: Vec<usize>,
+    /// Records told in calls of `Context`.
+    pub(crate) told: usize,
     /// Calls of `Follow` that went on.
     pub(crate) follows: usize,
     /// Rows that were copied from another store: its id and the sequence there.
@@ -108,7 +112,9 @@ impl FakeStore {
                 queries: 0,
                 late: Vec::new(),
                 old: false,
+                without_lists: false,
                 contexts: Vec::new(),
+                told: 0,
                 follows: 0,
                 origins: BTreeMap::new(),
                 store_id: *RecordId::of(node.as_bytes())
@@ -467,10 +473,22 @@ impl Store for FakeStore {
         let request = request.into_inner();
         let mut state = self.state();
         state.contexts.push(request.sources.len());
+        let listed = |list: &[Bytes], id: &str| {
+            let is = |listed: &Bytes| convert::record_id(listed).unwrap().to_string() == id;
+            list.is_empty() || state.without_lists || list.iter().any(is)
+        };
         let asked = |record: &&Record| match record.content() {
             Content::Source(source) => request.sources.contains(&source.uri),
-            Content::Vote(vote) => request.votes_of.as_ref() == Some(&vote.subject),
-            Content::Epoch(_) => request.epochs,
+            Content::Vote(vote) => {
+                request.votes_of.as_ref() == Some(&vote.subject)
+                    && listed(&request.votes_on, &vote.assertion)
+            }
+            Content::Epoch(epoch) => {
+                let named = epoch.supersedes.iter();
+                let mut bears = named.map(|id| listed(&request.epochs_of, id));
+                let own = listed(&request.epochs_of, &record.id().to_string());
+                request.epochs && (own || bears.any(|bears| bears))
+            }
             Content::Assertion(_) => false,
         };
         let seen = |record: &&Record| request.as_of_ms.is_none_or(|at| record.at_ms() <= at);
@@ -486,11 +504,13 @@ impl Store for FakeStore {
             .take(3)
             .collect();
         let last = page.last().filter(|_| page.len() == 3);
-        Ok(Response::new(v1::ContextReply {
+        let reply = v1::ContextReply {
             cursor: last.map_or_else(Bytes::new, |last| bytes_of(last.id())),
             records: page.into_iter().map(found).collect(),
             counts_as_absent: state.absent,
-        }))
+        };
+        state.told += reply.records.len();
+        Ok(Response::new(reply))
     }
 
     async fn list_subjects(

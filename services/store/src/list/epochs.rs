@@ -29,9 +29,9 @@ const EPOCHS: &str = "
 /// Epochs that name one of these ids.
 const SUPERSEDERS: &str = "
     SELECT named.value, r.sequence, r.id_head, r.canonical
-    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
-    CROSS JOIN json_each(CAST(r.canonical AS TEXT), '$.supersedes') named
-    WHERE t.kind = 2 AND t.at_ms <= ?2 AND named.value IN (SELECT value FROM json_each(?1))";
+    FROM json_each(?1) named
+    CROSS JOIN supersession s ON s.epoch = unhex(named.value) AND s.at_ms <= ?2
+    CROSS JOIN record r ON r.sequence = s.sequence";
 
 pub(super) async fn list(
     readers: &SqlitePool,

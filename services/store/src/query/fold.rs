@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use assertion::{Kind, Record};
 use futures::TryStreamExt as _;
-use lens::{Match, Parameters, Resolver, Selection};
+use lens::{Ballot, Match, Parameters, Resolver, Selection};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, Row as _, SqliteConnection, SqlitePool};
 
@@ -36,25 +36,26 @@ const OF_SUBJECT: &str = "
     WHERE t.kind = 0 AND t.subject = ?1 AND (t.predicate, t.at_ms, t.sequence) > (?2, ?3, ?4) AND t.at_ms <= ?5
     ORDER BY t.predicate, t.at_ms, t.sequence LIMIT ?6";
 
-/// Answers one question. `global`: the global shard holds records at all; when it does not, nothing is looked up in it.
+/// Looks at everything that bears on one question. `global`: the number of the global shard when it holds records at all; when it
+/// does not, nothing is looked up in it.
 ///
 /// # Errors
 /// When the question covers more than one answer can weigh, or the database cannot be read.
 pub(super) async fn fold(
     readers: &SqlitePool,
     parameters: Parameters,
-    global: bool,
-) -> Result<Vec<u8>, CallError> {
+    global: Option<u32>,
+) -> Result<Ballot, CallError> {
     let fold = Fold {
         votes: parameters.considers(Kind::Vote),
-        epochs: global && parameters.considers(Kind::Epoch),
-        sources: global && parameters.considers(Kind::Source),
+        epochs: global.filter(|_| parameters.considers(Kind::Epoch)),
+        sources: global.is_some() && parameters.considers(Kind::Source),
         selection: parameters.selection().clone(),
         resolver: Resolver::new(parameters),
         looked_up: HashSet::new(),
     };
     let mut connection = readers.acquire().await?;
-    if !fold.votes && !fold.epochs && !fold.sources {
+    if !fold.votes && !fold.sources {
         return fold.run(&mut connection).await;
     }
     // One moment for all statements: no effect is seen without its cause.
@@ -64,7 +65,8 @@ pub(super) async fn fold(
 
 struct Fold {
     votes: bool,
-    epochs: bool,
+    /// Where epochs lie, when they are looked at; sources are then, too.
+    epochs: Option<u32>,
     sources: bool,
     selection: Selection,
     resolver: Resolver,
@@ -98,21 +100,17 @@ impl Last {
 }
 
 impl Fold {
-    async fn run(mut self, connection: &mut SqliteConnection) -> Result<Vec<u8>, CallError> {
+    async fn run(mut self, connection: &mut SqliteConnection) -> Result<Ballot, CallError> {
         let latest = self.latest();
-        if let (true, Some(subject)) = (self.votes, &self.selection.subject) {
-            let votes = context::votes(subject, &context::Last::default(), latest, i64::MAX);
-            self.learn(connection, votes).await?;
-        }
-        if self.epochs {
-            let epochs = context::epochs(&context::Last::default(), latest, i64::MAX);
-            self.learn(connection, epochs).await?;
-        }
         let mut last = Some(Last::none(&self.selection));
         while let Some(after) = last.take() {
             last = self.page(connection, &after).await?;
         }
-        Ok(self.resolver.finish().to_json())
+        let mut ballot = self.resolver.ballot();
+        if self.votes {
+            count(connection, &mut ballot, latest).await?;
+        }
+        Ok(ballot)
     }
 
     fn latest(&self) -> i64 {
@@ -164,6 +162,9 @@ impl Fold {
         if self.sources {
             self.look_up(connection, &claims).await?;
         }
+        if let Some(global) = self.epochs {
+            self.look_up_epochs(connection, &claims, global).await?;
+        }
         for claim in &claims {
             self.resolver.push(claim)?;
         }
@@ -211,6 +212,60 @@ impl Fold {
             }
         }
     }
+
+    /// Learns the epochs that these claims name, and those that supersede them, and so on.
+    async fn look_up_epochs(
+        &mut self,
+        connection: &mut SqliteConnection,
+        claims: &[Record],
+        global: u32,
+    ) -> Result<(), CallError> {
+        for claim in claims {
+            self.resolver.expect(claim)?;
+        }
+        loop {
+            let unasked = self.resolver.unasked_epochs();
+            if unasked.is_empty() {
+                return Ok(());
+            }
+            for ids in unasked.chunks(context::LIST_MAX) {
+                let own = context::of_global_shard(ids, global, i64::MAX);
+                self.learn(connection, own).await?;
+                let spot = context::Spot::default();
+                let others = context::superseding(ids, &spot, self.latest(), i64::MAX);
+                self.learn(connection, others).await?;
+            }
+        }
+    }
+}
+
+/// Counts the votes on the claims that are considered; others are not even read.
+async fn count(
+    connection: &mut SqliteConnection,
+    ballot: &mut Ballot,
+    latest: i64,
+) -> Result<(), CallError> {
+    let (mut place, mut any) = (0, false);
+    while let Some((subject, claims)) = ballot.claims(place, context::LIST_MAX) {
+        if place == 0 {
+            let vote = context::any_vote(subject).fetch_optional(&mut *connection);
+            any = vote.await?.is_some();
+        }
+        if !any {
+            return Ok(());
+        }
+        place += claims.len();
+        let spot = context::Spot::default();
+        let votes = context::votes_on(subject, &claims, &spot, latest, i64::MAX);
+        let mut rows = votes.fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            if let Some(vote) = held::record(&row)? {
+                ballot.learn(&vote)?;
+            }
+            tokio::task::consume_budget().await;
+        }
+    }
+    Ok(())
 }
 
 /// Half a hash: nobody finds two uris with the same.
@@ -219,3 +274,6 @@ fn short(uri: &str) -> [u8; 16] {
     short.copy_from_slice(&blake3::hash(uri.as_bytes()).as_bytes()[..16]);
     short
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use assertion::RecordId;
 use merkle::Digest;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -47,6 +48,7 @@ pub(super) struct ShardRow {
 pub(crate) struct Statements {
     insert: [Arc<str>; SIZES.len()],
     mention: [Arc<str>; SIZES.len()],
+    supersession: [Arc<str>; SIZES.len()],
     upsert: [Arc<str>; SIZES.len()],
 }
 
@@ -55,6 +57,9 @@ type Sqlite<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArgum
 /// A line without a key is left out, and so is the second of two that are equal because their keys collide: whoever sends records
 /// can make that happen, and it must not fail the transaction.
 const MENTION: &str = "INSERT OR IGNORE INTO mention (key, minus_at_ms, sequence) VALUES ";
+
+/// Lines of epochs alone, of which there are few: they go in statements of their own, so that all others keep their shape.
+const SUPERSESSION: &str = "INSERT OR IGNORE INTO supersession (epoch, at_ms, sequence) VALUES ";
 
 impl Statements {
     pub(crate) fn new() -> Statements {
@@ -74,6 +79,7 @@ impl Statements {
                 .into()
             }),
             mention: SIZES.map(|rows| values(MENTION, rows, 3).into()),
+            supersession: SIZES.map(|rows| values(SUPERSESSION, rows, 3).into()),
             upsert: SIZES.map(|rows| {
                 let mut text = values("INSERT INTO shard (shard, root, ids, last_sequence) VALUES ", rows, 4);
                 text.push_str(
@@ -126,6 +132,31 @@ impl Statements {
                 for mention in mentions::of(&row.incoming.record, row.sequence) {
                     query = bind_mention(query, &mention);
                 }
+            }
+            query.execute(&mut *connection).await?;
+        }
+        self.supersede(connection, rows).await
+    }
+
+    /// What the epochs among these rows supersede.
+    async fn supersede(
+        &self,
+        connection: &mut SqliteConnection,
+        rows: &[Row<'_>],
+    ) -> Result<(), sqlx::Error> {
+        let lines = |row: &Row<'_>| {
+            let epoch = row.incoming.record.epoch();
+            let named = epoch.into_iter().flat_map(|epoch| &epoch.supersedes);
+            let named = named.filter_map(|id| id.parse::<RecordId>().ok());
+            let (at, sequence) = (row.incoming.record.at_ms(), row.sequence);
+            let lines = named.map(|id| (id.to_bytes().to_vec(), at, sequence));
+            lines.collect::<Vec<_>>()
+        };
+        let lines: Vec<_> = rows.iter().flat_map(lines).collect();
+        for (size, chunk) in chunks(&lines) {
+            let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&self.supersession[size])));
+            for (epoch, at, sequence) in chunk {
+                query = query.bind(epoch.clone()).bind(*at).bind(*sequence);
             }
             query.execute(&mut *connection).await?;
         }

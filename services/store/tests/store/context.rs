@@ -12,8 +12,16 @@ use crate::node::Node;
 use crate::records::{about, append, epoch, id, record, said, source, vote};
 
 /// All pages of a request, each record once.
-async fn all(node: &Node, mut request: v1::ContextRequest) -> BTreeSet<Bytes> {
-    let mut found = BTreeSet::new();
+async fn all(node: &Node, request: v1::ContextRequest) -> BTreeSet<Bytes> {
+    let told = told(node, request).await;
+    let found: BTreeSet<Bytes> = told.iter().cloned().collect();
+    assert_eq!(found.len(), told.len(), "twice");
+    found
+}
+
+/// All pages of a request.
+async fn told(node: &Node, mut request: v1::ContextRequest) -> Vec<Bytes> {
+    let mut found = Vec::new();
     loop {
         let reply = node.store().context(request.clone()).await.unwrap();
         let reply = reply.into_inner();
@@ -21,7 +29,7 @@ async fn all(node: &Node, mut request: v1::ContextRequest) -> BTreeSet<Bytes> {
         for record in reply.records {
             let whole = Record::from_canonical(&record.canonical).unwrap();
             assert_eq!(id(&whole), record.id);
-            assert!(found.insert(record.id), "twice");
+            found.push(record.id);
         }
         if reply.cursor.is_empty() {
             return found;
@@ -73,6 +81,109 @@ async fn context_is_told_whole_page_by_page() {
     expected.extend(by_five(&epochs));
     expected.extend(ids(&earlier));
     assert_eq!(all(&node, cut).await, expected);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn votes_on_a_list_of_claims_and_no_others_are_told() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    let claims: Vec<Record> = (0..5).map(|number| said("s", "a", number, "")).collect();
+    let cast = |on: &Record, count: u32| -> Vec<Record> {
+        let voted = |number| vote(on, &format!("v{number}"), 0.5, i64::from(number / 700));
+        (0..count).map(voted).collect()
+    };
+    // The page ends within the votes of one moment on one claim, and between those on two.
+    let votes: Vec<Vec<Record>> = [1_300, 700, 0, 999, 3]
+        .iter()
+        .zip(&claims)
+        .map(|(count, claim)| cast(claim, *count))
+        .collect();
+    for records in [&claims, &votes.concat()] {
+        append(&node, records).await;
+    }
+    let asked = |places: &[usize]| v1::ContextRequest {
+        votes_of: Some("s".into()),
+        votes_on: places.iter().map(|place| id(&claims[*place])).collect(),
+        ..v1::ContextRequest::default()
+    };
+    let told = |places: &[usize]| ids(places.iter().flat_map(|place| &votes[*place]));
+    for places in [
+        &[0, 1, 2, 4][..],
+        &[3, 4],
+        &[4, 2, 0],
+        &[2],
+        &[0, 1, 2, 3, 4],
+    ] {
+        assert_eq!(all(&node, asked(places)).await, told(places), "{places:?}");
+    }
+    let cut = v1::ContextRequest {
+        as_of_ms: Some(0),
+        ..asked(&[0, 4])
+    };
+    let by_then = votes[0][..700].iter().chain(&votes[4]);
+    assert_eq!(all(&node, cut).await, ids(by_then));
+    // Of another subject there are none.
+    let other = v1::ContextRequest {
+        votes_of: Some("t".into()),
+        ..asked(&[0])
+    };
+    assert!(all(&node, other).await.is_empty());
+    for votes_on in [
+        vec![id(&claims[0]); 1_001],
+        vec![Bytes::from_static(b"short")],
+    ] {
+        let request = v1::ContextRequest {
+            votes_on,
+            ..asked(&[])
+        };
+        let refused = node.store().context(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn epochs_that_lead_to_a_list_and_no_others_are_told() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    let unknown = epoch("unknown", &[], 0);
+    let old: Vec<Record> = (0..600).map(|n| epoch(&format!("o{n}"), &[], 1)).collect();
+    let new: Vec<Record> = (0..1_500)
+        .map(|n| epoch(&format!("n{n}"), &[&old[n % 2], &unknown], n as i64 / 700))
+        .collect();
+    let newest = epoch("newest", &[&new[0], &new[1]], 9);
+    let word = source("u", true, 1);
+    append(&node, &old).await;
+    append(&node, &new).await;
+    append(&node, &[newest.clone(), word.clone()]).await;
+    let asked = |records: &[&Record]| v1::ContextRequest {
+        epochs: true,
+        epochs_of: records.iter().map(|record| id(record)).collect(),
+        ..v1::ContextRequest::default()
+    };
+    let leading = new.iter().step_by(2).chain([&old[5], &old[0]]);
+    let found = all(&node, asked(&[&old[5], &old[0]])).await;
+    assert_eq!(found, ids(leading), "one step only");
+    assert_eq!(all(&node, asked(&[&unknown])).await, ids(&new));
+    let every: Vec<&Record> = old[2..].iter().collect();
+    assert_eq!(all(&node, asked(&every)).await, ids(&old[2..]));
+    // Told under its own id, and as one that supersedes another of the list.
+    let mut twice = told(&node, asked(&[&newest, &new[0], &word])).await;
+    twice.sort();
+    let mut expected = [&newest, &newest, &new[0]].map(id);
+    expected.sort();
+    assert_eq!(twice, expected);
+    let cut = v1::ContextRequest {
+        as_of_ms: Some(0),
+        ..asked(&[&unknown, &old[0]])
+    };
+    assert_eq!(all(&node, cut).await, ids(&new[..700]));
+    let not_epochs = v1::ContextRequest {
+        epochs: false,
+        ..asked(&[&old[0]])
+    };
+    assert!(all(&node, not_epochs).await.is_empty());
     node.stop().await;
 }
 

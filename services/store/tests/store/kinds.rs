@@ -239,7 +239,13 @@ async fn votes_and_epochs_are_what_the_records_say() {
         r#"{{"kind":"vote","subject":"t","assertion":"{}","voter":"w","weight":1,"voted_at":1}}"#,
         claims[0].id()
     )));
-    records.extend([old, new, epoch("loop", &[], 3)]);
+    // What nobody has voted and superseded, and a chain that leads to what a claim names, its end first.
+    let absent = said("s", "nobody has it", 9, "");
+    records.extend((0..5).map(|number| vote(&absent, &format!("v{number}"), 1.0, 1)));
+    let foreign = epoch("foreign", &[], 3);
+    let newest = epoch("newest", &[&new], 4);
+    records.extend([epoch("later than that", &[&newest], 5), newest]);
+    records.extend([epoch("of foreign", &[&foreign], 3), foreign, old, new]);
     append(&node, &records).await;
     as_at_hand(&node, "s", Some("p"), &records).await;
     as_at_hand(&node, "s", None, &records).await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use assertion::Record;
+use bytes::Bytes;
 use merkle::Tree;
 use proto::v1;
 use sidecar::Shutdown;
@@ -16,7 +17,7 @@ use tempfile::tempdir;
 
 use crate::node::{Node, SHARDS, config};
 use crate::opening::shell;
-use crate::records::{append, claims, epoch};
+use crate::records::{append, claims, epoch, id};
 use crate::writes::roots;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -143,7 +144,7 @@ async fn older_records_are_in_the_index_before_the_store_serves() {
     let mut tasks = Tasks::new(shutdown.clone());
     let assembled = stemedb_store::assemble(&config, listeners, &mut tasks, shutdown).await;
     stemedb_store::end(tasks, assembled.unwrap()).await.unwrap();
-    assert_eq!(number(path, "PRAGMA user_version").await, 2);
+    assert_eq!(number(path, "PRAGMA user_version").await, 3);
     assert_eq!(
         (number(path, BACKLOG).await, number(path, LINES).await),
         (0, 0)
@@ -173,6 +174,46 @@ async fn older_records_are_in_the_index_before_the_store_serves() {
     node.stop().await;
     assert_eq!(number(path, LINES).await, 2 * 9_009);
     assert_eq!(number(path, LINES_OF_RECORDS).await, 9_009);
+}
+
+#[tokio::test]
+async fn epochs_of_an_earlier_version_are_found_by_what_they_supersede() {
+    let directory = tempdir().unwrap();
+    let path = directory.path();
+    let old = epoch("old", &[], 1);
+    let mut records: Vec<Record> = (0..70)
+        .map(|number| epoch(&format!("e{number}"), &[&old], number))
+        .collect();
+    records.push(epoch("two", &[&records[0], &records[1]], 3));
+    records.push(old.clone());
+    of_schema_1(path, &records).await;
+    // Bytes that are no JSON, no epoch, or nothing must not keep the store from starting.
+    let mut connection = shell(path).await;
+    for damage in [
+        "UPDATE record SET canonical = x'7b' WHERE sequence = 1",
+        "UPDATE record SET canonical = x'ff00' WHERE sequence = 2",
+        "UPDATE record SET canonical = NULL WHERE sequence = 3",
+        "UPDATE record SET canonical = CAST('{\"supersedes\":[1,\"zz\",\"00\",{}]}' AS BLOB) WHERE sequence = 4",
+    ] {
+        run(&mut connection, damage).await;
+    }
+    connection.close().await.unwrap();
+    let node = Node::start(path).await;
+    let request = v1::ContextRequest {
+        epochs: true,
+        epochs_of: vec![id(&old)],
+        ..v1::ContextRequest::default()
+    };
+    let reply = node.store().context(request).await.unwrap().into_inner();
+    let mut found: Vec<Bytes> = reply.records.into_iter().map(|found| found.id).collect();
+    found.sort();
+    let mut expected: Vec<Bytes> = records[4..70].iter().chain([&old]).map(id).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+    append(&node, &[epoch("new", &[&old, &records[70]], 9)]).await;
+    node.stop().await;
+    let lines = number(path, "SELECT count(*) FROM supersession").await;
+    assert_eq!(lines, 66 + 2 + 2);
 }
 
 #[tokio::test]

@@ -1,0 +1,144 @@
+//! The statements that find what lenses look at beside claims; for the lenses of this store, and for Context.
+//!
+//! Ids and uris come as a JSON list, which is the outer loop: rows are in its order, and within it in that of the index. Uris
+//! go as hex: JSON may be written in many ways.
+
+use assertion::RecordId;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
+
+use super::place::{Last, Spot};
+use crate::held;
+
+/// Of each uri the records of its latest moment.
+const SOURCES: &str = "
+    SELECT CAST(j.key AS INTEGER), r.sequence, r.id_head, r.canonical
+    FROM json_each(?1) j
+    CROSS JOIN topic t ON t.kind = 3 AND t.subject = CAST(unhex(j.value) AS TEXT) AND t.predicate = '' AND t.at_ms = (
+        SELECT max(m.at_ms) FROM topic m
+        WHERE m.kind = 3 AND m.subject = CAST(unhex(j.value) AS TEXT) AND m.predicate = '' AND m.at_ms <= ?2)
+    CROSS JOIN record r ON r.sequence = t.sequence";
+
+const VOTES: &str = "
+    SELECT t.at_ms, r.sequence, r.id_head, r.canonical, t.predicate
+    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+    WHERE t.kind = 1 AND t.subject = ?1 AND (t.predicate, t.at_ms, t.sequence) > (?2, ?3, ?4) AND t.at_ms <= ?5
+    ORDER BY t.predicate, t.at_ms, t.sequence LIMIT ?6";
+
+const ANY_VOTE: &str = "SELECT 1 FROM topic WHERE kind = 1 AND subject = ?1 LIMIT 1";
+
+/// One seek for each claim: votes on other claims are not even read. Times are within 2^53.
+const VOTES_ON: &str = "
+    SELECT CAST(j.key AS INTEGER), r.sequence, r.id_head, r.canonical, t.at_ms
+    FROM json_each(?1) j
+    CROSS JOIN topic t ON t.kind = 1 AND t.subject = ?2 AND t.predicate = j.value
+        AND t.at_ms >= iif(j.key = 0, ?3, -9223372036854775807) AND t.at_ms <= ?5
+        AND (j.key > 0 OR t.at_ms > ?3 OR t.sequence > ?4)
+    CROSS JOIN record r ON r.sequence = t.sequence
+    LIMIT ?6";
+
+const EPOCHS: &str = "
+    SELECT t.at_ms, r.sequence, r.id_head, r.canonical, t.subject
+    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+    WHERE t.kind = 2 AND (t.subject, t.predicate, t.at_ms, t.sequence) > (?1, '', ?2, ?3) AND t.at_ms <= ?4
+    ORDER BY t.subject, t.predicate, t.at_ms, t.sequence LIMIT ?5";
+
+const OF_GLOBAL_SHARD: &str = "
+    SELECT CAST(j.key AS INTEGER), r.sequence, r.id_head, r.canonical
+    FROM json_each(?1) j
+    CROSS JOIN place p ON p.shard = ?2 AND p.id = unhex(j.value)
+    CROSS JOIN record r ON r.sequence = p.sequence
+    LIMIT ?3";
+
+const SUPERSEDING: &str = "
+    SELECT CAST(j.key AS INTEGER), r.sequence, r.id_head, r.canonical, s.at_ms
+    FROM json_each(?1) j
+    CROSS JOIN supersession s ON s.epoch = unhex(j.value)
+        AND s.at_ms >= iif(j.key = 0, ?2, -9223372036854775807) AND s.at_ms <= ?4
+        AND (j.key > 0 OR s.at_ms > ?2 OR s.sequence > ?3)
+    CROSS JOIN record r ON r.sequence = s.sequence
+    LIMIT ?5";
+
+pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
+
+/// What is known of sources up to a time: of each uri the records of its latest moment.
+pub(crate) fn sources<'a>(uris: impl IntoIterator<Item = &'a str>, latest: i64) -> Statement {
+    let mut list = String::from("[");
+    for (number, uri) in uris.into_iter().enumerate() {
+        list.push_str(if number == 0 { "\"" } else { ",\"" });
+        for byte in uri.bytes() {
+            for half in [byte >> 4, byte & 0xf] {
+                list.extend(char::from_digit(half.into(), 16));
+            }
+        }
+        list.push('"');
+    }
+    list.push(']');
+    sqlx::query(SOURCES).bind(list).bind(latest)
+}
+
+/// Votes that name a subject.
+pub(crate) fn votes(subject: &str, after: &Last, latest: i64, limit: i64) -> Statement {
+    sqlx::query(VOTES)
+        .bind(subject.to_owned())
+        .bind(after.about.clone())
+        .bind(after.at_ms)
+        .bind(after.sequence)
+        .bind(latest)
+        .bind(limit)
+}
+
+/// A row when a vote names the subject.
+pub(crate) fn any_vote(subject: &str) -> Statement {
+    sqlx::query(ANY_VOTE).bind(subject.to_owned())
+}
+
+/// Votes on these claims of a subject; on the first of them only those behind the spot, whose number is not looked at.
+pub(crate) fn votes_on(
+    subject: &str,
+    claims: &[RecordId],
+    after: &Spot,
+    latest: i64,
+    limit: i64,
+) -> Statement {
+    sqlx::query(VOTES_ON)
+        .bind(list(claims))
+        .bind(subject.to_owned())
+        .bind(after.at_ms)
+        .bind(after.sequence)
+        .bind(latest)
+        .bind(limit)
+}
+
+/// All epochs.
+pub(crate) fn epochs(after: &Last, latest: i64, limit: i64) -> Statement {
+    sqlx::query(EPOCHS)
+        .bind(after.about.clone())
+        .bind(after.at_ms)
+        .bind(after.sequence)
+        .bind(latest)
+        .bind(limit)
+}
+
+/// Records of the global shard by id, of whatever kind and time.
+pub(crate) fn of_global_shard(ids: &[RecordId], global: u32, limit: i64) -> Statement {
+    sqlx::query(OF_GLOBAL_SHARD)
+        .bind(list(ids))
+        .bind(global)
+        .bind(limit)
+}
+
+/// Epochs that supersede one of these; of the first of them only those behind the spot, whose number is not looked at.
+pub(crate) fn superseding(epochs: &[RecordId], after: &Spot, latest: i64, limit: i64) -> Statement {
+    sqlx::query(SUPERSEDING)
+        .bind(list(epochs))
+        .bind(after.at_ms)
+        .bind(after.sequence)
+        .bind(latest)
+        .bind(limit)
+}
+
+fn list(ids: &[RecordId]) -> String {
+    let ids: Vec<_> = ids.iter().map(|id| id.to_bytes()).collect();
+    held::json(&ids)
+}

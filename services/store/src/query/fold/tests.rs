@@ -1,0 +1,206 @@
+//! The largest subjects: what a lens keeps of them, in numbers.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use lens::{Kept, Lens, Options};
+use tempfile::tempdir;
+
+use super::*;
+use crate::config::Config;
+use crate::database::{Database, Readers};
+use crate::intake::{Arrival, Incoming, shard_of_record};
+use crate::space::Space;
+use crate::trees::Trees;
+use crate::writer::WriterTask;
+
+const SHARDS: u32 = 4;
+
+/// Of one subject.
+const CLAIMS: i64 = 100_000;
+
+/// After so many claims, none brings a value or a source that is new.
+const SATURATED: i64 = 10_000;
+
+const VALUES: i64 = 20;
+
+/// Of each source one value.
+const SOURCES: i64 = 5_000;
+
+/// Times of equal length.
+const FIRST: i64 = 1_000_000;
+
+fn record(json: &str) -> Record {
+    Record::from_client_json(json.as_bytes(), FIRST * 10).unwrap()
+}
+
+fn epoch(name: &str, supersedes: &str) -> Record {
+    record(&format!(
+        r#"{{"kind":"epoch","name":"{name}","supersedes":[{supersedes}],"started_at":1}}"#
+    ))
+}
+
+fn superseding(other: &Record, name: &str) -> Record {
+    epoch(name, &format!("\"{}\"", other.id()))
+}
+
+fn vote(on: &str, voter: i64) -> Record {
+    record(&format!(
+        r#"{{"kind":"vote","subject":"s","assertion":"{on}","voter":"v{voter}","weight":0.5,"voted_at":1}}"#
+    ))
+}
+
+/// A claim in a thousand is of an epoch.
+fn claim(number: i64, old: &Record) -> Record {
+    let epoch = match number % 1_000 {
+        0 => format!(r#""epoch":"{}","#, old.id()),
+        _ => String::new(),
+    };
+    record(&format!(
+        r#"{{"subject":"s","predicate":"p","object":{{"type":"number","value":{}}},{epoch}"asserted_at":{},
+        "source":{{"uri":"urn:{}","class":"expert"}}}}"#,
+        number % VALUES,
+        FIRST + number,
+        number % SOURCES
+    ))
+}
+
+/// What lies beside the claims: some of it bears on them, most does not.
+fn beside(claims: &[Record], old: &Record) -> Vec<Record> {
+    let mut records = vec![old.clone(), superseding(old, "new")];
+    records.extend((0..500).map(|number| superseding(old, &format!("{number}"))));
+    let foreign = epoch("foreign", "");
+    records.extend((0..700).map(|number| superseding(&foreign, &format!("f{number}"))));
+    records.push(foreign);
+    for number in 0..300 {
+        // The first two claims that are not of the epoch, the first of it, and one that nobody has.
+        records.push(vote(&claims[1].id().to_string(), number));
+        records.push(vote(&claims[2].id().to_string(), number));
+        records.push(vote(&claims[0].id().to_string(), number));
+        records.push(vote(&old.id().to_string(), number));
+    }
+    records.extend((0..2 * SOURCES).step_by(50).map(|number| {
+        record(&format!(
+            r#"{{"kind":"source","uri":"urn:{number}","class":"expert","recorded_at":1}}"#
+        ))
+    }));
+    records
+}
+
+async fn filled(directory: &Path, records: &[Record]) -> Readers {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let config = Config {
+        node: "node1".into(),
+        data_dir: directory.to_path_buf(),
+        min_free_bytes: 0,
+        readers: 2,
+        num_shards: SHARDS,
+        peers: any,
+        local: any,
+        metrics: any,
+    };
+    let database = Database::open(&config).await.unwrap();
+    let trees = Trees::open(database.readers.repair.clone(), SHARDS).await;
+    let space = Arc::new(Space::new(directory.to_path_buf(), 0));
+    let (task, writer) = WriterTask::new(database.writer, Arc::new(trees.unwrap()), space);
+    let task = tokio::spawn(task.run());
+    for batch in records.chunks(4_000) {
+        let incoming = batch.iter().map(|record| Incoming {
+            shard: shard_of_record(record, SHARDS),
+            record: record.clone(),
+            arrival: Arrival::Push,
+            trace_id: None,
+        });
+        let bytes = batch.iter().map(|record| record.canonical().len()).sum();
+        let room = writer.room(bytes).unwrap();
+        writer
+            .append(incoming.collect(), bytes, room)
+            .await
+            .unwrap();
+    }
+    drop(writer);
+    task.await.unwrap().unwrap();
+    database.readers
+}
+
+/// The bytes that these claims take: of each value the longest one, and each uri.
+fn value_bytes<'a>(claims: impl Iterator<Item = &'a Record>) -> usize {
+    let mut longest: BTreeMap<String, usize> = BTreeMap::new();
+    let mut voices: BTreeMap<String, usize> = BTreeMap::new();
+    for record in claims {
+        let claim = record.assertion().unwrap();
+        let value = longest.entry(format!("{:?}", claim.object)).or_default();
+        *value = record.canonical().len().max(*value);
+        let uri = &claim.source.uri;
+        voices.insert(format!("{:?} {uri}", claim.object), 128 + uri.len());
+    }
+    longest.values().chain(voices.values()).sum()
+}
+
+fn asked(lens: Lens, inner: Option<Lens>, as_of: Option<i64>) -> Parameters {
+    let selection = Selection {
+        subject: Some("s".into()),
+        predicate: Some("p".into()),
+        as_of,
+        ..Selection::default()
+    };
+    let options = Options {
+        inner,
+        ..Options::default()
+    };
+    Parameters::new(lens, options, selection).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lens_keeps_does_not_grow_with_claims_that_say_nothing_new() {
+    let directory = tempdir().unwrap();
+    let old = epoch("old", "");
+    let claims: Vec<Record> = (0..CLAIMS).map(|number| claim(number, &old)).collect();
+    let mut records = claims.clone();
+    records.extend(beside(&claims, &old));
+    let readers = filled(directory.path(), &records).await;
+    let few = Some(FIRST + SATURATED - 1);
+    let inner = [None, Some(Lens::Votes), Some(Lens::Skeptic)];
+    let plain = Lens::ALL.map(|lens| (lens, None));
+    let of_epochs = inner.map(|inner| (Lens::Epoch, inner));
+    for (lens, inner) in plain.into_iter().chain(of_epochs) {
+        let parameters = asked(lens, inner, None);
+        let (epochs, votes) = (lens == Lens::Epoch, parameters.considers(Kind::Vote));
+        let kept = async |as_of| {
+            let parameters = asked(lens, inner, as_of);
+            fold(&readers.questions, parameters, Some(SHARDS))
+                .await
+                .unwrap()
+        };
+        let (all, early) = tokio::join!(kept(None), kept(few));
+        let is_kept = |record: &&Record| !epochs || record.assertion().unwrap().epoch.is_none();
+        let expected = |of: &[Record]| Kept {
+            claims: of.iter().filter(is_kept).count(),
+            values: 20,
+            // The claim of the vote lens has its subject with it.
+            value_bytes: value_bytes(of.iter().filter(is_kept)) + if votes { 65 } else { 0 },
+            sources: 100,
+            epochs: if epochs { 502 } else { 0 },
+            votes: match (votes, epochs) {
+                (false, _) => 0,
+                (true, true) => 600,
+                (true, false) => 900,
+            },
+        };
+        assert_eq!(all.kept(), expected(&claims), "{lens} {inner:?}");
+        let early = early.kept();
+        assert_eq!(early, expected(&claims[..10_000]), "{lens} {inner:?}");
+        assert_eq!(
+            Kept { claims: 0, ..early },
+            Kept {
+                claims: 0,
+                ..all.kept()
+            },
+            "ten times the claims, and nothing else is more"
+        );
+        assert!(all.finish().to_json().len() < 64 * 1024);
+    }
+    readers.close().await;
+}
