@@ -5,6 +5,7 @@
     reason = "a test that cannot read an answer has failed"
 )]
 
+mod bearing;
 mod edges;
 mod kinds;
 mod laws;

@@ -106,9 +106,8 @@ impl<'a> Model<'a> {
             .filter(|claim| self.covers(claim) && self.reason_besides_epochs(claim).is_none())
             .filter_map(|claim| claim.epoch.clone())
             .collect();
-        let all: Vec<&Record> = self.records.iter().copied().collect();
-        let epochs = all.into_iter().filter(|record| record.epoch().is_some());
-        let epochs: Vec<&Record> = epochs.collect();
+        let records = self.records.iter().copied();
+        let epochs: Vec<&Record> = records.filter(|r| r.epoch().is_some()).collect();
         loop {
             let known = bearing.len();
             for record in &epochs {

@@ -9,6 +9,7 @@ use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use bytes::Bytes;
 use http::{StatusCode, Uri};
 use lens::MAX_VOTES;
 use proto::v1;
@@ -224,6 +225,7 @@ impl Walk<'_> {
         let uris = uri_of(record).map(str::to_owned).into_iter().collect();
         let request = v1::ContextRequest {
             votes_of: record.assertion().map(|claim| claim.subject.clone()),
+            votes_on: vec![Bytes::copy_from_slice(record.id().as_bytes())],
             ..Standings::request(&uris, &epochs)
         };
         let mut context = Context::new(&self.app.reader, self.caller, route);
