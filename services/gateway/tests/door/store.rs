@@ -473,20 +473,24 @@ impl Store for FakeStore {
         let request = request.into_inner();
         let mut state = self.state();
         state.contexts.push(request.sources.len());
-        let listed = |list: &[Bytes], id: &str| {
-            let is = |listed: &Bytes| convert::record_id(listed).unwrap().to_string() == id;
-            list.is_empty() || state.without_lists || list.iter().any(is)
+        let list = |ids: &[Bytes]| -> Option<BTreeSet<String>> {
+            let ids = ids.iter().map(|id| convert::record_id(id).unwrap());
+            let ids: BTreeSet<String> = ids.map(|id| id.to_string()).collect();
+            (!ids.is_empty() && !state.without_lists).then_some(ids)
+        };
+        let (claims, epochs) = (list(&request.votes_on), list(&request.epochs_of));
+        let listed = |list: &Option<BTreeSet<String>>, id: &String| {
+            list.as_ref().is_none_or(|list| list.contains(id))
         };
         let asked = |record: &&Record| match record.content() {
             Content::Source(source) => request.sources.contains(&source.uri),
             Content::Vote(vote) => {
-                request.votes_of.as_ref() == Some(&vote.subject)
-                    && listed(&request.votes_on, &vote.assertion)
+                request.votes_of.as_ref() == Some(&vote.subject) && listed(&claims, &vote.assertion)
             }
             Content::Epoch(epoch) => {
                 let named = epoch.supersedes.iter();
-                let mut bears = named.map(|id| listed(&request.epochs_of, id));
-                let own = listed(&request.epochs_of, &record.id().to_string());
+                let mut bears = named.map(|id| listed(&epochs, id));
+                let own = listed(&epochs, &record.id().to_string());
                 request.epochs && (own || bears.any(|bears| bears))
             }
             Content::Assertion(_) => false,
