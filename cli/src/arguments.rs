@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    assert, config, epoch, keygen, members, node, predicates, query, source, status, subjects,
-    sync, trace, verify, vote, votes, watch,
+    assert, config, epoch, keygen, members, node, placement, predicates, query, source, status,
+    subjects, sync, trace, verify, vote, votes, watch,
 };
 use crate::local::{orders, up};
 use crate::{export, import, mcp};
@@ -72,8 +72,10 @@ pub(crate) enum Command {
     Verify(verify::Arguments),
     /// Repairs now
     Sync(sync::Arguments),
-    /// Does something with one member
+    /// Lets a member leave, or declares it gone
     Node(node::Arguments),
+    /// Shows who owns how much, and what would move
+    Placement(placement::Arguments),
     /// Checks settings
     Config(config::Arguments),
     /// Runs the gateway of a node
@@ -144,6 +146,7 @@ mod tests {
             "status",
             "verify",
             "sync",
+            "placement",
         ] {
             let found = command.find_subcommand(name).unwrap();
             let help = found

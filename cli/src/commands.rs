@@ -9,6 +9,7 @@ pub(crate) mod keygen;
 pub(crate) mod list;
 pub(crate) mod members;
 pub(crate) mod node;
+pub(crate) mod placement;
 pub(crate) mod predicates;
 pub(crate) mod query;
 pub(crate) mod source;

@@ -54,10 +54,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let waiting = text(&said, "waiting_for");
     if !waiting.is_empty() {
-        output::line(format!(
-            "no cluster yet: {} waits for {waiting}",
-            text(&said, "node")
-        ));
+        let node = text(&said, "node");
+        let why = match said["cluster_id"].as_str() {
+            Some(_) => format!("{node} joins: it waits for {waiting}"),
+            None => format!("no cluster yet: {node} waits for {waiting}"),
+        };
+        output::line(why);
     }
     Ok(())
 }

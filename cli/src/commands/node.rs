@@ -1,11 +1,23 @@
 //! `stemedb node`: what can be done with a member.
 
-use clap::Subcommand;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use crate::client::{Call, encode};
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::client::{Call, Client, encode};
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::local::control::{Action, Order, ask};
+use crate::local::directory;
 use crate::output;
+
+/// Between two looks at a node that leaves.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Between two lines of progress.
+const LINE_EVERY: Duration = Duration::from_secs(2);
 
 /// Arguments of `node`.
 #[derive(Debug, clap::Args)]
@@ -16,21 +28,50 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Lets a node hand everything over and go for good
+    Leave(Leave),
     /// Declares a node that is DOWN gone for good
     Forget(Forget),
 }
 
-/// Arguments of `node forget`.
+/// Arguments of `node leave`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
-struct Forget {
+#[command(after_help = LEAVE_EXAMPLES)]
+struct Leave {
     /// The node's name
     node: String,
+    /// Also when fewer nodes stay than records shall have copies
+    #[arg(long)]
+    force: bool,
+    /// Wait so many seconds until it has LEFT; 0: do not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    wait: u64,
     #[command(flatten)]
     connection: Connection,
 }
 
-const EXAMPLES: &str = "\
+const LEAVE_EXAMPLES: &str = "\
+The node owns nothing from then on, hands everything over, and is LEFT when all of it is on the others; then it can be stopped.
+It goes on across restarts. See what will move first: stemedb placement plan --leave node4
+
+Examples:
+  stemedb node leave node4
+  stemedb local remove node4          the same for a node of `stemedb up`, and stops it";
+
+/// Arguments of `node forget`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = FORGET_EXAMPLES)]
+struct Forget {
+    /// The node's name
+    node: String,
+    /// Where the `stemedb up` is that runs the node, if one does: it forgets it as well
+    #[arg(long, value_name = "DIR", default_value = crate::local::DATA_DIR)]
+    data_dir: PathBuf,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const FORGET_EXAMPLES: &str = "\
 A node that is DOWN still counts: claims wait for it, and answers say so. Forget it when its disk is gone or it will never come
 back; its shards get new owners. Refused while the node is UP.
 
@@ -39,24 +80,154 @@ Example:
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let What::Forget(Forget { node, connection }) = arguments.what;
+    match arguments.what {
+        What::Leave(leave) => run_leave(leave).await,
+        What::Forget(forget) => run_forget(forget).await,
+    }
+}
+
+async fn run_leave(leave: Leave) -> Result<(), Failure> {
+    let Leave {
+        node,
+        force,
+        wait,
+        connection,
+    } = leave;
     let client = connection.client()?;
+    let path = format!("/cluster/members/{}/leave?force={force}", encode(&node));
+    let call = Call::post(path, "application/json", "");
+    let mut said = client.send(&call).await?.json()?;
+    let began = Instant::now();
+    let mut told: Option<Instant> = None;
+    let deadline = Duration::from_secs(wait);
+    let left = loop {
+        let seen = standing(&client, &node).await?;
+        if seen.left {
+            break true;
+        }
+        if began.elapsed() >= deadline {
+            break false;
+        }
+        if told.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+            told = Some(Instant::now());
+            output::note(format!(
+                "{node} hands over ({}), {} s",
+                seen.phase,
+                began.elapsed().as_secs()
+            ));
+        }
+        tokio::time::sleep(POLL).await;
+    };
+    if connection.json {
+        said["left"] = json!(left);
+        output::json(&said);
+    } else if left {
+        output::line(format!(
+            "{node} has LEFT after {:.1} s; it can be stopped",
+            began.elapsed().as_secs_f64()
+        ));
+    }
+    warn(&said, connection.json);
+    if left || wait == 0 {
+        return Ok(());
+    }
+    Err(Failure::Outcome(format!(
+        "{node} still hands over; it goes on\\n→ stemedb status shows how repair stands; the same command waits on"
+    )))
+}
+
+/// How a node that leaves stands.
+struct Standing {
+    left: bool,
+    phase: String,
+}
+
+/// What the first gateway that answers says of it. The one that leaves may say it of itself; one that has gone is LEFT.
+async fn standing(client: &Client, node: &str) -> Result<Standing, Failure> {
+    let said = client.get_json("/cluster/members").await?;
+    let members = said["members"].as_array().into_iter().flatten();
+    let found = members.clone().find(|member| member["id"] == node);
+    let text = |member: &Value, key: &str| member[key].as_str().unwrap_or_default().to_owned();
+    Ok(match found {
+        None => Standing {
+            left: true,
+            phase: String::new(),
+        },
+        Some(member) => Standing {
+            left: member["status"] == "LEFT",
+            phase: text(member, "phase"),
+        },
+    })
+}
+
+async fn run_forget(forget: Forget) -> Result<(), Failure> {
+    let Forget {
+        node,
+        data_dir,
+        connection,
+    } = forget;
+    let client = connection.client()?;
+    let members = client.get_json("/cluster/members").await?;
     let call = Call::post(
         format!("/cluster/members/{}/forget", encode(&node)),
         "application/json",
         "",
     );
     let said = client.send(&call).await?.json()?;
+    let dropped = drop_local(&data_dir, &node, &members).await?;
     if connection.json {
         output::json(&said);
         return Ok(());
     }
     output::line(format!("{node} is forgotten"));
-    if let Some(warning) = said["warning"]
-        .as_str()
-        .filter(|warning| !warning.is_empty())
-    {
+    if let Some(dropped) = dropped {
+        output::line(dropped);
+    }
+    warn(&said, false);
+    Ok(())
+}
+
+fn warn(said: &Value, json: bool) {
+    let warning = said["warning"].as_str().filter(|text| !text.is_empty());
+    if let Some(warning) = warning.filter(|_| !json) {
         output::line(warning);
     }
-    Ok(())
+    let at_risk = said["shards_at_risk"].as_array().map_or(0, Vec::len);
+    if at_risk > 0 && !json {
+        output::line(format!(
+            "the other owners of {at_risk} shards are away as well: what is in these is lost if none of them comes back"
+        ));
+    }
+}
+
+/// A node of the `up` in this directory is put off its list as well. Only when the cluster that was asked is that one: names repeat,
+/// addresses do not.
+async fn drop_local(
+    data_dir: &Path,
+    node: &str,
+    members: &Value,
+) -> Result<Option<String>, Failure> {
+    let Some(file) = directory::read_file(data_dir)? else {
+        return Ok(None);
+    };
+    let Some(entry) = file.nodes.get(node) else {
+        return Ok(None);
+    };
+    let mut asked = members["members"].as_array().into_iter().flatten();
+    let same = asked.any(|member| member["id"] == node && member["admin_addr"] == *entry.admin);
+    if !same {
+        return Ok(None);
+    }
+    let order = Order {
+        action: Action::Drop,
+        node: node.to_owned(),
+        service: None,
+        force: false,
+    };
+    match ask(data_dir, &order).await {
+        Ok(answer) if answer.ok => Ok(Some(answer.said)),
+        Ok(answer) => Err(Failure::Local(answer.said)),
+        // Nobody runs it: the file of a cluster that is at rest is not ours to change.
+        Err(_) => Ok(None),
+    }
 }

@@ -20,6 +20,9 @@ pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// `start` and `add` answer by then, one way or the other.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
+/// A node that has not handed everything over by then goes on with it; the order is given again to wait on.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(600);
+
 /// One node and its four processes.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
@@ -44,18 +47,19 @@ struct Inside {
 }
 
 impl Cluster {
-    /// Plans a cluster of nodes 1 to `count`; starts nothing.
+    /// Plans a cluster of the nodes with these numbers; starts nothing.
     pub(crate) fn plan(
         directory: Directory,
         base_port: u16,
-        count: u16,
+        numbers: &[u16],
         demo_done: bool,
         deaths: mpsc::UnboundedSender<Death>,
     ) -> Result<Cluster, Failure> {
         let program = std::env::current_exe()
             .map_err(|error| Failure::Local(format!("cannot find the own executable: {error}")))?;
-        let plans: Vec<NodePlan> = (1..=count)
-            .map(|number| NodePlan::new(number, base_port, directory.path()))
+        let plans: Vec<NodePlan> = numbers
+            .iter()
+            .map(|number| NodePlan::new(*number, base_port, directory.path()))
             .collect::<Result<_, _>>()
             .map_err(Failure::Usage)?;
         let cluster = Cluster {
@@ -71,7 +75,7 @@ impl Cluster {
         let seeds: Vec<String> = plans.iter().map(NodePlan::swim).collect();
         cluster.inside().nodes = plans
             .into_iter()
-            .map(|plan| cluster.node(plan, &seeds, usize::from(count)))
+            .map(|plan| cluster.node(plan, &seeds, numbers.len()))
             .collect();
         Ok(cluster)
     }
@@ -180,7 +184,9 @@ impl Cluster {
     pub(crate) async fn perform(&self, order: &Order) -> Answer {
         let done = match order.action {
             Action::List => Ok(String::new()),
-            Action::Add => self.add().await,
+            Action::Add => self.add(&order.node).await,
+            Action::Remove => self.remove(&order.node, order.force).await,
+            Action::Drop => self.drop_node(&order.node).await,
             _ => self.perform_on(order).await,
         };
         let saved = self.save();
@@ -241,7 +247,7 @@ impl Cluster {
             }
             Action::Pause => processes.iter().for_each(|process| process.pause()),
             Action::Resume => processes.iter().for_each(|process| process.resume()),
-            Action::List | Action::Add => {}
+            Action::List | Action::Add | Action::Remove | Action::Drop => {}
         }
         Ok(format!("{what}: {}", order.action.done()))
     }
@@ -263,22 +269,109 @@ impl Cluster {
         Ok(format!("{what}: ready"))
     }
 
-    async fn add(&self) -> Result<String, Failure> {
+    /// A new node, ready and counted; one that is there already is started.
+    async fn add(&self, name: &str) -> Result<String, Failure> {
         let nodes = self.nodes();
-        let count = u16::try_from(nodes.len()).unwrap_or(u16::MAX);
-        if count >= NODES_MAX {
-            return Err(Failure::Local(format!(
-                "a local cluster has at most {NODES_MAX} nodes"
-            )));
+        let known = |name: &str| nodes.iter().find(|node| node.plan.name == name);
+        if let Some(node) = known(name) {
+            self.start_and_wait(node, &node.processes, name).await?;
+            return self.joined(node).await;
         }
-        let plan = NodePlan::new(count + 1, self.base_port, self.directory.path())
-            .map_err(Failure::Local)?;
+        let taken = nodes
+            .iter()
+            .filter_map(|node| NodePlan::number(&node.plan.name));
+        let next = taken.max().unwrap_or(0) + 1;
+        let number = match name {
+            "" if next <= NODES_MAX => Some(next),
+            // Above the last there is no room; below it there may be.
+            "" => (1..=NODES_MAX).find(|number| known(&format!("node{number}")).is_none()),
+            name => NodePlan::number(name),
+        };
+        let number = number.ok_or_else(|| {
+            Failure::Local(format!(
+                "a local cluster has nodes node1 to node{NODES_MAX}, and room for no other{}",
+                if name.is_empty() {
+                    ""
+                } else {
+                    ": give one of these names, or none"
+                }
+            ))
+        })?;
+        let plan =
+            NodePlan::new(number, self.base_port, self.directory.path()).map_err(Failure::Local)?;
         ports::check([&plan])?;
         let seeds: Vec<String> = nodes.iter().map(|node| node.plan.swim()).collect();
         let node = self.node(plan, &seeds, nodes.len());
         self.inside().nodes.push(node.clone());
+        // Known from here on: whoever is killed now finds it in the file.
+        self.save()?;
         let what = node.plan.name.clone();
-        self.start_and_wait(&node, &node.processes, &what).await
+        self.start_and_wait(&node, &node.processes, &what).await?;
+        self.joined(&node).await
+    }
+
+    /// Waits until a node takes its share: its copies count, and it owns shards.
+    async fn joined(&self, node: &Node) -> Result<String, Failure> {
+        let waited = ready::joined(node, START_DEADLINE).await;
+        waited
+            .map(|()| format!("{}: ready", node.plan.name))
+            .map_err(Failure::Local)
+    }
+
+    /// Lets a node hand everything over, waits until it has LEFT, then stops it and forgets its processes.
+    async fn remove(&self, name: &str, force: bool) -> Result<String, Failure> {
+        let Some(node) = self.node_or_trace(name)? else {
+            return Ok(format!("{name}: removed before"));
+        };
+        let running = node
+            .processes
+            .iter()
+            .all(|process| process.state().pid().is_some());
+        if !running {
+            return Err(Failure::Local(format!(
+                "{name} does not run whole, and only {name} can hand over what it holds\n→ start it: stemedb local start {name}; \
+                 gone for good: stemedb node forget {name}"
+            )));
+        }
+        ready::left(&node, force, LEAVE_DEADLINE).await?;
+        self.put_away(&node).await;
+        Ok(format!(
+            "{name}: removed; its data is still in {}",
+            node.plan.directory().display()
+        ))
+    }
+
+    /// Stops a node that the cluster has forgotten.
+    async fn drop_node(&self, name: &str) -> Result<String, Failure> {
+        if let Some(node) = self.node_or_trace(name)? {
+            self.put_away(&node).await;
+        }
+        Ok(format!("{name}: removed"))
+    }
+
+    async fn put_away(&self, node: &Node) {
+        // What does not end in time is killed: it holds nothing that counts.
+        let _ = stop(&node.processes).await;
+        let name = &node.plan.name;
+        self.inside().nodes.retain(|other| other.plan.name != *name);
+    }
+
+    /// A node by name; none when it was removed before.
+    fn node_or_trace(&self, name: &str) -> Result<Option<Node>, Failure> {
+        let nodes = self.nodes();
+        if let Some(node) = nodes.iter().find(|node| node.plan.name == name) {
+            return Ok(Some(node.clone()));
+        }
+        let was_here =
+            NodePlan::number(name).is_some() && self.directory.path().join(name).exists();
+        if was_here {
+            return Ok(None);
+        }
+        let names: Vec<&str> = nodes.iter().map(|node| node.plan.name.as_str()).collect();
+        Err(Failure::Local(format!(
+            "no node {name:?}; there are {}",
+            names.join(", ")
+        )))
     }
 
     /// Never held over an await.

@@ -32,8 +32,12 @@ pub(crate) enum Action {
     Resume,
     /// Start what does not run, and wait until it is ready.
     Start,
-    /// A new node.
+    /// A new node, or one that is there already.
     Add,
+    /// Hand everything over, then stop and go.
+    Remove,
+    /// Stop and go, without handing anything over: the cluster has forgotten it.
+    Drop,
 }
 
 impl Action {
@@ -47,6 +51,7 @@ impl Action {
             Action::Resume => "resumed",
             Action::Start => "ready",
             Action::Add => "added",
+            Action::Remove | Action::Drop => "removed",
         }
     }
 }
@@ -56,12 +61,15 @@ impl Action {
 pub(crate) struct Order {
     /// What to do.
     pub(crate) action: Action,
-    /// With which node; empty for `list` and `add`.
+    /// With which node; empty for `list`, and for `add` of the next one.
     #[serde(default)]
     pub(crate) node: String,
     /// With which of its services; none: all four.
     #[serde(default)]
     pub(crate) service: Option<String>,
+    /// For `remove`: also when fewer nodes stay than records shall have copies.
+    #[serde(default)]
+    pub(crate) force: bool,
 }
 
 /// What became of it.
@@ -172,6 +180,7 @@ mod tests {
             action: Action::List,
             node: String::new(),
             service: None,
+            force: false,
         };
         let error = ask(directory.path(), &order).await.unwrap_err().to_string();
         assert!(error.contains("stemedb up --data-dir"), "{error}");

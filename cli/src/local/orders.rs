@@ -31,7 +31,9 @@ Examples:
   stemedb local kill node2             all four processes, as if the machine had died
   stemedb local start node2            returns when the node is ready
   stemedb local kill node1/store       one process
-  stemedb local pause node3            as if the machine hung: connections stay open, nothing answers";
+  stemedb local pause node3            as if the machine hung: connections stay open, nothing answers
+  stemedb local add                    one more node, ready when this returns
+  stemedb local remove node4           it hands everything over, then it is stopped";
 
 #[derive(Debug, Subcommand)]
 enum What {
@@ -48,7 +50,26 @@ enum What {
     /// Starts what does not run and waits until it is ready
     Start(Place),
     /// Adds a node to the cluster and waits until it is ready
-    Add,
+    Add(Newcomer),
+    /// Lets a node hand everything over, waits until it has LEFT, and stops it; its data stays where it is
+    Remove(Removed),
+}
+
+/// Who comes.
+#[derive(Debug, clap::Args)]
+struct Newcomer {
+    /// node4; one that is there already is started if it does not run [default: the next number]
+    node: Option<String>,
+}
+
+/// Who goes.
+#[derive(Debug, clap::Args)]
+struct Removed {
+    /// node4
+    node: String,
+    /// Also when fewer nodes stay than records shall have copies
+    #[arg(long)]
+    force: bool,
 }
 
 /// NODE or NODE/SERVICE.
@@ -92,16 +113,28 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn order(what: &What) -> Result<Order, Failure> {
-    let (action, place) = match what {
-        What::List => (Action::List, None),
-        What::Add => (Action::Add, None),
-        What::Stop(place) => (Action::Stop, Some(place)),
-        What::Kill(place) => (Action::Kill, Some(place)),
-        What::Pause(place) => (Action::Pause, Some(place)),
-        What::Resume(place) => (Action::Resume, Some(place)),
-        What::Start(place) => (Action::Start, Some(place)),
+    let whole = |action, node: &str, force| {
+        Ok(Order {
+            action,
+            node: node.to_owned(),
+            service: None,
+            force,
+        })
     };
-    let place = place.map_or("", |place| place.place.as_str());
+    let (action, place) = match what {
+        What::List => return whole(Action::List, "", false),
+        What::Add(newcomer) => {
+            let node = newcomer.node.as_deref().unwrap_or_default();
+            return whole(Action::Add, node, false);
+        }
+        What::Remove(removed) => return whole(Action::Remove, &removed.node, removed.force),
+        What::Stop(place) => (Action::Stop, place),
+        What::Kill(place) => (Action::Kill, place),
+        What::Pause(place) => (Action::Pause, place),
+        What::Resume(place) => (Action::Resume, place),
+        What::Start(place) => (Action::Start, place),
+    };
+    let place = place.place.as_str();
     let (node, service) = match place.split_once('/') {
         Some((node, service)) => (node, Some(service)),
         None => (place, None),
@@ -113,6 +146,7 @@ fn order(what: &What) -> Result<Order, Failure> {
         action,
         node: node.to_owned(),
         service: service.map(str::to_owned),
+        force: false,
     })
 }
 
@@ -173,6 +207,18 @@ mod tests {
         assert_eq!(
             (one.node.as_str(), one.service.as_deref()),
             ("node2", Some("store"))
+        );
+        let newcomer = Newcomer { node: None };
+        let next = order(&What::Add(newcomer)).unwrap();
+        assert_eq!((next.action, next.node.as_str()), (Action::Add, ""));
+        let removed = Removed {
+            node: "node4".into(),
+            force: true,
+        };
+        let gone = order(&What::Remove(removed)).unwrap();
+        assert_eq!(
+            (gone.action, gone.node.as_str(), gone.force),
+            (Action::Remove, "node4", true)
         );
         assert!(matches!(
             order(&What::Stop(place("node2/shop"))),

@@ -112,6 +112,12 @@ impl NodePlan {
         })
     }
 
+    /// The number in a name that [`NodePlan::new`] gives.
+    pub(crate) fn number(name: &str) -> Option<u16> {
+        let number = name.strip_prefix("node")?.parse().ok()?;
+        (1..=NODES_MAX).contains(&number).then_some(number)
+    }
+
     /// Public API.
     pub(crate) fn api(&self) -> String {
         address(self.base)
@@ -214,6 +220,15 @@ mod tests {
         assert_eq!(third.loopback_port(), 18_391);
         assert_eq!(third.tcp_ports().count(), 12);
         assert_eq!(third.log(Service::Store), data.join("node3/log/store.log"));
+    }
+
+    #[test]
+    fn a_name_says_which_node_it_is() {
+        let numbers = [
+            "node1", "node9", "node0", "node10", "nodeX", "pod-1", "node",
+        ];
+        let read: Vec<Option<u16>> = numbers.into_iter().map(NodePlan::number).collect();
+        assert_eq!(read, [Some(1), Some(9), None, None, None, None, None]);
     }
 
     #[test]

@@ -21,6 +21,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// An order is on the node's disk before it is answered.
+const ORDER: Duration = Duration::from_secs(10);
+
 /// A cluster that has not formed by then will not: SWIM needs a second or two.
 const FORMATION_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -181,6 +184,76 @@ async fn formation(whole: &[&Node]) -> Option<String> {
     let names: Vec<&str> = names.into_iter().filter(waited_for).collect();
     (!others.is_empty() && !names.is_empty())
         .then(|| format!("forming: comparing {} with the others", names.join(", ")))
+}
+
+/// What a node says of itself as a member: status, phase, shards.
+async fn member(node: &Node) -> Result<Value, String> {
+    let (client, url) = client(node).map_err(|failure| failure.to_string())?;
+    let name = &node.plan.name;
+    let (status, body) = client.ask_one(&url, &Call::get("/cluster/members")).await?;
+    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let members = said["members"].as_array().into_iter().flatten();
+    let mut own = members.filter(|member| member["id"] == **name).cloned();
+    let own = own.next().ok_or_else(|| format!("HTTP {status}"))?;
+    let waiting = said["waiting_for"].as_str().unwrap_or_default();
+    if waiting.is_empty() {
+        return Ok(own);
+    }
+    Err(format!("waiting for {waiting}"))
+}
+
+/// Waits until a node owns shards, which it does once the others' stores know of it.
+pub(crate) async fn joined(node: &Node, deadline: Duration) -> Result<(), String> {
+    let began = Instant::now();
+    loop {
+        let why = match member(node).await {
+            Ok(own)
+                if own["owned_shards"]
+                    .as_u64()
+                    .is_some_and(|shards| shards > 0) =>
+            {
+                return Ok(());
+            }
+            Ok(own) => format!("{} owns no shards yet ({})", node.plan.name, own["phase"]),
+            Err(why) => why,
+        };
+        if began.elapsed() > deadline {
+            return Err(format!(
+                "{} runs, but has not joined after {} s: {why}",
+                node.plan.name,
+                began.elapsed().as_secs()
+            ));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Asks a node to leave and waits until it has LEFT.
+pub(crate) async fn left(node: &Node, force: bool, deadline: Duration) -> Result<(), Failure> {
+    let name = &node.plan.name;
+    let url: GatewayUrl = node.plan.admin().parse().map_err(Failure::Usage)?;
+    let order = Client::new(vec![url], None, ORDER)?;
+    let path = format!("/cluster/members/{name}/leave?force={force}");
+    let began = Instant::now();
+    if !has_left(node).await {
+        order
+            .send(&Call::post(path, "application/json", ""))
+            .await?;
+    }
+    while !has_left(node).await {
+        if began.elapsed() > deadline {
+            return Err(Failure::Local(format!(
+                "{name} still hands over after {} s; it goes on: give the order again, or look at `stemedb status`",
+                began.elapsed().as_secs()
+            )));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+async fn has_left(node: &Node) -> bool {
+    member(node).await.is_ok_and(|own| own["status"] == "LEFT")
 }
 
 /// Nodes whose stores do not count yet: a new store may be an old one that lost its disk, until it has compared all its

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::cluster::Cluster;
 use super::directory::{self, Directory};
-use super::plan::NODES_MAX;
+use super::plan::{NODES_MAX, NodePlan};
 use super::process::Death;
 use super::{control, ready, welcome};
 use crate::failure::Failure;
@@ -91,10 +91,17 @@ fn prepare(
     let Some(known) = directory::read_file(directory.path())? else {
         let nodes = arguments.nodes.unwrap_or(NODES);
         let base_port = arguments.base_port.unwrap_or(PORT_API);
-        return Cluster::plan(directory, base_port, nodes, arguments.no_demo, deaths);
+        let numbers: Vec<u16> = (1..=nodes).collect();
+        return Cluster::plan(directory, base_port, &numbers, arguments.no_demo, deaths);
     };
-    let count = u16::try_from(known.nodes.len()).unwrap_or(NODES_MAX);
-    if let Some(nodes) = arguments.nodes.filter(|nodes| *nodes != count) {
+    // Nodes come and go: what is left need not be numbered without gaps.
+    let numbers: Vec<u16> = known
+        .nodes
+        .keys()
+        .filter_map(|name| NodePlan::number(name))
+        .collect();
+    let count = numbers.len();
+    if let Some(nodes) = arguments.nodes.filter(|nodes| usize::from(*nodes) != count) {
         return Err(Failure::Usage(format!(
             "{} has a cluster of {count} nodes, not {nodes}\n→ leave --nodes out and grow it with `stemedb local add`, or start over with --fresh",
             directory.path().display()
@@ -102,7 +109,7 @@ fn prepare(
     }
     let base_port = arguments.base_port.unwrap_or(known.base_port);
     let demo_done = known.demo_done || arguments.no_demo;
-    Cluster::plan(directory, base_port, count, demo_done, deaths)
+    Cluster::plan(directory, base_port, &numbers, demo_done, deaths)
 }
 
 /// From the start to the end that never comes by itself, unless nothing came up at all.

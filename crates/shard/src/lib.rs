@@ -3,10 +3,12 @@
 //! All of it is pure: the same members give the same [`Placement`] in every process, and times come from the caller.
 
 mod balance;
+mod movement;
 mod placement;
 pub mod proof;
 mod ranges;
 
+pub use movement::{Share, movement};
 pub use placement::{Placement, owners};
 pub use ranges::{ShardRange, compress, expand};
 

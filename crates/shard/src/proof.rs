@@ -46,6 +46,8 @@ pub struct Report {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     absent: bool,
+    /// Older proofs are none: it was made absent then.
+    since: u64,
     reported_at: Option<u64>,
     others: BTreeSet<String>,
     replication_factor: u32,
@@ -66,12 +68,18 @@ impl Ledger {
     pub fn new(absent: bool) -> Ledger {
         Ledger {
             absent,
+            since: 0,
             reported_at: None,
             others: BTreeSet::new(),
             replication_factor: 0,
             owned: Vec::new(),
             dates: BTreeMap::new(),
         }
+    }
+
+    /// It does not count as absent: nobody ever counted on it.
+    pub fn set_present(&mut self) {
+        self.absent = false;
     }
 
     /// Takes a report made just now.
@@ -93,7 +101,7 @@ impl Ledger {
         for proof in proofs {
             // A date from the future is a fault of the reporter and no proof.
             if self.others.contains(&proof.peer)
-                && proof.proved_at <= now
+                && (self.since..=now).contains(&proof.proved_at)
                 && is_fresh(now, proof.proved_at)
             {
                 self.record(&proof);
@@ -140,9 +148,12 @@ impl Ledger {
         self.absent
     }
 
-    /// From now on it does: a row was lost or quarantined.
-    pub fn set_absent(&mut self) {
+    /// From now on it does: a row was lost, or the cluster went on without this node for a while. What was proved before says
+    /// nothing about what was acknowledged since.
+    pub fn set_absent(&mut self, now: u64) {
         self.absent = true;
+        self.since = now;
+        self.dates.clear();
     }
 
     /// When complete for the shard (and the global shard): the date through which it is proved, in boot milliseconds. Every
@@ -263,6 +274,25 @@ mod tests {
             None,
             "which proves nothing yet"
         );
+    }
+
+    #[test]
+    fn what_was_proved_before_a_store_became_absent_does_not_end_its_absence() {
+        let every = |peer, proved_at| Proof {
+            shards: (0..=GLOBAL).collect(),
+            ..proof(peer, proved_at)
+        };
+        let mut ledger = Ledger::new(false);
+        let both = |at| report(vec![every("node2", at), every("node3", at)]);
+        ledger.report(1_000, both(900));
+        assert_eq!(ledger.complete(1_000, 0, GLOBAL), Some(900));
+        ledger.set_absent(1_100);
+        assert_eq!(ledger.complete(1_100, 0, GLOBAL), None);
+        ledger.report(1_200, report(vec![]));
+        ledger.report(1_200, both(1_050));
+        assert!(ledger.is_absent(), "sessions that began before");
+        ledger.report(1_300, both(1_150));
+        assert_eq!(ledger.complete(1_300, 0, GLOBAL), Some(1_150));
     }
 
     #[test]

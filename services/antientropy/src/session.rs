@@ -57,6 +57,8 @@ pub struct Session<'a> {
     pub push: bool,
     /// Count what is missing, move nothing.
     pub dry_run: bool,
+    /// This node was not let into the cluster yet: whether it has to bring anything but its own shards is not settled.
+    pub joining: bool,
     /// Rate and places of the node.
     pub shared: &'a Shared,
     /// What was proved before.
@@ -177,7 +179,7 @@ impl Session<'_> {
             .local
             .compare(&shards, None, Standing::default())
             .await?;
-        if local.counts_as_absent {
+        if local.counts_as_absent && !self.joining {
             self.owned = (0..=self.last).collect();
             shards = self.compared();
             local = self

@@ -254,6 +254,9 @@ impl Worker {
             last: shard::global_shard(view.num_shards()),
             push,
             dry_run,
+            joining: view
+                .member(view.node())
+                .is_some_and(|own| own.phase() == v1::Phase::Joining),
             shared: &self.shared,
             remembered: &mut self.remembered,
             refusals: &mut self.refusals,
@@ -330,14 +333,25 @@ impl Worker {
 
     /// What a session proved goes to the store, also when it could not do all of its work.
     async fn prove(&self, outcome: &Outcome) {
-        if outcome.contained.is_empty() {
+        let joining = |name: &str| {
+            let view = self.views.borrow();
+            let member = view.as_ref().and_then(|view| view.member(name).cloned());
+            member.is_some_and(|member| member.phase() == v1::Phase::Joining)
+        };
+        // A node that has just started may learn that its disk is an old one: until then it says nothing, and its word proves nothing.
+        let own = self
+            .views
+            .borrow()
+            .as_ref()
+            .map(|view| view.node().to_owned());
+        if outcome.contained.is_empty() || own.is_some_and(|own| joining(&own)) {
             return;
         }
         let proof = v1::PeerProof {
             peer: self.peer.name().to_owned(),
             shards: proto::convert::shard_ranges(&outcome.contained),
             proved_at_boot_ms: date(outcome),
-            peer_counts_as_absent: outcome.peer_counts_as_absent,
+            peer_counts_as_absent: outcome.peer_counts_as_absent || joining(self.peer.name()),
         };
         if let Err(status) = self.shared.reporter.report(vec![proof]).await {
             tracing::debug!(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use assertion::Place;
+use proto::v1;
 use proto::view::ClusterView;
 use shard::Placement;
 
@@ -61,6 +62,22 @@ impl Route {
         match place {
             Place::Subject(subject) => shard::shard_of(subject, num_shards),
             Place::Global => shard::global_shard(num_shards),
+        }
+    }
+
+    /// Whether a copy on this node counts: not before the others' stores were told of it, nor when it is known no more
+    /// (docs/adr/0008-completeness.md). One that was a member before and starts again keeps its place and counts, but does not
+    /// trust itself before it has heard from others.
+    pub fn counts(&self, node: &Name) -> bool {
+        let view = &self.view;
+        let Some(member) = view.member(node) else {
+            return false;
+        };
+        let placed = || view.placement().members().contains(node) && **node != *view.node();
+        match (member.status(), member.phase()) {
+            (v1::Status::Left, _) => false,
+            (_, v1::Phase::Joining) => placed(),
+            _ => true,
         }
     }
 
@@ -135,8 +152,6 @@ impl Route {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use proto::v1;
-
     use super::*;
 
     /// A view of so many nodes, `node1` first, that are all UP.
@@ -202,6 +217,34 @@ pub(crate) mod tests {
         assert_eq!((global, route.owners(global)), (16, &all[..]));
         assert_eq!(route.targets(global, &names(&["node3"])), all);
         assert!(!route.is_global(route.shard_of(Place::Subject("cas:7732-18-5"))));
+    }
+
+    #[test]
+    fn a_copy_counts_on_members_that_the_stores_were_told_of() {
+        let mut message = view(3, 2).message().clone();
+        let mut joining = message.members[2].clone();
+        joining.name = "node4".into();
+        joining.set_phase(v1::Phase::Joining);
+        message.members.push(joining);
+        message.members[0].set_phase(v1::Phase::Joining);
+        message.members[1].set_phase(v1::Phase::Joining);
+        message.members[2].set_phase(v1::Phase::Leaving);
+        let route = |message: &v1::View| {
+            let view = ClusterView::new(message.clone(), None);
+            Route::new(Arc::new(view), BTreeSet::new(), None)
+        };
+        let counted = |route: &Route| {
+            let all = ["node1", "node2", "node3", "node4", "node5"].map(Name::from);
+            let counted: Vec<String> = all
+                .iter()
+                .filter(|name| route.counts(name))
+                .map(|name| name.to_string())
+                .collect();
+            counted
+        };
+        assert_eq!(counted(&route(&message)), ["node2", "node3"]);
+        message.members[2].set_status(v1::Status::Left);
+        assert_eq!(counted(&route(&message)), ["node2"]);
     }
 
     #[test]

@@ -3,14 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::request::Builder;
+use http::{HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-/// How long an exchange may take.
+use crate::caller::API_KEY_HEADER;
+
+/// How long a look may take.
 const EXCHANGE_MAX: Duration = Duration::from_secs(1);
+
+/// How long an order may take: its effect is written to a disk before the answer.
+const ACT_MAX: Duration = Duration::from_secs(8);
 
 /// A host that does not answer a SYN for this long is not there.
 const CONNECT_MAX: Duration = Duration::from_millis(500);
@@ -44,7 +50,38 @@ impl Web {
     /// # Errors
     /// Why there is no whole reply, for people.
     pub async fn get(&self, address: &str, path: &str) -> Result<(StatusCode, Bytes), String> {
-        let request = Request::get(format!("http://{address}{path}"))
+        let request = Request::get(format!("http://{address}{path}"));
+        self.exchange(address, request, EXCHANGE_MAX).await
+    }
+
+    /// POST without a body to a path at `host:port`, in the name of a client.
+    ///
+    /// # Errors
+    /// As [`Web::get`].
+    pub async fn post(
+        &self,
+        address: &str,
+        path: &str,
+        api_key: Option<&[u8]>,
+        headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let mut request = Request::post(format!("http://{address}{path}"));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        if let Some(key) = api_key {
+            request = request.header(API_KEY_HEADER, key);
+        }
+        self.exchange(address, request, ACT_MAX).await
+    }
+
+    async fn exchange(
+        &self,
+        address: &str,
+        request: Builder,
+        most: Duration,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let request = request
             .body(Empty::new())
             .map_err(|error| format!("{address} is no address: {error}"))?;
         let exchange = async {
@@ -58,9 +95,10 @@ impl Web {
             let body = body.map_err(|error| format!("the reply broke off: {error}"))?;
             Ok((parts.status, body.to_bytes()))
         };
-        match tokio::time::timeout(EXCHANGE_MAX, exchange).await {
+        match tokio::time::timeout(most, exchange).await {
             Ok(reply) => reply,
-            Err(_) => Err("does not answer within a second".to_owned()),
+            Err(_) if most == EXCHANGE_MAX => Err("does not answer within a second".to_owned()),
+            Err(_) => Err(format!("does not answer within {} s", most.as_secs())),
         }
     }
 }

@@ -119,6 +119,11 @@ impl Write {
             .map(|(name, _)| name)
     }
 
+    /// Of those, the ones whose copies count.
+    pub fn counted<'a>(&'a self, route: &'a Route) -> impl Iterator<Item = &'a Name> {
+        self.holders().filter(|name| route.counts(name))
+    }
+
     /// A node has it on disk; `new`: since now.
     pub fn confirmed(&mut self, node: &Name, new: bool) {
         let before = self.stand(node);
@@ -202,7 +207,7 @@ impl Write {
     }
 
     fn verdict(&self, now: u64, route: &Route) -> Option<Verdict> {
-        let copies = self.holders().count();
+        let copies = self.counted(route).count();
         let enough = copies >= self.needed && !self.waits_for_others(now, route);
         if enough {
             let new = self

@@ -297,7 +297,7 @@ impl Batch {
                     Next::Wait(_) => verdict.unwrap_or(Verdict::MaybeStored),
                 };
                 counter!(WRITES, "outcome" => outcome(&verdict)).increment(1);
-                let holders: Vec<Name> = write.holders().cloned().collect();
+                let holders: Vec<Name> = write.counted(route).cloned().collect();
                 let pending = route.is_global(write.shard()).then(|| {
                     let owners = route.owners(write.shard()).iter();
                     owners

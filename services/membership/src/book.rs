@@ -54,6 +54,8 @@ pub struct Entry {
 /// All members one node knows of, and those that are gone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Book {
+    /// Who wrote it; empty: not said.
+    pub writer: String,
     /// The cluster of the node that wrote it.
     pub cluster_id: Option<ClusterId>,
     /// Its number of shards.
@@ -90,6 +92,8 @@ pub enum InvalidBook {
 #[derive(Serialize, Deserialize)]
 struct BookForm {
     v: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    writer: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cluster_id: Option<String>,
     num_shards: u32,
@@ -122,6 +126,7 @@ impl Book {
     pub fn to_json(&self) -> Vec<u8> {
         let form = BookForm {
             v: VERSION,
+            writer: self.writer.clone(),
             cluster_id: self.cluster_id.map(|id| id.to_string()),
             num_shards: self.num_shards,
             members: self.members.iter().map(entry_form).collect(),
@@ -153,7 +158,11 @@ impl Book {
             .into_iter()
             .map(|form| entry(&form).map(|entry| (form.name, entry)))
             .collect::<Result<_, _>>()?;
+        if !form.writer.is_empty() && !valid_name(&form.writer) {
+            return Err(member_fault(&form.writer, &"is not a node name"));
+        }
         Ok(Book {
+            writer: form.writer,
             cluster_id,
             num_shards: form.num_shards,
             members,
@@ -233,6 +242,7 @@ mod tests {
             ..entry.clone()
         };
         Book {
+            writer: "node2".into(),
             cluster_id: Some(ClusterId::from_bytes([5; 16])),
             num_shards: 256,
             members: [("node2".to_owned(), entry), ("node3".to_owned(), left)].into(),

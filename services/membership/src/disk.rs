@@ -26,6 +26,8 @@ pub struct Saved {
     pub cluster_id: Option<ClusterId>,
     /// This node was asked to leave, and the others do not know yet that it has.
     pub leaving: bool,
+    /// Since which incarnation this node's copies count.
+    pub admitted: Option<u64>,
     /// The members.
     pub book: Book,
 }
@@ -82,6 +84,8 @@ struct Form<'a> {
     cluster_id: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     leaving: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    admitted: Option<u64>,
     #[serde(borrow)]
     book: &'a RawValue,
 }
@@ -143,6 +147,7 @@ impl Disk {
             incarnation: form.incarnation,
             cluster_id,
             leaving: form.leaving,
+            admitted: form.admitted,
             book: Book::from_json(form.book.get().as_bytes()).map_err(|fault| content(&fault))?,
         })
     }
@@ -171,6 +176,7 @@ impl Disk {
             incarnation: saved.incarnation,
             cluster_id: saved.cluster_id.map(|id| id.to_string()),
             leaving: saved.leaving,
+            admitted: saved.admitted,
             book: serde_json::from_str(&book)?,
         };
         let mut bytes = serde_json::to_vec(&form)?;
@@ -208,6 +214,7 @@ mod tests {
             incarnation: 9,
             cluster_id: Some(CLUSTER),
             leaving: true,
+            admitted: Some(8),
             book: roster.book(at(1)),
         }
     }

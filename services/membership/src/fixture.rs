@@ -25,6 +25,8 @@ pub(crate) fn metadata(name: &str, incarnation: u64) -> Metadata {
         rpc_port: 18182,
         software: "0.1.0".into(),
         agreed: None,
+        founders: None,
+        told: None,
     }
 }
 
@@ -70,6 +72,7 @@ pub(crate) fn roster(name: &str, incarnation: u64, saved: Book) -> Roster {
         name: name.into(),
         num_shards: 256,
         rebalance_delay_ms: REBALANCE_DELAY_MS,
+        previous: 0,
     };
     let address = "127.0.0.1:18183".parse().unwrap();
     Roster::new(own, metadata(name, incarnation), address, saved, at(0))

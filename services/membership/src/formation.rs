@@ -144,8 +144,19 @@ fn obstacle(roster: &Roster, situation: &Situation) -> Option<String> {
     })
 }
 
+/// Whether this node is one of those that the cluster was made of: its maker named exactly those that are known here. Their stores
+/// are empty, and none of them ever counted on fewer members.
+pub fn is_founder(roster: &Roster, id: ClusterId) -> bool {
+    let own = digest(roster);
+    roster.known().any(|(_, member)| {
+        member.alive()
+            && member.metadata.cluster_id == Some(id)
+            && member.metadata.founders == Some(own)
+    })
+}
+
 /// A digest of everybody known: names and incarnations.
-fn digest(roster: &Roster) -> u64 {
+pub fn digest(roster: &Roster) -> u64 {
     let mut hasher = blake3::Hasher::new();
     for (name, member) in roster.known() {
         hasher.update(&(name.len() as u64).to_be_bytes());

@@ -25,6 +25,7 @@ pub mod seeds;
 pub mod session;
 pub mod store;
 pub mod swim;
+pub mod telling;
 pub mod view;
 
 #[cfg(test)]

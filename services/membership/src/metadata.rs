@@ -30,6 +30,8 @@ const HOST: u8 = 8;
 const PORTS: u8 = 9;
 const SOFTWARE: u8 = 10;
 const AGREED: u8 = 11;
+const FOUNDERS: u8 = 12;
+const TOLD: u8 = 13;
 
 /// The id of a cluster: 16 random bytes, written as 32 lowercase hex digits everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,6 +177,10 @@ pub struct Metadata {
     pub software: String,
     /// While the cluster is not formed: a digest of the members it would form the cluster with.
     pub agreed: Option<u64>,
+    /// From the process that made the cluster: a digest of the members it made it with.
+    pub founders: Option<u64>,
+    /// A digest of the members that its store was told of last.
+    pub told: Option<u64>,
 }
 
 /// Bytes that are not a member's description.
@@ -228,6 +234,12 @@ impl Metadata {
         if let Some(digest) = self.agreed {
             field(AGREED, &digest.to_be_bytes());
         }
+        if let Some(digest) = self.founders {
+            field(FOUNDERS, &digest.to_be_bytes());
+        }
+        if let Some(digest) = self.told {
+            field(TOLD, &digest.to_be_bytes());
+        }
         out
     }
 
@@ -256,6 +268,8 @@ impl Metadata {
             rpc_port: port(4),
             software: fields.software()?,
             agreed: fields.optional(AGREED)?.map(u64::from_be_bytes),
+            founders: fields.optional(FOUNDERS)?.map(u64::from_be_bytes),
+            told: fields.optional(TOLD)?.map(u64::from_be_bytes),
         })
     }
 
@@ -276,7 +290,7 @@ fn cut(text: &str, most: usize) -> &str {
 
 /// The values of the known tags.
 struct Fields<'a> {
-    values: [Option<&'a [u8]>; AGREED as usize + 1],
+    values: [Option<&'a [u8]>; TOLD as usize + 1],
 }
 
 impl<'a> Fields<'a> {
@@ -288,7 +302,7 @@ impl<'a> Fields<'a> {
         if version != VERSION {
             return Err(InvalidMetadata::Version(version));
         }
-        let mut values = [None; AGREED as usize + 1];
+        let mut values = [None; TOLD as usize + 1];
         while let Some((&tag, after)) = rest.split_first() {
             let cut_off = InvalidMetadata::Field(tag);
             let (&length, after) = after.split_first().ok_or(cut_off.clone())?;
@@ -354,6 +368,8 @@ mod tests {
             rpc_port: 18182,
             software: "0.1.0".into(),
             agreed: Some(u64::MAX),
+            founders: Some(3),
+            told: Some(u64::MAX - 1),
         }
     }
 
@@ -401,8 +417,9 @@ mod tests {
         let good = sample().encode();
         for end in 0..good.len() {
             let cut_off = Metadata::decode(&good[..end]);
-            // Only the last field is optional: everything before it is missed.
-            assert_eq!(cut_off.is_ok(), end == good.len() - 10, "{end} bytes");
+            // Only the last three fields, of ten bytes each, are optional: everything before them is missed.
+            let whole = [10, 20, 30].map(|optional| good.len() - optional);
+            assert_eq!(cut_off.is_ok(), whole.contains(&end), "{end} bytes");
         }
         for at in 0..good.len() {
             for byte in [0, 1, 0x7f, 0xff] {

@@ -96,12 +96,20 @@ pub struct Node {
     pub(crate) leaving: bool,
     /// It has handed everything over.
     pub(crate) left: bool,
+    /// Since which incarnation its copies count.
+    pub(crate) admitted: Option<u64>,
+    /// The others were looked for once: what they decided about this node while it was away has been heard if anybody answers.
+    pub(crate) heard: bool,
+    /// The members that this process made a cluster with.
+    pub(crate) founders: Option<u64>,
     /// Its store has served since this process started.
     pub(crate) served: bool,
     /// The store as it last described itself; a store that is silent for a while is still the same one.
     pub(crate) store: Option<crate::store::Described>,
     /// A cluster id this node has chosen.
     pub(crate) chosen: Option<ClusterId>,
+    /// The incarnation before this one, as the disk had it.
+    previous: u64,
     /// The choice an earlier process left: known to others already, so that it is said from the start.
     inherited: Option<ClusterId>,
 }
@@ -135,9 +143,13 @@ impl Node {
         let saved = disk.load()?;
         Ok(Node {
             chosen: saved.cluster_id,
+            previous: saved.incarnation,
             inherited: saved.cluster_id,
             leaving: saved.leaving,
             left: false,
+            admitted: saved.admitted,
+            heard: false,
+            founders: None,
             config,
             disk,
             saved,
@@ -156,6 +168,7 @@ impl Node {
     /// # Errors
     /// When the disk refuses.
     pub async fn next_incarnation(&mut self, above: u64) -> Result<u64, DiskError> {
+        self.previous = self.saved.incarnation;
         let used = above.max(self.saved.incarnation);
         let incarnation = incarnation_above(used, sidecar::clock::unix_ms());
         let saved = Saved {
@@ -210,6 +223,8 @@ impl Node {
             rpc_port: self.config.rpc_port,
             software: env!("CARGO_PKG_VERSION").to_owned(),
             agreed,
+            founders: self.founders,
+            told: self.store.as_ref().and_then(|store| store.told),
         }
     }
 
@@ -223,6 +238,7 @@ impl Node {
             _ if self.left => Phase::Left,
             _ if self.leaving => Phase::Leaving,
             _ if self.draining => Phase::Draining,
+            _ if self.admitted.is_none() || !self.heard => Phase::Joining,
             (true, _) => Phase::Serving,
             (false, true) => Phase::Stopping,
             (false, false) => Phase::Joining,
@@ -260,6 +276,7 @@ impl Node {
             num_shards: self.config.num_shards,
             rebalance_delay_ms: u64::try_from(self.config.rebalance_delay.as_millis())
                 .unwrap_or(u64::MAX),
+            previous: self.previous,
         };
         let metadata = self.metadata(incarnation, None);
         let mut roster = Roster::new(own, metadata, address, self.saved.book.clone(), now());

@@ -31,6 +31,8 @@ pub struct Own {
     pub num_shards: u32,
     /// How long a member that stopped serving keeps its shards.
     pub rebalance_delay_ms: u64,
+    /// The last incarnation that this node's disk knows of; 0: none.
+    pub previous: u64,
 }
 
 /// How SWIM sees a member.
@@ -195,6 +197,12 @@ pub struct Roster {
     superseded: bool,
     /// The highest incarnation of our own name that the cluster has on record and that we have to exceed.
     own_on_record: Option<u64>,
+    /// The highest incarnation of our own name that the cluster has on record as gone for good, or that our disk does not know of.
+    own_gone: Option<u64>,
+    /// Our own name is on record as that of a member which had shards and is not gone.
+    own_had_place: bool,
+    /// Whose books were read.
+    heard_from: BTreeSet<String>,
 }
 
 impl Roster {
@@ -209,6 +217,9 @@ impl Roster {
             rival: None,
             superseded: false,
             own_on_record: None,
+            own_gone: None,
+            own_had_place: false,
+            heard_from: BTreeSet::new(),
             own,
         };
         for (name, entry) in saved.members {
@@ -286,6 +297,21 @@ impl Roster {
     /// under a higher incarnation that nobody answers for (a wiped disk and a clock set back).
     pub fn must_exceed(&self) -> Option<u64> {
         self.own_on_record.filter(|_| !self.superseded())
+    }
+
+    /// The highest incarnation of this name that this process and its disk had no part in: it was declared gone, or the disk is older.
+    pub fn own_gone(&self) -> Option<u64> {
+        self.own_gone
+    }
+
+    /// The others have this name on record as that of a member which had shards and is not gone.
+    pub fn own_had_place(&self) -> bool {
+        self.own_had_place
+    }
+
+    /// Whether this member's book was read.
+    pub fn heard_from(&self, name: &str) -> bool {
+        self.heard_from.contains(name)
     }
 
     /// Takes this node's own description.
@@ -438,6 +464,9 @@ impl Roster {
             return;
         }
         let requirements = self.requirements();
+        if self.heard_from.len() < MEMBERS_MAX {
+            self.heard_from.insert(book.writer.clone());
+        }
         for (name, entry) in &book.members {
             if *name == self.own.name {
                 self.read_own_record(entry);
@@ -451,6 +480,18 @@ impl Roster {
     }
 
     fn read_own_record(&mut self, entry: &Entry) {
+        if entry.gone.is_some() {
+            self.own_gone = self.own_gone.max(Some(entry.incarnation));
+        } else {
+            self.own_had_place |= entry.served;
+        }
+        // Every incarnation is on the disk before anybody hears of it: a life that the disk does not know of means that the disk is an
+        // older one, and lacks what was acknowledged in that life.
+        let unknown = self.own.previous + 1..self.incarnation;
+        if self.own.previous > 0 && unknown.contains(&entry.incarnation) {
+            self.own_had_place = true;
+            self.own_gone = self.own_gone.max(Some(entry.incarnation));
+        }
         let forgotten = entry.gone == Some(Gone::Forgotten);
         if entry.incarnation > self.incarnation
             || (entry.incarnation == self.incarnation && forgotten)
@@ -627,6 +668,7 @@ impl Roster {
                 .map(|at| now.boot_ms.saturating_sub(at)),
         };
         Book {
+            writer: self.own.name.clone(),
             cluster_id: self.cluster_id,
             num_shards: self.own.num_shards,
             members: self

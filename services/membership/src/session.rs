@@ -21,6 +21,7 @@ use crate::roster::Roster;
 use crate::seeds::resolve_all;
 use crate::store::{CallFailed, LocalStore};
 use crate::swim::{Peer, Swim};
+use crate::telling;
 use crate::view::view;
 
 /// How often the picture is looked at without news: times pass (rebalance_delay), and lost news are made up for.
@@ -70,6 +71,8 @@ pub struct Session<'a, S, L> {
     adopt_not_before: Instant,
     save_not_before: Instant,
     refused_at: BTreeSet<SocketAddr>,
+    admitting: Option<oneshot::Receiver<Result<(), CallFailed>>>,
+    admit_not_before: Instant,
     farewell: Farewell,
 }
 
@@ -95,7 +98,12 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         let roster = node.roster(incarnation, swim.address());
         let metadata = node.metadata(incarnation, None);
         let (announce, announced) = watch::channel(metadata.encode());
-        let (targets, targeted) = watch::channel(Targets::default());
+        // The first round has to reach whoever is on record: they may know what was decided about this node.
+        let (targets, targeted) = watch::channel(Targets {
+            absent: roster.absent().into_values().collect(),
+            skip: BTreeSet::from([swim.address()]),
+            ..Targets::default()
+        });
         let (probed, to_probe) = watch::channel(Vec::new());
         let (reporting, report) = watch::channel(Report::default());
         let (tell, outcomes) = mpsc::channel(OUTCOMES_MAX);
@@ -136,6 +144,8 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             adopt_not_before: Instant::now(),
             save_not_before: Instant::now(),
             refused_at: BTreeSet::new(),
+            admitting: None,
+            admit_not_before: Instant::now(),
             farewell: Farewell::default(),
         }
     }
@@ -151,7 +161,10 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
                     self.goodbye().await;
                     return End::Shutdown;
                 }
-                _ = tick.tick() => self.look().await,
+                _ = tick.tick() => {
+                    self.look().await;
+                    self.ask_what_was_told();
+                }
                 () = self.swim.changed() => self.look().await,
                 Ok(()) = self.node.health.changed() => {}
                 Ok(()) = self.report.changed() => {
@@ -159,9 +172,11 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
                     let tried = self.report.borrow_and_update().tried;
                     self.look().await;
                     self.seeds_tried |= tried;
+                    self.node.heard |= tried;
                 }
                 Some(outcome) = self.outcomes.recv() => self.hear_ping(&outcome),
                 outcome = adopted(&mut self.adopting) => self.hear_adoption(outcome),
+                outcome = adopted(&mut self.admitting) => self.hear_admission(outcome),
                 heard = told(&mut self.farewell.telling) => self.hear_farewell(heard),
                 Some(command) = self.node.commands.recv() => self.obey(command).await,
                 Some(ended) = self.tasks.join_next() => match ended {
@@ -212,6 +227,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
 
     /// Brings everything that follows from the roster and the store up to date.
     async fn settle(&mut self) {
+        self.notice_exclusion();
         let situation = self.situation();
         let agreed = formation::agreed(&self.roster, &situation);
         let metadata = self.node.metadata(self.roster.incarnation(), agreed);
@@ -222,7 +238,11 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             self.announce.send_replace(self.metadata.encode());
         }
         let decision = formation::decide(&self.roster, &situation, self.metadata.agreed);
-        let waiting_for = self.follow(decision).await;
+        let formed = matches!(decision, Decision::Formed(_));
+        let mut waiting_for = self.follow(decision).await;
+        if formed && let Some(reason) = self.admit() {
+            waiting_for = reason;
+        }
         self.keep_book().await;
         self.aim();
         self.publish(&waiting_for);
@@ -257,9 +277,16 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             Decision::Mint => {
                 let id = ClusterId::mint();
                 tracing::info!(cluster_id = %id, "making a new cluster");
+                self.node.founders = Some(formation::digest(&self.roster));
+                self.node.admitted = Some(self.roster.incarnation());
                 self.adopt(id).await
             }
-            Decision::Adopt(id) => self.adopt(id).await,
+            Decision::Adopt(id) => {
+                if self.node.chosen.is_none() && formation::is_founder(&self.roster, id) {
+                    self.node.admitted = Some(self.roster.incarnation());
+                }
+                self.adopt(id).await
+            }
             Decision::Wait(reason) => {
                 let mut text = self.node.store_trouble().unwrap_or(reason);
                 let report = self.report.borrow();
@@ -279,6 +306,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             self.adopt_not_before = Instant::now() + RETRY;
             let saved = Saved {
                 cluster_id: Some(id),
+                admitted: self.node.admitted,
                 ..self.node.saved.clone()
             };
             match self.node.save(saved).await {
@@ -311,6 +339,83 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         self.ask_store.notify_one();
     }
 
+    /// While somebody joins, what the own store was told of is asked for more often: the newcomer waits for it.
+    fn ask_what_was_told(&self) {
+        let told = self.node.store.as_ref().and_then(|store| store.told);
+        if self.roster.cluster_id().is_some() && told != Some(telling::known(&self.roster)) {
+            self.ask_store.notify_one();
+        }
+    }
+
+    /// The cluster went on without this node for a while: what it holds may lack what was acknowledged meanwhile, and the others'
+    /// stores do not count on it. It joins like a new member.
+    fn notice_exclusion(&mut self) {
+        let gone = self.roster.own_gone();
+        if gone.is_some() && self.node.admitted.is_some() && gone >= self.node.admitted {
+            tracing::warn!("the cluster went on without this disk: the node joins anew");
+            self.node.admitted = None;
+        }
+    }
+
+    /// Lets this node's copies count once the others' stores know of it; says what that waits for.
+    fn admit(&mut self) -> Option<String> {
+        if self.node.admitted.is_some() || self.node.left || self.node.leaving {
+            return None;
+        }
+        if !self.node.heard {
+            return Some("the other members to be looked for once".into());
+        }
+        let factor = self.node.config.replication_factor;
+        if let Some(reason) = telling::lacking(&self.roster, factor) {
+            return Some(reason);
+        }
+        let due = Instant::now() >= self.admit_not_before;
+        if due && self.admitting.is_none() {
+            self.admit_not_before = Instant::now() + RETRY;
+        }
+        let unheard = telling::unheard(&self.roster);
+        if !unheard.is_empty() {
+            if due {
+                self.exchange(unheard.values().copied().collect());
+            }
+            let names: Vec<String> = unheard.into_keys().collect();
+            return Some(format!("the member lists of {}", names.join(", ")));
+        }
+        if due && self.admitting.is_none() {
+            let (tell, outcome) = oneshot::channel();
+            let store = Arc::clone(&self.store);
+            let fresh = telling::is_fresh(&self.roster, factor);
+            self.tasks.spawn(async move {
+                let _ = tell.send(store.admit(fresh).await);
+                ""
+            });
+            self.admitting = Some(outcome);
+        }
+        Some("this node's store to note that it joins".into())
+    }
+
+    /// Exchanges states, and books with them.
+    fn exchange(&mut self, addresses: Vec<SocketAddr>) {
+        let swim = Arc::clone(&self.swim);
+        self.tasks.spawn(async move {
+            joining::join_all(swim.as_ref(), addresses).await;
+            ""
+        });
+    }
+
+    fn hear_admission(&mut self, outcome: Result<(), CallFailed>) {
+        self.admitting = None;
+        match outcome {
+            Ok(()) => {
+                tracing::info!("the others' stores know of this node: its copies count");
+                self.node.admitted = Some(self.roster.incarnation());
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "the store did not note that it joins; trying again")
+            }
+        }
+    }
+
     /// Gives SWIM and the disk what they should have.
     async fn keep_book(&mut self) {
         let book = self.roster.book(now());
@@ -319,6 +424,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             incarnation: self.roster.incarnation(),
             cluster_id: self.node.chosen,
             leaving: self.node.leaving,
+            admitted: self.node.admitted,
             book: lasting(book),
         };
         if saved == self.node.saved || Instant::now() < self.save_not_before {
@@ -480,6 +586,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         }
         tracing::warn!(heard, "this node has LEFT; start it again to join anew");
         self.node.leaving = false;
+        self.node.admitted = None;
         if let Some(reply) = self.farewell.reply.take() {
             let _ = reply.send(Ok(()));
         }
@@ -514,6 +621,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
 
 /// The book as the disk has it: how long somebody has been away is not known after a restart.
 fn lasting(mut book: Book) -> Book {
+    book.writer.clear();
     for entry in book.members.values_mut() {
         entry.stopped_for_ms = None;
     }

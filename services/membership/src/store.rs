@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tracing::Instrument as _;
 
 use crate::metadata::ClusterId;
+use crate::telling;
 
 /// Between two questions while it answers.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +36,8 @@ pub struct Described {
     pub num_shards: u32,
     /// It takes writes and reads.
     pub serving: bool,
+    /// A digest of the members that it was told of last (see [`crate::telling`]); none while it was told nothing.
+    pub told: Option<u64>,
 }
 
 /// What is known of the store now.
@@ -62,6 +65,10 @@ pub trait LocalStore: Send + Sync + 'static {
         cluster_id: ClusterId,
         num_shards: u32,
     ) -> impl Future<Output = Result<(), CallFailed>> + Send;
+
+    /// Tells it that its copies count, and whether what it says does as well (see [`crate::telling::is_fresh`]); durable when this
+    /// returns, and fine to repeat.
+    fn admit(&self, fresh: bool) -> impl Future<Output = Result<(), CallFailed>> + Send;
 }
 
 /// The store over its loopback listener.
@@ -113,6 +120,8 @@ impl LocalStore for GrpcStore {
             cluster_id,
             num_shards: reply.num_shards,
             serving: reply.serving,
+            told: (!reply.known.is_empty())
+                .then(|| telling::digest(reply.known.iter().map(String::as_str))),
         })
     }
 
@@ -123,6 +132,13 @@ impl LocalStore for GrpcStore {
             num_shards,
         };
         within(ADOPT_TIMEOUT, client.adopt_cluster(request)).await?;
+        Ok(())
+    }
+
+    async fn admit(&self, fresh: bool) -> Result<(), CallFailed> {
+        let mut client = self.control.clone();
+        let request = v1::AdmitRequest { fresh };
+        within(ADOPT_TIMEOUT, client.admit(request)).await?;
         Ok(())
     }
 }
@@ -181,6 +197,7 @@ pub(crate) mod fake {
     pub(crate) struct FakeStore {
         pub(crate) answer: Mutex<Option<Described>>,
         pub(crate) adopted: Mutex<Vec<ClusterId>>,
+        pub(crate) admitted: Mutex<Vec<bool>>,
     }
 
     impl FakeStore {
@@ -191,8 +208,10 @@ pub(crate) mod fake {
                     cluster_id: None,
                     num_shards: 256,
                     serving: false,
+                    told: None,
                 })),
                 adopted: Mutex::default(),
+                admitted: Mutex::default(),
             }
         }
     }
@@ -216,6 +235,11 @@ pub(crate) mod fake {
             }
             described.serving = true;
             self.adopted.lock().unwrap().push(cluster_id);
+            Ok(())
+        }
+
+        async fn admit(&self, fresh: bool) -> Result<(), CallFailed> {
+            self.admitted.lock().unwrap().push(fresh);
             Ok(())
         }
     }

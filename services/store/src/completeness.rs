@@ -1,5 +1,6 @@
 //! When this store may say `complete`: the ledger of proofs, the durable mark behind it, and dates that people can read.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shard::global_shard;
@@ -22,6 +23,7 @@ pub struct Completeness {
 struct State {
     ledger: Ledger,
     owned: Vec<u32>,
+    known: BTreeSet<String>,
 }
 
 /// What was proved when an answer was begun. Taken before reading, so that what is read holds at least that much.
@@ -58,6 +60,7 @@ impl Completeness {
             state: Mutex::new(State {
                 ledger: Ledger::new(counts_as_absent),
                 owned: Vec::new(),
+                known: BTreeSet::new(),
             }),
             reports: tokio::sync::Mutex::new(()),
             num_shards,
@@ -114,6 +117,7 @@ impl Completeness {
     pub async fn report(&self, report: Report, writer: &Writer) -> Result<bool, Refusal> {
         let _one = self.reports.lock().await;
         let owned = report.owned.clone();
+        let known = report.known.clone();
         let mut next = self.state().ledger.clone();
         let was_absent = next.is_absent();
         next.report(boot_ms(), report);
@@ -125,8 +129,32 @@ impl Completeness {
         *self.state() = State {
             ledger: next,
             owned,
+            known,
         };
         Ok(is_absent)
+    }
+
+    /// Members that this store was last told of.
+    pub fn known(&self) -> Vec<String> {
+        self.state().known.iter().cloned().collect()
+    }
+
+    /// The node's copies count from now on. A store that is not `fresh` counts as absent until it holds all that the others have;
+    /// which it is is on the disk before anybody is told.
+    ///
+    /// # Errors
+    /// When that cannot be written; it counts as before then.
+    pub async fn admit(&self, fresh: bool, writer: &Writer) -> Result<(), Refusal> {
+        let _one = self.reports.lock().await;
+        if fresh {
+            writer.proved().await?;
+            self.state().ledger.set_present();
+        } else {
+            writer.lost().await?;
+            self.state().ledger.set_absent(boot_ms());
+        }
+        tracing::info!(fresh, "the node was let into the cluster");
+        Ok(())
     }
 }
 

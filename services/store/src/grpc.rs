@@ -159,6 +159,7 @@ impl StoreService {
             database_bytes: parts.holdings.disk_bytes(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             proved_through_ms,
+            known: parts.completeness.known(),
         }
     }
 }
@@ -321,6 +322,17 @@ impl StoreControl for StoreService {
         let taken = completeness.report(report, writer).await;
         let counts_as_absent = taken.map_err(|refusal| status(refusal.into()))?;
         Ok(Response::new(v1::ReportProofsReply { counts_as_absent }))
+    }
+
+    async fn admit(&self, request: Request<v1::AdmitRequest>) -> Answer<v1::AdmitReply> {
+        let Parts {
+            completeness,
+            writer,
+            ..
+        } = &*self.0;
+        let noted = completeness.admit(request.get_ref().fresh, writer).await;
+        noted.map_err(|refusal| status(refusal.into()))?;
+        Ok(Response::new(v1::AdmitReply {}))
     }
 }
 

@@ -54,6 +54,7 @@ enum Job {
     Append(Append),
     Adopt(String, oneshot::Sender<Result<(), Refusal>>),
     Proved(oneshot::Sender<Result<(), Refusal>>),
+    Lost(oneshot::Sender<Result<(), Refusal>>),
     Checkpoint,
 }
 
@@ -143,6 +144,15 @@ impl Writer {
     pub async fn proved(&self) -> Result<(), Refusal> {
         let (reply, outcome) = oneshot::channel();
         self.ask(Job::Proved(reply), outcome).await
+    }
+
+    /// Notes that the store counts as absent; durable when this returns.
+    ///
+    /// # Errors
+    /// As the refusal says.
+    pub async fn lost(&self) -> Result<(), Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        self.ask(Job::Lost(reply), outcome).await
     }
 
     /// Copies the rest of the log into the file between two groups.
@@ -300,6 +310,11 @@ impl WriterTask {
             }
             Job::Proved(reply) => {
                 let update = sqlx::query("UPDATE store SET counts_as_absent = 0");
+                let done = update.execute(&mut self.connection).await;
+                self.note(done, reply).await?;
+            }
+            Job::Lost(reply) => {
+                let update = sqlx::query("UPDATE store SET counts_as_absent = 1");
                 let done = update.execute(&mut self.connection).await;
                 self.note(done, reply).await?;
             }

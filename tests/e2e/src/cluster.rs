@@ -25,6 +25,7 @@ const TAIL_LINES: usize = 12;
 pub struct Cluster {
     /// By number.
     pub nodes: Vec<Node>,
+    settings: Vec<(String, String)>,
     directory: TempDir,
 }
 
@@ -52,7 +53,37 @@ impl Cluster {
                 node.set(key, value);
             }
         }
-        Cluster { nodes, directory }
+        let settings = settings.iter();
+        let settings = settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Cluster {
+            nodes,
+            settings: settings.collect(),
+            directory,
+        }
+    }
+
+    /// Plans one more node, which joins through those that are there; starts nothing.
+    ///
+    /// # Panics
+    /// When there is no place for it.
+    pub fn plan_one_more(&mut self) -> &Node {
+        let name = format!("node{}", self.nodes.len() + 1);
+        let mut node = Node::new(&name, ports::block(), self.directory.path());
+        let seeds: Vec<String> = self.nodes.iter().map(Node::swim).collect();
+        node.set("STEMEDB_SEED_NODES", &seeds.join(","));
+        for (key, value) in &self.settings {
+            node.set(key, value);
+        }
+        self.nodes.push(node);
+        &self.nodes[self.nodes.len() - 1]
+    }
+
+    /// Tells every node where the others are now, for its next start.
+    pub fn introduce(&mut self) {
+        let seeds: Vec<String> = self.nodes.iter().map(Node::swim).collect();
+        for node in &mut self.nodes {
+            node.set("STEMEDB_SEED_NODES", &seeds.join(","));
+        }
     }
 
     /// Starts all nodes and waits until they form a cluster.

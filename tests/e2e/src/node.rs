@@ -77,6 +77,13 @@ impl Node {
         }
     }
 
+    /// Gives it other ports, from its next start on.
+    pub fn move_to_ports(&mut self, base: u16) {
+        self.base = base;
+        self.set("STEMEDB_LOOPBACK_PORT", &(base + LOOPBACK).to_string());
+        self.move_to(&self.host.clone());
+    }
+
     /// Starts its programs through a command that takes them as arguments and becomes them: into a network of its own.
     pub fn launch_through(&mut self, command: &[&str]) {
         self.launcher = command.iter().map(|part| (*part).to_owned()).collect();

@@ -476,4 +476,11 @@ impl StoreControl for TestStore {
             counts_as_absent: false,
         }))
     }
+
+    async fn admit(
+        &self,
+        _: Request<v1::AdmitRequest>,
+    ) -> Result<Response<v1::AdmitReply>, Status> {
+        Err(Status::unimplemented("membership asks for that"))
+    }
 }

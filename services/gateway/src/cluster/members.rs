@@ -1,5 +1,6 @@
 //! `GET /cluster/members` and `POST /cluster/members/{name}/forget`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use futures::future::join_all;
 use http::{StatusCode, Uri};
 use proto::v1;
 use proto::v1::membership_client::MembershipClient;
+use proto::view::ClusterView;
 use serde_json::{Map, Value, json};
+use shard::Placement;
 use sidecar::settings::SERVICES;
 
 use crate::api::health;
@@ -100,7 +103,7 @@ pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
     description = "Says what may be lost with it.",
     params(("name" = String, Path, description = "the member", example = "node3")),
     responses(
-        (status = 200, description = "forgotten", body = Forgotten, example = json!({"forgotten": "node3", "warning": "what only node3 had is lost"})),
+        (status = 200, description = "forgotten", body = Forgotten, example = json!({"forgotten": "node3", "warning": "what only node3 had is lost", "shards_at_risk": []})),
         (status = 404, description = "nobody has this name", body = Refusal, content_type = "application/problem+json"),
         (status = 409, description = "it is up", body = Refusal, content_type = "application/problem+json")
     )
@@ -113,10 +116,14 @@ pub async fn forget(
 ) -> Result<Response, Problem> {
     Parameters::of_uri(&uri)?.only(&[])?;
     let name = segment(path)?;
+    let at_risk = app.nodes.route();
+    let at_risk = at_risk.map_or(Vec::new(), |route| without_owner(route.view(), &name));
     let mut client = MembershipClient::new(app.membership.clone());
     let request = v1::ForgetRequest { name: name.clone() };
     match within(FORGET_MAX, client.forget(caller.request(request))).await {
-        Ok(reply) => Ok(ok(&json!({ "forgotten": name, "warning": reply.warning }))),
+        Ok(reply) => Ok(ok(
+            &json!({ "forgotten": name, "warning": reply.warning, "shards_at_risk": at_risk }),
+        )),
         Err(status) => Err(match status.code() {
             tonic::Code::NotFound => Problem::new(
                 StatusCode::NOT_FOUND,
@@ -137,6 +144,24 @@ pub async fn forget(
             ),
         }),
     }
+}
+
+/// The shards whose owners are all away when this member is: what is in them is lost if none of them comes back.
+fn without_owner(view: &ClusterView, name: &str) -> Vec<u32> {
+    let owners = view.placement().members().iter();
+    let mut members: BTreeSet<String> = owners.map(|owner| owner.to_string()).collect();
+    if members.contains(name) || view.member(name).is_some() {
+        members.insert(name.to_owned());
+    }
+    let before = Placement::new(members, view.num_shards(), view.replication_factor());
+    let live: BTreeSet<&str> = view.live().map(|member| member.name.as_str()).collect();
+    (0..view.num_shards())
+        .filter(|shard| before.owns(name, *shard))
+        .filter(|shard| {
+            let mut owners = before.owners(*shard).iter();
+            !owners.any(|owner| **owner != *name && live.contains(&**owner))
+        })
+        .collect()
 }
 
 fn status(member: &v1::Member) -> &'static str {
@@ -192,4 +217,28 @@ async fn services(app: &App, member: &v1::Member) -> Map<String, Value> {
             .map(|service| ((*service).to_owned(), unknown(service).into()))
             .collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_at_risk_when_all_their_owners_are_away() {
+        let mut message = crate::route::tests::view(3, 2).message().clone();
+        message.members[2].set_status(v1::Status::Down);
+        let view = ClusterView::new(message.clone(), None);
+        assert_eq!(without_owner(&view, "node3"), Vec::<u32>::new());
+        // Both owners are dead, whether they still own anything or not.
+        message.members[1].set_status(v1::Status::Down);
+        let shared: Vec<u32> = (0..16)
+            .filter(|shard| {
+                view.placement().owns("node2", *shard) && view.placement().owns("node3", *shard)
+            })
+            .collect();
+        assert!(!shared.is_empty());
+        let view = ClusterView::new(message, None);
+        assert_eq!(without_owner(&view, "node3"), shared);
+        assert_eq!(without_owner(&view, "node9"), Vec::<u32>::new());
+    }
 }

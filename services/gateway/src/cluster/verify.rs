@@ -42,11 +42,12 @@ const SHARDS_AT_ONCE: usize = 8;
 
 /// A node that answers, and what it had when it was asked.
 #[derive(Debug)]
-struct Side {
+pub(super) struct Side {
     store: Store,
     /// Rows up to this arrival sequence were there before the call.
     cut: u64,
-    records: u64,
+    pub(super) records: u64,
+    pub(super) database_bytes: u64,
     roots: Vec<[u8; 32]>,
     counts: Vec<u64>,
 }
@@ -56,7 +57,7 @@ impl Side {
         self.store.node()
     }
 
-    fn count(&self, shard: usize) -> u64 {
+    pub(super) fn count(&self, shard: usize) -> u64 {
         self.counts.get(shard).copied().unwrap_or(0)
     }
 }
@@ -93,7 +94,11 @@ pub async fn verify(
 }
 
 /// Asks every known member; who does not answer, and why, comes second.
-async fn sides(app: &App, route: &Route, caller: &Caller) -> (Vec<Side>, Vec<(String, String)>) {
+pub(super) async fn sides(
+    app: &App,
+    route: &Route,
+    caller: &Caller,
+) -> (Vec<Side>, Vec<(String, String)>) {
     let shards: Vec<u32> = (0..=route.view().num_shards()).collect();
     let request = v1::CompareRequest {
         shards: convert::shard_bits(&shards),
@@ -138,6 +143,7 @@ async fn side(
     Ok(Side {
         cut: described.sequence,
         records: described.records,
+        database_bytes: described.database_bytes,
         roots: roots.to_vec(),
         counts: compared.counts,
         store,

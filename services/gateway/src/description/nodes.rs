@@ -90,6 +90,63 @@ pub struct Forgotten {
     pub forgotten: String,
     /// What may be lost with it.
     pub warning: String,
+    /// Shards whose other owners are away as well: what is in them is lost if none of them comes back.
+    pub shards_at_risk: Vec<u32>,
+}
+
+/// A member that leaves.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Leaving {
+    /// Its name.
+    pub leaving: String,
+    /// Members that serve and stay: they take over.
+    pub staying: Vec<String>,
+    /// What the cluster has less of afterwards; empty: nothing.
+    pub warning: String,
+}
+
+/// Who owns how much, and what would move.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Placed {
+    /// Who says so.
+    pub node: String,
+    /// Shards of the cluster.
+    pub num_shards: u32,
+    /// Copies that every record shall have.
+    pub replication_factor: u32,
+    /// Who would join.
+    pub join: Vec<String>,
+    /// Who would leave.
+    pub leave: Vec<String>,
+    /// Shares by name.
+    pub nodes: Vec<PlacedNode>,
+    /// Records that would be copied.
+    pub records_moved: u64,
+    /// Their bytes, by what a record takes on average.
+    pub bytes_moved: u64,
+    /// Known members that were not counted because they do not answer.
+    pub unreachable: Vec<Unreachable>,
+}
+
+/// One node's share.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlacedNode {
+    /// Its name.
+    pub id: String,
+    /// Shards that it owns.
+    pub shards: u32,
+    /// Shards that it would own.
+    pub shards_after: u32,
+    /// Records in what it owns.
+    pub records: u64,
+    /// Records in what it would own.
+    pub records_after: u64,
+    /// Records that would come to it.
+    pub records_in: u64,
+    /// Records that it would not have to keep.
+    pub records_out: u64,
+    /// Bytes that would come to it.
+    pub bytes_in: u64,
 }
 
 /// Whether all nodes hold what they shall hold.

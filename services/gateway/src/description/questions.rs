@@ -169,3 +169,21 @@ pub struct SyncParameters {
     /// Names of peers; without it all.
     pub peer: Option<Vec<String>>,
 }
+
+/// How a member leaves.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct LeaveParameters {
+    /// Also when fewer members stay than records shall have copies.
+    pub force: Option<bool>,
+}
+
+/// Members that might come or go.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PlacementParameters {
+    /// Names that would join.
+    pub join: Option<Vec<String>>,
+    /// Members that would leave.
+    pub leave: Option<Vec<String>>,
+}

@@ -150,6 +150,8 @@ fn label(path: &str) -> &'static str {
         "/docs/{*rest}",
         "/cluster/members",
         "/cluster/members/{name}/forget",
+        "/cluster/members/{name}/leave",
+        "/cluster/placement",
         "/cluster/verify",
         "/cluster/sync",
         "/cluster/tasks",

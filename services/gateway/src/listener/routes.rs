@@ -55,6 +55,8 @@ fn internal() -> OpenApiRouter<Arc<App>> {
     public()
         .routes(routes!(cluster::members::members))
         .routes(routes!(cluster::members::forget))
+        .routes(routes!(cluster::leave::leave))
+        .routes(routes!(cluster::placement::placement))
         .routes(routes!(cluster::verify::verify))
         .routes(routes!(cluster::repair::sync))
         .routes(routes!(cluster::repair::tasks))

@@ -51,6 +51,90 @@ async fn members_are_forgotten_by_name() {
 }
 
 #[tokio::test]
+async fn a_member_leaves_when_it_may_and_others_are_asked_for_themselves() {
+    let stage = Stage::calm().await;
+    let leave = async |path: &str| {
+        let path = format!("/cluster/members/{path}");
+        stage.ask(stage.bind, Method::POST, &path, &[], "").await
+    };
+    leave("node1/leave").await.refused(409, "cannot_leave");
+    let reply = leave("node1/leave?force=true").await;
+    assert_eq!(
+        (reply.status, &reply.json()["staying"]),
+        (200, &json!(["node2"]))
+    );
+    leave("node1/leave?force=perhaps")
+        .await
+        .refused(422, "bad_value");
+    leave("node9/leave").await.refused(404, "no_such_member");
+    // Nobody serves HTTP for the others here.
+    leave("node2/leave")
+        .await
+        .refused(503, "member_unreachable");
+    let passed = [("x-stemedb-passed-on", "1")];
+    let path = "/cluster/members/node2/leave";
+    let reply = stage.ask(stage.bind, Method::POST, path, &passed, "").await;
+    reply.refused(409, "wrong_node");
+    stage.change_view(|view| {
+        view.members[1].status = v1::Status::Down.into();
+        view.members[2].status = v1::Status::Left.into();
+    });
+    stage
+        .until("node2 is DOWN", async || {
+            leave("node2/leave").await.status == 409
+        })
+        .await;
+    leave("node2/leave").await.refused(409, "member_is_down");
+    assert_eq!(leave("node3/leave").await.status, 200, "it has left");
+}
+
+#[tokio::test]
+async fn a_plan_says_what_would_move() {
+    let stage = Stage::calm().await;
+    let claims: Vec<String> = (0..40)
+        .map(|number| {
+            claim(f64::from(number), "u").replace("cas:7732-18-5", &format!("cas:{number}"))
+        })
+        .collect();
+    stage.post_lines(claims.join("\n")).await;
+    let plan = async |query: &str| {
+        let path = format!("/cluster/placement{query}");
+        stage.get_internal(&path).await
+    };
+    let sum = |said: &serde_json::Value, key: &str| -> u64 {
+        let nodes = said["nodes"].as_array().unwrap().iter();
+        nodes.map(|node| node[key].as_u64().unwrap()).sum()
+    };
+    let said = plan("").await.json();
+    assert_eq!((sum(&said, "shards"), sum(&said, "records")), (32, 80));
+    assert_eq!(
+        (&said["records_moved"], sum(&said, "shards_after")),
+        (&json!(0), 32)
+    );
+    let said = plan("?join=node4&join=node5").await.json();
+    assert_eq!(said["nodes"].as_array().unwrap().len(), 5);
+    let after: Vec<u64> = (0..5)
+        .map(|place| said["nodes"][place]["shards_after"].as_u64().unwrap())
+        .collect();
+    assert!(
+        after.iter().all(|shards| [6, 7].contains(shards)),
+        "{after:?}"
+    );
+    assert_eq!(said["records_moved"], sum(&said, "records_in"));
+    let said = plan("?leave=node3").await.json();
+    assert_eq!(said["nodes"][2]["shards_after"], 0);
+    assert_eq!(said["nodes"][2]["records_out"], said["nodes"][2]["records"]);
+    for wrong in [
+        "?join=node2",
+        "?join=",
+        "?leave=node9",
+        "?leave=node1&leave=node2&leave=node3",
+    ] {
+        plan(wrong).await.refused(422, "bad_value");
+    }
+}
+
+#[tokio::test]
 async fn repair_is_started_and_shown() {
     let stage = Stage::calm().await;
     let sync = async |query: &str| {

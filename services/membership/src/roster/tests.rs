@@ -297,6 +297,22 @@ fn another_process_of_our_name_supersedes_us_and_a_mere_record_makes_us_join_ane
 }
 
 #[test]
+fn a_life_that_the_disk_does_not_know_of_shows_that_the_disk_is_old() {
+    let seen = |previous: u64, recorded: u64| {
+        let mut other = roster("node2", 2, empty());
+        other.observe(&[serving("node1", recorded)], at(1));
+        let mut ours = roster("node1", 9, empty());
+        ours.own.previous = previous;
+        ours.learn(&other.book(at(1)), at(1));
+        ours.own_gone()
+    };
+    assert_eq!(seen(7, 7), None, "the life before");
+    assert_eq!(seen(5, 7), Some(7), "restored from before that life");
+    assert_eq!(seen(7, 9), None, "this life");
+    assert_eq!(seen(0, 7), None, "a new disk: its place on record tells");
+}
+
+#[test]
 fn a_node_that_was_forgotten_joins_anew() {
     let mut roster = roster("node1", 5, empty());
     let mut book = roster.book(at(0));

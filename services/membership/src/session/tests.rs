@@ -25,6 +25,7 @@ struct Running {
     commands: mpsc::Sender<Command>,
     task: tokio::task::JoinHandle<()>,
     asking: tokio::task::JoinHandle<()>,
+    telling: tokio::task::JoinHandle<()>,
     stop: Option<oneshot::Sender<()>>,
     directory: Arc<tempfile::TempDir>,
 }
@@ -76,6 +77,7 @@ fn start(network: &FakeNetwork, plan: Plan<'_>) -> Running {
         health_sender,
         Arc::clone(&again),
     ));
+    let telling = tokio::spawn(tell_store(view.clone(), Arc::clone(&plan.store)));
     let disk = Disk::new(plan.directory.path(), plan.name);
     let mut node = Node::load(config, disk, view_sender, received, health).unwrap();
     let (stop, stopped) = oneshot::channel();
@@ -118,8 +120,26 @@ fn start(network: &FakeNetwork, plan: Plan<'_>) -> Running {
         commands,
         task,
         asking,
+        telling,
         stop: Some(stop),
         directory: plan.directory,
+    }
+}
+
+/// What repair does: tells the store whom the view knows.
+async fn tell_store(mut view: watch::Receiver<Arc<v1::View>>, store: Arc<FakeStore>) {
+    loop {
+        let shown = view.borrow_and_update().clone();
+        let known = shown.members.iter();
+        let known = known.filter(|member| member.status() != v1::Status::Left);
+        if !shown.cluster_id.is_empty()
+            && let Some(answer) = store.answer.lock().unwrap().as_mut()
+        {
+            answer.told = Some(telling::digest(known.map(|member| member.name.as_str())));
+        }
+        if view.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -149,6 +169,7 @@ impl Running {
         network.kill(self.address);
         self.task.abort();
         self.asking.abort();
+        self.telling.abort();
     }
 
     async fn forget(&self, name: &str) -> Result<(), CannotForget> {
@@ -156,6 +177,10 @@ impl Running {
         let command = Command::Forget(name.into(), reply);
         self.commands.send(command).await.unwrap();
         outcome.await.unwrap()
+    }
+
+    fn admissions(&self) -> Vec<bool> {
+        self.store.admitted.lock().unwrap().clone()
     }
 
     async fn leave(&self, force: bool) -> Result<Vec<String>, Refusal> {
@@ -547,4 +572,80 @@ async fn who_cannot_leave_says_why() {
         .await;
     let last = CannotLeave::Last("node1".into());
     assert_eq!(alone.leave(true).await, Err(Refusal::Leave(last)));
+}
+
+#[tokio::test]
+async fn a_new_member_owns_nothing_before_the_others_stores_know_of_it() {
+    let network = FakeNetwork::default();
+    let [mut first, second, third] = three(&network).await;
+    assert!(first.admissions().is_empty(), "a founder");
+    // The repair of one is slow.
+    third.telling.abort();
+    let mut fourth = start(&network, plan("node4", 4, &[1]));
+    fourth
+        .sees("for whom it waits", |view| {
+            view.waiting_for.contains("the store of node3")
+        })
+        .await;
+    assert!(fourth.admissions().is_empty());
+    first
+        .sees("node4, not placed", |view| {
+            member(view, "node4").is_some_and(|m| m.phase() == v1::Phase::Joining)
+                && view.placement.len() == 3
+        })
+        .await;
+    let _telling = tokio::spawn(tell_store(third.view.clone(), Arc::clone(&third.store)));
+    for node in [&mut first, &mut fourth] {
+        node.sees("node4 placed", |view| view.placement.len() == 4)
+            .await;
+    }
+    assert_eq!(fourth.admissions(), [true], "fresh");
+    assert!(second.admissions().is_empty());
+}
+
+#[tokio::test]
+async fn a_node_that_was_forgotten_is_admitted_anew_when_it_comes_back_with_its_disk() {
+    let network = FakeNetwork::default();
+    let [mut first, mut second, third] = three(&network).await;
+    third.kill(&network);
+    first.sees_status("node3", v1::Status::Down).await;
+    assert_eq!(first.forget("node3").await, Ok(()));
+    second
+        .sees("node3 forgotten", |view| member(view, "node3").is_none())
+        .await;
+    let mut again = restart(&network, "node3", &third, 33);
+    again.sees_phase("node3", v1::Phase::Serving).await;
+    assert_eq!(again.admissions(), [true], "the others were two");
+    // A mere restart is none.
+    again.kill(&network);
+    first.sees_status("node3", v1::Status::Down).await;
+    let mut once_more = restart(&network, "node3", &again, 34);
+    once_more.sees_phase("node3", v1::Phase::Serving).await;
+    assert_eq!(once_more.admissions(), [true]);
+}
+
+#[tokio::test]
+async fn a_member_that_lost_its_disk_is_not_fresh_and_neither_is_the_second_of_two() {
+    let network = FakeNetwork::default();
+    let [mut first, second, third] = three(&network).await;
+    third.kill(&network);
+    first.sees_status("node3", v1::Status::Down).await;
+    // Its name is on record as that of a member, and its disk is empty.
+    let mut wiped = start(&network, plan("node3", 33, &[1]));
+    wiped.sees_phase("node3", v1::Phase::Serving).await;
+    assert_eq!(wiped.admissions(), [false]);
+    drop(second);
+
+    let network = FakeNetwork::default();
+    let mut alone = start(
+        &network,
+        Plan {
+            expect: 1,
+            ..plan("node1", 1, &[])
+        },
+    );
+    alone.sees_cluster().await;
+    let mut two = start(&network, plan("node2", 2, &[1]));
+    two.sees_phase("node2", v1::Phase::Serving).await;
+    assert_eq!(two.admissions(), [false], "records had one copy until now");
 }

@@ -101,7 +101,7 @@ impl TestNode {
             .build()
             .unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let store = self.store.clone();
+        let (store, told) = (self.store.clone(), self.store.clone());
         let config = Config {
             name: self.plan.name.clone(),
             cluster_name: self.plan.cluster_name.clone(),
@@ -132,6 +132,7 @@ impl TestNode {
             tokio::spawn(store.serve(listener));
             let listener = sidecar::grpc::bind(any).await.unwrap();
             let grpc = listener.local_addr().unwrap();
+            tokio::spawn(tell(told, grpc));
             let mut tasks = Tasks::new(stop.clone());
             assemble(config, listener, &mut tasks, stop).await.unwrap();
             let service = tokio::spawn(async move { tasks.join(DEADLINE).await.unwrap() });
@@ -211,5 +212,22 @@ impl TestNode {
             .unwrap()
             .into_inner()
             .joined
+    }
+}
+
+/// What repair does: tells the store whom the view knows.
+async fn tell(store: TestStore, membership: SocketAddr) {
+    let channel = sidecar::grpc::local_channel(membership).unwrap();
+    let mut client = MembershipClient::new(channel);
+    let mut tries = tokio::time::interval(LOOK);
+    loop {
+        tries.tick().await;
+        let watched = client.watch_view(v1::WatchViewRequest {}).await;
+        let Ok(mut views) = watched.map(tonic::Response::into_inner) else {
+            continue;
+        };
+        while let Ok(Some(view)) = views.message().await {
+            store.tell(&view);
+        }
     }
 }

@@ -33,6 +33,16 @@ impl TestStore {
         self.described.lock().unwrap().cluster_id.clone()
     }
 
+    /// As repair does.
+    pub(crate) fn tell(&self, view: &v1::View) {
+        let known = view.members.iter();
+        let known = known.filter(|member| member.status() != v1::Status::Left);
+        if !view.cluster_id.is_empty() {
+            let names = known.map(|member| member.name.clone()).collect();
+            self.described.lock().unwrap().known = names;
+        }
+    }
+
     pub(crate) async fn serve(self, listener: TcpListener) {
         tonic::transport::Server::builder()
             .add_service(StoreServer::new(self.clone()))
@@ -166,5 +176,14 @@ impl StoreControl for TestStore {
         _: Request<v1::ReportProofsRequest>,
     ) -> Result<Response<v1::ReportProofsReply>, Status> {
         not_here()
+    }
+
+    async fn admit(
+        &self,
+        request: Request<v1::AdmitRequest>,
+    ) -> Result<Response<v1::AdmitReply>, Status> {
+        let fresh = request.into_inner().fresh;
+        self.described.lock().unwrap().counts_as_absent = !fresh;
+        Ok(Response::new(v1::AdmitReply {}))
     }
 }

@@ -4,4 +4,4 @@ mod contradictions;
 mod recorder;
 mod single;
 mod strangers;
-mod up;
+pub(crate) mod up;

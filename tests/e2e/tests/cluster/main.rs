@@ -7,6 +7,7 @@ mod apart;
 mod claims;
 mod feeds;
 mod load;
+mod moves;
 mod nodes;
 mod peace;
 mod stage;

@@ -74,7 +74,7 @@ async fn up_is_ready_by_itself_takes_orders_and_leaves_nothing_behind() {
 }
 
 /// Reads what `up` says until it is ready, and leaves it room to say more.
-async fn until_ready(up: &mut Child) -> String {
+pub(crate) async fn until_ready(up: &mut Child) -> String {
     let mut lines = BufReader::new(up.stdout.take().expect("a pipe")).lines();
     let errors = up.stderr.take().expect("a pipe");
     tokio::spawn(drain(errors));
@@ -99,12 +99,12 @@ async fn drain(mut pipe: impl AsyncRead + Unpin) {
     let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
 }
 
-fn described(directory: &Path) -> Value {
+pub(crate) fn described(directory: &Path) -> Value {
     let text = std::fs::read_to_string(directory.join("cluster.json")).expect("up wrote it");
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn pids(cluster: &Value) -> Vec<u32> {
+pub(crate) fn pids(cluster: &Value) -> Vec<u32> {
     let nodes = cluster["nodes"]
         .as_object()
         .expect("nodes by name")

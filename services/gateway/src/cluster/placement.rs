@@ -1,0 +1,150 @@
+//! `GET /cluster/placement`: who owns how much, and what would move if members came or went. Nothing moves by asking.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use http::Uri;
+use serde_json::{Value, json};
+use shard::{Placement, movement};
+
+use super::verify::{Side, sides};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::description::nodes::Placed;
+use crate::description::questions::PlacementParameters;
+use crate::parameters::{Parameters, bad_value};
+use crate::problem::{Problem, ok};
+use crate::route::Route;
+
+/// Members of a plan. Working out a placement takes longer with every one of them, and plans are for the next few steps.
+const MEMBERS_MAX: usize = 32;
+
+/// Longest name of a node that might join.
+const NAME_MAX: usize = 128;
+
+/// Shows the placement, or what would become of it.
+///
+/// # Errors
+/// 422 for names that cannot join or leave, 503 while the node is not ready.
+#[utoipa::path(
+    get,
+    path = "/cluster/placement",
+    tag = "cluster",
+    operation_id = "placement",
+    description = "Who owns how much. With `join` or `leave`: also what would move, counted by what the nodes hold now.",
+    params(PlacementParameters),
+    responses(
+        (status = 200, description = "worked out", body = Placed, example = json!({"node": "node1", "num_shards": 256, "replication_factor": 2, "join": ["node4"], "leave": [],
+        "nodes": [{"id": "node1", "shards": 171, "shards_after": 128, "records": 19978, "records_after": 14950, "records_in": 0, "records_out": 5028, "bytes_in": 0}],
+        "records_moved": 15012, "bytes_moved": 9007200, "unreachable": []}))
+    )
+)]
+pub async fn placement(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let given = Parameters::of_uri(&uri)?;
+    given.only(&["join", "leave"])?;
+    let route = app.readiness.formed()?;
+    let (join, leave) = (given.list("join")?, given.list("leave")?);
+    let members = planned(&route, &join, &leave)?;
+    let (sides, away) = sides(&app, &route, &caller).await;
+    let view = Arc::clone(route.view());
+    // Some milliseconds of arithmetic.
+    let after = tokio::task::spawn_blocking(move || {
+        Placement::new(members, view.num_shards(), view.replication_factor())
+    });
+    let after = after
+        .await
+        .map_err(|_| Problem::internal("the placement was not worked out"))?;
+    let mut said = report(&route, &after, &sides);
+    said["node"] = json!(&**app.nodes.own());
+    said["join"] = json!(join);
+    said["leave"] = json!(leave);
+    let away = away.iter();
+    let away: Vec<Value> = away
+        .map(|(name, why)| json!({ "id": name, "reason": why }))
+        .collect();
+    said["unreachable"] = away.into();
+    Ok(ok(&said))
+}
+
+/// The members after the plan.
+fn planned(route: &Route, join: &[String], leave: &[String]) -> Result<BTreeSet<String>, Problem> {
+    let view = route.view();
+    let now = view.placement().members().iter();
+    let mut members: BTreeSet<String> = now.map(|name| name.to_string()).collect();
+    for name in leave {
+        if !members.remove(name) {
+            return Err(bad_value(
+                "leave",
+                name,
+                "members that own shards, each once",
+            ));
+        }
+    }
+    for name in join {
+        let sound = !name.is_empty() && name.len() <= NAME_MAX;
+        if !sound || view.known_names().contains(name) || !members.insert(name.clone()) {
+            return Err(bad_value(
+                "join",
+                name,
+                "names that no member has, each once",
+            ));
+        }
+    }
+    if members.is_empty() {
+        return Err(bad_value(
+            "leave",
+            &leave.join(","),
+            "a plan that leaves somebody",
+        ));
+    }
+    if members.len() > MEMBERS_MAX {
+        let most = format!("at most {MEMBERS_MAX} members in all");
+        return Err(bad_value("join", &join.join(","), &most).limit(MEMBERS_MAX as u64));
+    }
+    Ok(members)
+}
+
+fn report(route: &Route, after: &Placement, sides: &[Side]) -> Value {
+    let view = route.view();
+    let counts: Vec<u64> = (0..=view.num_shards() as usize)
+        .map(|shard| sides.iter().map(|side| side.count(shard)).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    let rows: u64 = sides.iter().map(|side| side.records).sum();
+    let taken: u64 = sides.iter().map(|side| side.database_bytes).sum();
+    let bytes = |records: u64| {
+        let bytes = u128::from(records) * u128::from(taken) / u128::from(rows.max(1));
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    };
+    let shares = movement(view.placement(), after, &counts);
+    let moved: u64 = shares.values().map(|share| share.records_in).sum();
+    let nodes: Vec<Value> = shares
+        .iter()
+        .map(|(name, share)| {
+            json!({
+                "id": name,
+                "shards": share.shards,
+                "shards_after": share.shards_after,
+                "records": share.records,
+                "records_after": share.records_after,
+                "records_in": share.records_in,
+                "records_out": share.records_out,
+                "bytes_in": bytes(share.records_in),
+            })
+        })
+        .collect();
+    json!({
+        "num_shards": view.num_shards(),
+        "replication_factor": view.replication_factor(),
+        "nodes": nodes,
+        "records_moved": moved,
+        "bytes_moved": bytes(moved),
+    })
+}
