@@ -105,8 +105,14 @@ pub async fn run(options: Options) -> Result<bool, String> {
     let mut failed = Vec::new();
     for name in names {
         say(&format!("scenario {name}, seed {seed}"));
-        let run = Run::start(name, seed, &options.out, scenario::settings(name)).await?;
-        if !scenario::play(name, run).await?.good() {
+        let played = match Run::start(name, seed, &options.out, scenario::settings(name)).await {
+            Ok(run) => scenario::play(name, run).await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = &played {
+            say(&format!("FAILED: {why}"));
+        }
+        if !played.is_ok_and(|outcome| outcome.good()) {
             failed.push(name);
         }
     }

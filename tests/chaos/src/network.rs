@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use crate::sweep::{ours, system};
+use crate::sweep::{device, ours, system};
 
 /// Addresses that the clients and the nodes of a run have: 198.18.0.0/15 is for tests of networks (RFC 2544).
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Network {
     pub fn make(count: usize) -> Result<Network, String> {
         let id = std::process::id();
         let subnet = format!("198.{}.{}", 18 + (id >> 8 & 1), id & 255);
-        let (switch, device) = (ours("switch"), format!("chaos{id}"));
+        let (switch, device) = (ours("switch"), device(id));
         system(&["ip", "netns", "add", &switch])?;
         inside(&switch, &["link", "add", "switch", "type", "bridge"])?;
         inside(&switch, &["link", "set", "switch", "up"])?;

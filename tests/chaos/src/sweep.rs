@@ -19,6 +19,11 @@ pub fn ours(what: &str) -> String {
     format!("{PREFIX}{}-{what}", std::process::id())
 }
 
+/// The clients' end of a run's network, by the id of its process: a name of at most 15 bytes.
+pub fn device(maker: u32) -> String {
+    format!("chaos{maker}")
+}
+
 /// Runs a command of the system to its end.
 ///
 /// # Errors
@@ -87,8 +92,10 @@ fn remove(whose: &dyn Fn(u32) -> bool) {
             let _ = system(&["umount", mount]).or_else(|_| system(&["umount", "--lazy", mount]));
         }
     }
-    for (namespace, _) in namespaces.iter().filter(|(_, maker)| whose(*maker)) {
-        // The devices in it go with it.
+    for (namespace, maker) in namespaces.iter().filter(|(_, maker)| whose(*maker)) {
+        // The devices in it go with it, but at a time of the kernel's choosing; a next run wants the name now. The first of
+        // a run's namespaces takes it away.
+        let _ = system(&["ip", "link", "del", &device(*maker)]);
         let _ = system(&["ip", "netns", "del", namespace]);
     }
 }
