@@ -1,4 +1,4 @@
--- Schema 3: epochs by what they supersede (docs/adr/0011-what-bears-on-an-answer.md).
+-- Schema 3: epochs by what they supersede (docs/adr/0012-what-bears-on-an-answer.md).
 
 -- Which epochs name another one: a line for each that a record of kind 2 has in `supersedes`.
 CREATE TABLE supersession (
