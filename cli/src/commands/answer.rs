@@ -24,6 +24,9 @@ pub(crate) fn print(answer: &Value) {
     } else {
         records(result);
     }
+    if let Some(mixed) = mixed(&result["mixes"]) {
+        output::line(mixed);
+    }
     let worth = worth(result, &answer["meta"]);
     if !worth.is_empty() {
         output::line(format!("({})", worth.join(", ")));
@@ -69,6 +72,20 @@ fn records(result: &Value) {
     let cursor = text(result, "cursor");
     if !cursor.is_empty() {
         output::line(format!("more: --cursor {cursor}"));
+    }
+}
+
+/// What an answer about several things or properties compares that is no contradiction.
+fn mixed(mixes: &Value) -> Option<String> {
+    let count = |key: &str| mixes[key].as_u64().unwrap_or_default();
+    match (count("predicates"), count("subjects")) {
+        (0 | 1, 0 | 1) => None,
+        (0 | 1, subjects) => Some(format!(
+            "these are {subjects} different subjects; narrow by naming one"
+        )),
+        (predicates, _) => Some(format!(
+            "these are {predicates} different predicates; narrow with --predicate"
+        )),
     }
 }
 
@@ -287,6 +304,25 @@ mod tests {
         assert_eq!(of(both), "approved, RETRACTED, SUPERSEDED");
         assert_eq!(state(&record, &json!({})), "approved");
         assert_eq!(state(&record, &Value::Null), "approved");
+    }
+
+    #[test]
+    fn what_is_mixed_is_told_in_a_line() {
+        let of = |predicates: u64, subjects: u64| {
+            mixed(&json!({ "predicates": predicates, "subjects": subjects }))
+        };
+        assert_eq!(
+            of(3, 1).unwrap(),
+            "these are 3 different predicates; narrow with --predicate"
+        );
+        assert_eq!(
+            of(1, 7).unwrap(),
+            "these are 7 different subjects; narrow by naming one"
+        );
+        assert_eq!(
+            (of(1, 1), of(0, 0), mixed(&Value::Null)),
+            (None, None, None)
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use assertion::{Record, RecordId, SourceClass, write_number, write_string};
 
 use crate::conflict::{Conflict, Share, Tally};
+use crate::mixes::Mixes;
 use crate::parameters::{Lens, Parameters};
 use crate::strength::Ranked;
 
@@ -35,6 +36,8 @@ pub struct Answer {
     pub(crate) tally: Option<Tally>,
     /// Of the layered lens: by class, which is by tier.
     pub(crate) layers: BTreeMap<SourceClass, Layer>,
+    /// When the question does not name one subject and one predicate.
+    pub(crate) mixes: Option<Mixes>,
     pub(crate) left_out: LeftOut,
     /// Of the epoch lens, ascending.
     pub(crate) epoch_cycles: Option<Vec<RecordId>>,
@@ -137,6 +140,9 @@ impl Answer {
         match self.judge {
             Lens::Skeptic => self.write_disagreement(&mut out),
             _ => self.write_winner(&mut out),
+        }
+        if let Some(mixes) = &self.mixes {
+            mixes.write(&mut out);
         }
         self.left_out.write(&mut out);
         if let Some(cycles) = &self.epoch_cycles {
@@ -259,6 +265,16 @@ impl Share {
         count(out, group.claims as u64);
         out.extend_from_slice(b",\"strongest\":");
         out.extend_from_slice(&group.strongest.record.public_json());
+        out.push(b'}');
+    }
+}
+
+impl Mixes {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"mixes\":{\"predicates\":");
+        count(out, self.predicates() as u64);
+        out.extend_from_slice(b",\"subjects\":");
+        count(out, self.subjects() as u64);
         out.push(b'}');
     }
 }

@@ -181,6 +181,7 @@ impl Ballot {
             conflict,
             tally,
             layers: resolver.layers,
+            mixes: resolver.mixes,
             left_out: resolver.left_out,
             epoch_cycles,
             set_digest,

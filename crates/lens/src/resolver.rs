@@ -11,6 +11,7 @@ use crate::ballot::{Ballot, Claims};
 use crate::decay::Decay;
 use crate::epochs::{Epochs, MAX_EPOCHS};
 use crate::group::{Group, ValueKey};
+use crate::mixes::Mixes;
 use crate::parameters::{Lens, Parameters};
 use crate::selection::Match;
 use crate::sources::{MAX_SOURCES, Sources};
@@ -87,12 +88,14 @@ pub struct Resolver {
     pub(crate) left_out: LeftOut,
     pub(crate) best: Option<Ranked>,
     pub(crate) layers: BTreeMap<SourceClass, Layer>,
+    pub(crate) mixes: Option<Mixes>,
 }
 
 impl Resolver {
     /// A fold without records.
     pub fn new(parameters: Parameters) -> Resolver {
         Resolver {
+            mixes: Mixes::of(&parameters.selection),
             judge: parameters.judge(),
             decay: Decay(parameters.options.evaluated_at),
             parameters,
@@ -180,6 +183,9 @@ impl Resolver {
         }
         if self.judge == Lens::Layered {
             self.layer(candidate);
+        }
+        if let Some(mixes) = &mut self.mixes {
+            mixes.note(claim);
         }
         self.count(candidate)
     }

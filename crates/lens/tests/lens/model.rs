@@ -58,6 +58,18 @@ impl<'a> Model<'a> {
         })
     }
 
+    /// Different predicates and subjects, of a question that does not name one of each.
+    fn mixes(&self) -> Option<Value> {
+        let selection = self.parameters.selection();
+        if selection.subject.is_some() && selection.predicate.is_some() {
+            return None;
+        }
+        let claims = || self.claims.iter().map(|record| said(record));
+        let predicates: BTreeSet<&str> = claims().map(|claim| &*claim.predicate).collect();
+        let subjects: BTreeSet<&str> = claims().map(|claim| &*claim.subject).collect();
+        Some(json!({ "predicates": predicates.len(), "subjects": subjects.len() }))
+    }
+
     fn reason_besides_epochs(&self, claim: &Assertion) -> Option<&'static str> {
         let selection = self.parameters.selection();
         let states = &selection.lifecycles;
@@ -336,6 +348,8 @@ proptest! {
         prop_assert_eq!(&said_by_lens["candidates"], model.claims.len());
         prop_assert_eq!(&said_by_lens["left_out"], &json!(model.left_out));
         prop_assert_eq!(&said_by_lens["set_digest"], &json!(digest(model.considered.clone())));
+        let mixes = model.mixes();
+        prop_assert_eq!(said_by_lens.get("mixes"), mixes.as_ref());
         let score = said_by_lens["conflict_score"].as_f64().unwrap();
         prop_assert!((score - model.score(&groups)).abs() < 2e-6, "{score}");
         let won = model.winner();

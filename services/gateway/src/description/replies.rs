@@ -199,10 +199,22 @@ pub struct LensResult {
     pub conflict_score: f64,
     /// How many groups of values there are; of the skeptic, the groups.
     pub groups: Value,
+    /// When the question does not name one subject and one predicate: how many different ones the claims considered have.
+    #[schema(nullable = false)]
+    pub mixes: Option<Mixes>,
     /// Claims left out, by reason.
     pub left_out: LeftOut,
     /// BLAKE3 of the sorted ids of everything considered.
     pub set_digest: String,
+}
+
+/// Different properties and things that an answer mixes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Mixes {
+    /// Predicates, counted up to 1,000.
+    pub predicates: u64,
+    /// Subjects, counted up to 1,000.
+    pub subjects: u64,
 }
 
 /// Claims left out.

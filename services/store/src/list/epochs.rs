@@ -15,7 +15,7 @@ use crate::held;
 use crate::query::{Page, through};
 
 /// Epochs that are named of those that supersede one: people want to know that one does, and look into it.
-const SUPERSEDERS_MAX: usize = 10;
+const SUPERSEDERS_MAX: i64 = 10;
 
 /// Sorted before the bytes are read: what is sorted is small.
 const EPOCHS: &str = "
@@ -26,12 +26,13 @@ const EPOCHS: &str = "
           ORDER BY t.at_ms DESC, h.id_head LIMIT -1) s
     CROSS JOIN record r ON r.sequence = s.sequence";
 
-/// Epochs that name one of these ids.
+/// Of each of these ids the first epochs that name it: however many there are, no more are read.
 const SUPERSEDERS: &str = "
     SELECT named.value, r.sequence, r.id_head, r.canonical
     FROM json_each(?1) named
-    CROSS JOIN supersession s ON s.epoch = unhex(named.value) AND s.at_ms <= ?2
-    CROSS JOIN record r ON r.sequence = s.sequence";
+    CROSS JOIN record r ON r.sequence IN (
+        SELECT s.sequence FROM supersession s
+        WHERE s.epoch = unhex(named.value) AND s.at_ms <= ?2 ORDER BY s.at_ms, s.sequence LIMIT ?3)";
 
 pub(super) async fn list(
     readers: &SqlitePool,
@@ -99,16 +100,13 @@ pub(crate) async fn superseders(
     let mut rows = sqlx::query(SUPERSEDERS)
         .bind(format!("[{}]", asked.join(",")))
         .bind(latest)
+        .bind(SUPERSEDERS_MAX)
         .fetch(connection);
     let mut found: BTreeMap<RecordId, BTreeSet<RecordId>> = BTreeMap::new();
     while let Some(row) = rows.try_next().await? {
         let named: &str = row.try_get(0)?;
         if let (Ok(named), Some(record)) = (named.parse(), held::record(&row)?) {
-            let by = found.entry(named).or_default();
-            by.insert(record.id());
-            if by.len() > SUPERSEDERS_MAX {
-                by.pop_last();
-            }
+            found.entry(named).or_default().insert(record.id());
         }
         tokio::task::consume_budget().await;
     }

