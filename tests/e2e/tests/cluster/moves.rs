@@ -1,6 +1,7 @@
 //! Clusters that grow and shrink, and nodes that come back in every way there is, with clients at work all the time.
 
 mod dead;
+mod disks;
 mod names;
 
 use std::time::Duration;
