@@ -3,6 +3,7 @@
 //! All of it is pure: the same members give the same [`Placement`] in every process, and times come from the caller.
 
 mod balance;
+pub mod homecoming;
 mod movement;
 mod placement;
 pub mod proof;

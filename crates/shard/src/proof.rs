@@ -7,6 +7,10 @@
 //! A store that started empty, or was restored, may lack what it once acknowledged: it *counts as absent* until it contains all
 //! that the other known members have of every shard, and until then what it has to offer proves nothing to others.
 //!
+//! A store gives up rows that it does not own ([`crate::homecoming`]). It contains less then than it had proved: the proofs of that
+//! shard end, and those of sessions that began before. And a store that knew of more members than copies is not among the holders
+//! of everything when the members become fewer than that: it counts as absent until it contains what they have.
+//!
 //! Why each part of the rule is there, and what a simulation found without it: docs/adr/0008-completeness.md.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +58,10 @@ pub struct Ledger {
     owned: Vec<u32>,
     /// By peer and shard: when all the peer had was contained.
     dates: BTreeMap<(String, u32), Date>,
+    /// When rows of a shard were given up last.
+    released: BTreeMap<u32, u64>,
+    /// There were so many others that this store need not hold everything.
+    wide: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +74,11 @@ struct Date {
 impl Ledger {
     /// No proofs yet. `absent`: the store started empty or restored.
     pub fn new(absent: bool) -> Ledger {
+        Ledger::restored(absent, false)
+    }
+
+    /// The same with what [`Ledger::is_wide`] said before a restart.
+    pub fn restored(absent: bool, wide: bool) -> Ledger {
         Ledger {
             absent,
             since: 0,
@@ -74,6 +87,8 @@ impl Ledger {
             replication_factor: 0,
             owned: Vec::new(),
             dates: BTreeMap::new(),
+            released: BTreeMap::new(),
+            wide,
         }
     }
 
@@ -95,6 +110,7 @@ impl Ledger {
         self.others = known.into_iter().filter(|name| *name != node).collect();
         self.replication_factor = replication_factor;
         self.owned = owned;
+        self.widen(now);
         self.dates.retain(|(peer, _), date| {
             self.others.contains(peer) && is_fresh(now, date.contained_at)
         });
@@ -112,9 +128,28 @@ impl Ledger {
         }
     }
 
+    /// Notes whether this store is one of the holders of all that is acknowledged. Once it was not, it cannot conclude from a
+    /// smaller number of members alone that it is.
+    fn widen(&mut self, now: u64) {
+        if self.others.len() >= self.replication_factor as usize {
+            self.wide = true;
+        } else if std::mem::take(&mut self.wide) {
+            self.set_absent(now);
+        }
+    }
+
+    /// Rows of this shard are about to be given up.
+    pub fn release(&mut self, now: u64, shard: u32) {
+        self.released.insert(shard, now);
+        self.dates.retain(|(_, of), _| *of != shard);
+    }
+
     fn record(&mut self, proof: &Proof) {
         let proved_at = (!proof.peer_absent).then_some(proof.proved_at);
-        for shard in &proof.shards {
+        let given_up = &self.released;
+        // What a session saw here before the release may be what was released.
+        let holds = |shard: &&u32| given_up.get(shard).is_none_or(|at| proof.proved_at > *at);
+        for shard in proof.shards.iter().filter(holds) {
             let date = self
                 .dates
                 .entry((proof.peer.clone(), *shard))
@@ -146,6 +181,11 @@ impl Ledger {
     /// Whether this store counts as absent.
     pub fn is_absent(&self) -> bool {
         self.absent
+    }
+
+    /// Whether there were more members than copies since it last contained everything. To be kept over a restart.
+    pub fn is_wide(&self) -> bool {
+        self.wide
     }
 
     /// From now on it does: a row was lost, or the cluster went on without this node for a while. What was proved before says
@@ -316,6 +356,41 @@ mod tests {
         };
         ledger.report(1_000, report(vec![from_absent]));
         assert_eq!(ledger.complete(1_000, 0, GLOBAL), None);
+    }
+
+    #[test]
+    fn giving_up_rows_ends_the_proofs_of_their_shard_and_of_running_sessions() {
+        let mut ledger = Ledger::new(false);
+        ledger.report(1_000, report(vec![proof("node2", 900)]));
+        ledger.release(1_500, 1);
+        assert_eq!(ledger.complete(1_600, 1, GLOBAL), None);
+        assert_eq!(ledger.complete(1_600, 0, GLOBAL), Some(900));
+        ledger.report(1_700, report(vec![proof("node2", 1_500)]));
+        assert_eq!(ledger.complete(1_700, 1, GLOBAL), None, "it began before");
+        ledger.report(2_200, report(vec![proof("node2", 1_501)]));
+        assert_eq!(ledger.complete(2_200, 1, GLOBAL), Some(1_501));
+    }
+
+    #[test]
+    fn fewer_members_do_not_make_a_holder_of_everything() {
+        let few = |proofs| Report {
+            known: ["node1", "node2"].map(String::from).into(),
+            ..report(proofs)
+        };
+        let mut ledger = Ledger::new(false);
+        ledger.report(1_000, few(vec![]));
+        assert!(ledger.complete(1_000, 0, GLOBAL).is_some(), "never more");
+        ledger.report(2_000, report(vec![]));
+        let mut ledger = Ledger::restored(ledger.is_absent(), ledger.is_wide());
+        ledger.report(3_000, few(vec![]));
+        assert!(ledger.is_absent());
+        let every = Proof {
+            shards: (0..=GLOBAL).collect(),
+            ..proof("node2", 3_500)
+        };
+        ledger.report(4_000, few(vec![every]));
+        assert!(!ledger.is_absent() && !ledger.is_wide());
+        assert_eq!(ledger.complete(4_000, 0, GLOBAL), Some(4_000));
     }
 
     #[test]

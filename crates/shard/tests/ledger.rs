@@ -56,6 +56,9 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Model {
     absent: bool,
+    wide: bool,
+    /// Older proofs are none.
+    since: u64,
     others: BTreeSet<String>,
     rf: usize,
     contained: BTreeMap<(String, u32), u64>,
@@ -71,13 +74,23 @@ impl Model {
             .cloned()
             .collect();
         self.rf = step.rf as usize;
+        // Once there were more members than copies, fewer of them prove nothing by being few.
+        let few = self.others.len() < self.rf;
+        if few && self.wide {
+            self.absent = true;
+            self.since = now;
+            self.contained.clear();
+            self.proved.clear();
+        }
+        self.wide = !few;
         // A peer that is no longer known is forgotten with all it proved.
         self.contained
             .retain(|(peer, _), _| self.others.contains(peer));
         self.proved
             .retain(|(peer, _), _| self.others.contains(peer));
         for proof in proofs {
-            if !self.others.contains(&proof.peer) || proof.proved_at > now {
+            let dated = (self.since..=now).contains(&proof.proved_at);
+            if !self.others.contains(&proof.peer) || !dated {
                 continue;
             }
             for shard in &proof.shards {
