@@ -181,8 +181,21 @@ pub fn parameters(call: &v1::LensCall, of: v1::Selection) -> Result<Parameters, 
         .map_err(|error| WireError::new("lens", error))
 }
 
+/// What repair tells the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Proofs, and whom they are judged against.
+    pub report: Report,
+    /// When the view behind it was shown last, in boot milliseconds.
+    pub shown_at: u64,
+    /// Incarnation and version of that view.
+    pub view: (u64, u64),
+    /// This node is leaving for good.
+    pub leaving: bool,
+}
+
 /// What repair knows, from the own antientropy.
-pub fn report(report: v1::ReportProofsRequest, num_shards: u32) -> Result<Report, WireError> {
+pub fn report(report: v1::ReportProofsRequest, num_shards: u32) -> Result<Told, WireError> {
     let owned = shards(&report.owned, num_shards)?;
     let proof = |proof: v1::PeerProof| {
         Ok(Proof {
@@ -192,7 +205,10 @@ pub fn report(report: v1::ReportProofsRequest, num_shards: u32) -> Result<Report
             peer_absent: proof.peer_counts_as_absent,
         })
     };
-    Ok(Report {
+    let shown_at = report.view_shown_at_boot_ms;
+    let view = (report.view_incarnation, report.view_version);
+    let leaving = report.leaving;
+    let report = Report {
         node: report.node,
         known: report.known.into_iter().collect(),
         replication_factor: report.replication_factor,
@@ -202,7 +218,30 @@ pub fn report(report: v1::ReportProofsRequest, num_shards: u32) -> Result<Report
             .into_iter()
             .map(proof)
             .collect::<Result<_, WireError>>()?,
+    };
+    Ok(Told {
+        report,
+        shown_at,
+        view,
+        leaving,
     })
+}
+
+/// Ids of a message: 32 bytes each, concatenated.
+///
+/// # Errors
+/// When there are more than `most`, or a part of one.
+pub fn ids(bytes: &[u8], most: usize) -> Result<Vec<merkle::Id>, WireError> {
+    let (ids, rest) = bytes.as_chunks::<32>();
+    if !rest.is_empty() {
+        let problem = format!("have {} bytes, not a multiple of 32", bytes.len());
+        return Err(WireError::new("ids", problem));
+    }
+    if ids.len() > most {
+        let problem = format!("are {}, send at most {most}", ids.len());
+        return Err(WireError::new("ids", problem));
+    }
+    Ok(ids.to_vec())
 }
 
 /// A place in a shard's tree.

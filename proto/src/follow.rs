@@ -77,7 +77,8 @@ where
 /// Hands a view on when it differs from the last one; the repeated ones wake nobody.
 fn publish(views: &watch::Sender<Option<Arc<ClusterView>>>, view: v1::View) {
     views.send_if_modified(|current| {
-        if current.as_ref().is_some_and(|old| *old.message() == view) {
+        let again = |old: &Arc<ClusterView>| old.is_shown_again(view.clone());
+        if current.as_ref().is_some_and(again) {
             return false;
         }
         let next = ClusterView::new(view, current.as_deref());
@@ -107,8 +108,17 @@ mod tests {
         publish(&sender, view(1));
         assert!(receiver.has_changed().unwrap());
         receiver.mark_unchanged();
-        publish(&sender, view(1));
+        let again = v1::View {
+            shown_at_boot_ms: 77,
+            ..view(1)
+        };
+        publish(&sender, again);
         assert!(!receiver.has_changed().unwrap());
+        let shown_at = receiver
+            .borrow()
+            .as_ref()
+            .map(|view| view.shown_at_boot_ms());
+        assert_eq!(shown_at, Some(77));
         publish(&sender, view(2));
         assert!(receiver.has_changed().unwrap());
         let version = receiver

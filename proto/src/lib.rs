@@ -44,3 +44,9 @@ pub const TREE_NODES_MAX: usize = 256;
 
 /// Most short ids in one `MissingRequest` or `FetchRequest`.
 pub const SHORT_IDS_MAX: usize = 16_384;
+
+/// Most ids in one `ConfirmRequest`: their records are read and hashed, some milliseconds of work.
+pub const CONFIRM_IDS_MAX: usize = 4_096;
+
+/// Most ids in one `ReleaseRequest`: they go in one transaction, and writes wait for it.
+pub const RELEASE_IDS_MAX: usize = 1_000;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use shard::Placement;
 
@@ -12,11 +13,13 @@ use crate::v1;
 pub struct ClusterView {
     view: v1::View,
     placement: Arc<Placement>,
+    shown_at: Arc<AtomicU64>,
 }
 
 impl ClusterView {
     /// Works out the placement of a published view. `previous` lends its placement when nothing that decides it changed.
-    pub fn new(view: v1::View, previous: Option<&ClusterView>) -> ClusterView {
+    pub fn new(mut view: v1::View, previous: Option<&ClusterView>) -> ClusterView {
+        let shown_at = std::mem::take(&mut view.shown_at_boot_ms);
         let placement = match previous {
             Some(old) if same_placement(&old.view, &view) => Arc::clone(&old.placement),
             _ => Arc::new(Placement::new(
@@ -25,7 +28,26 @@ impl ClusterView {
                 view.replication_factor,
             )),
         };
-        ClusterView { view, placement }
+        ClusterView {
+            view,
+            placement,
+            shown_at: Arc::new(AtomicU64::new(shown_at)),
+        }
+    }
+
+    /// Membership showed the same view again. False: it is another one.
+    pub fn is_shown_again(&self, mut view: v1::View) -> bool {
+        let shown_at = std::mem::take(&mut view.shown_at_boot_ms);
+        let same = self.view == view;
+        if same {
+            self.shown_at.fetch_max(shown_at, Ordering::Relaxed);
+        }
+        same
+    }
+
+    /// When membership showed it last, in milliseconds of CLOCK_BOOTTIME; 0: it did not say.
+    pub fn shown_at_boot_ms(&self) -> u64 {
+        self.shown_at.load(Ordering::Relaxed)
     }
 
     /// The message itself.

@@ -46,8 +46,11 @@ pub enum Kept {
     /// This store owns the shard, as far as it was told.
     #[error("this store owns the shard")]
     Owned,
+    /// This store counts as absent: it has to contain everything first.
+    #[error("this store counts as absent")]
+    Absent,
     /// Nobody said lately who owns what.
-    #[error("the last word on who owns what is older than {} s", VIEW_AGE_MAX_MS / 1_000)]
+    #[error("the last word on who owns what is older than {} s, or of another view", VIEW_AGE_MAX_MS / 1_000)]
     OldView,
     /// It has not been without ownership for the whole hold time.
     #[error("the shard has not been without ownership for the hold time yet")]

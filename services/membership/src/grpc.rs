@@ -71,6 +71,14 @@ fn kept(fault: &Refusal) -> Status {
     }
 }
 
+/// A view on its way: it says how old it is when it is read.
+fn shown(view: &v1::View) -> v1::View {
+    v1::View {
+        shown_at_boot_ms: sidecar::clock::boot_ms(),
+        ..view.clone()
+    }
+}
+
 /// The view now, then every new one, then the same again when nothing happens. Ends with the service.
 fn views(
     receiver: watch::Receiver<Arc<v1::View>>,
@@ -82,7 +90,7 @@ fn views(
                 return None;
             }
         }
-        let view = v1::View::clone(&receiver.borrow_and_update());
+        let view = shown(&receiver.borrow_and_update());
         Some((Ok(view), (receiver, false)))
     })
 }
@@ -90,7 +98,7 @@ fn views(
 #[tonic::async_trait]
 impl Membership for MembershipService {
     async fn get_view(&self, _: Request<v1::GetViewRequest>) -> Result<Response<v1::View>, Status> {
-        Ok(Response::new(v1::View::clone(&self.view.borrow())))
+        Ok(Response::new(shown(&self.view.borrow())))
     }
 
     type WatchViewStream = Pin<Box<dyn Stream<Item = Result<v1::View, Status>> + Send>>;

@@ -1,14 +1,18 @@
-//! When this store may say `complete`: the ledger of proofs, the durable mark behind it, and dates that people can read.
+//! When this store may say `complete`, confirm, and release: the ledger of proofs, the durable mark behind it, what the store was
+//! told of its shards, and dates that people can read.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use proto::convert::Told;
 use shard::global_shard;
-use shard::proof::{Ledger, MAX_AGE_MS, Report};
+use shard::homecoming::{Kept, Tenure};
+use shard::proof::{Ledger, MAX_AGE_MS};
 use sidecar::clock::{boot_ms, unix_ms};
 
 use crate::error::Refusal;
-use crate::writer::Writer;
+use crate::writer::{Condition, Writer};
 
 /// What repair has proved to this store. The proofs live in memory; a restart loses them, as it must.
 #[derive(Debug)]
@@ -16,6 +20,8 @@ pub struct Completeness {
     state: Mutex<State>,
     /// Reports are taken one after the other: the durable mark is written between two looks at the ledger.
     reports: tokio::sync::Mutex<()>,
+    /// By shard: how often rows were given up.
+    releases: Arc<[AtomicU64]>,
     num_shards: u32,
 }
 
@@ -24,25 +30,75 @@ struct State {
     ledger: Ledger,
     owned: Vec<u32>,
     known: BTreeSet<String>,
+    tenure: Tenure,
+    /// Incarnation and version of the view behind the last report.
+    view: (u64, u64),
+    leaving: bool,
+}
+
+/// What is to be given up, and on which grounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// Rows of this shard.
+    pub shard: u32,
+    /// When the first confirmation was asked for, boot milliseconds.
+    pub asked_at: u64,
+    /// How long the shard must not have been owned.
+    pub hold_ms: u64,
+    /// The view whose owners confirmed.
+    pub view: (u64, u64),
 }
 
 /// What was proved when an answer was begun. Taken before reading, so that what is read holds at least that much.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Standing {
     /// Boot milliseconds.
     proved_at: Option<u64>,
+    watch: Watch,
     /// Unix less boot milliseconds, at that moment.
     offset_ms: i64,
     /// The store counts as absent.
     pub counts_as_absent: bool,
 }
 
+/// Notices that rows of some shards are given up.
+#[derive(Debug, Clone)]
+struct Watch {
+    releases: Arc<[AtomicU64]>,
+    shards: Vec<u32>,
+    seen: u64,
+}
+
+impl Watch {
+    fn new(releases: &Arc<[AtomicU64]>, shards: Vec<u32>) -> Watch {
+        let mut watch = Watch {
+            releases: Arc::clone(releases),
+            shards,
+            seen: 0,
+        };
+        watch.seen = watch.count();
+        watch
+    }
+
+    fn count(&self) -> u64 {
+        let of = |shard: &u32| self.releases.get(*shard as usize);
+        let counts = self.shards.iter().filter_map(of);
+        counts.map(|count| count.load(Ordering::SeqCst)).sum()
+    }
+
+    fn is_unchanged(&self) -> bool {
+        self.count() == self.seen
+    }
+}
+
 impl Standing {
     /// Complete, and through which Unix millisecond; to be asked when the answer is ready. A process that was stopped
-    /// meanwhile finds its proofs too old.
+    /// meanwhile finds its proofs too old, and one that gave up rows meanwhile may not have read them.
     pub fn judge(&self) -> (bool, i64) {
         match self.proved_at {
-            Some(at) if boot_ms().saturating_sub(at) <= MAX_AGE_MS => (true, self.unix(at)),
+            Some(at) if boot_ms().saturating_sub(at) <= MAX_AGE_MS && self.watch.is_unchanged() => {
+                (true, self.unix(at))
+            }
             _ => (false, 0),
         }
     }
@@ -55,14 +111,18 @@ impl Standing {
 
 impl Completeness {
     /// No proofs yet.
-    pub fn new(counts_as_absent: bool, num_shards: u32) -> Completeness {
+    pub fn new(condition: Condition, num_shards: u32) -> Completeness {
         Completeness {
             state: Mutex::new(State {
-                ledger: Ledger::new(counts_as_absent),
+                ledger: Ledger::restored(condition.counts_as_absent, condition.wide),
                 owned: Vec::new(),
                 known: BTreeSet::new(),
+                tenure: Tenure::new(num_shards),
+                view: (0, 0),
+                leaving: false,
             }),
             reports: tokio::sync::Mutex::new(()),
+            releases: (0..=num_shards).map(|_| AtomicU64::new(0)).collect(),
             num_shards,
         }
     }
@@ -94,44 +154,62 @@ impl Completeness {
     }
 
     fn over(&self, shards: impl IntoIterator<Item = u32>) -> Standing {
+        let shards: Vec<u32> = shards.into_iter().collect();
         let now = boot_ms();
         let global = global_shard(self.num_shards);
         let state = self.state();
         let proved_at = shards
-            .into_iter()
-            .map(|shard| state.ledger.complete(now, shard, global))
+            .iter()
+            .map(|shard| state.ledger.complete(now, *shard, global))
             .reduce(|one, other| Some(one?.min(other?)))
             .flatten();
         Standing {
             proved_at,
+            watch: Watch::new(&self.releases, shards),
             offset_ms: unix_ms().saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)),
             counts_as_absent: state.ledger.is_absent(),
         }
     }
 
-    /// Takes a report. Returns whether the store counts as absent after it. That it stops doing so is on the disk before
+    /// Takes a report. Returns whether the store counts as absent after it. What has to outlive the process is on the disk before
     /// anybody is told.
     ///
     /// # Errors
     /// When that cannot be written; the report is not taken then.
-    pub async fn report(&self, report: Report, writer: &Writer) -> Result<bool, Refusal> {
+    pub async fn report(&self, told: Told, writer: &Writer) -> Result<bool, Refusal> {
         let _one = self.reports.lock().await;
-        let owned = report.owned.clone();
-        let known = report.known.clone();
+        let Told {
+            report,
+            shown_at,
+            view,
+            leaving,
+        } = told;
+        let before = condition(&self.state().ledger);
         let mut next = self.state().ledger.clone();
-        let was_absent = next.is_absent();
-        next.report(boot_ms(), report);
-        let is_absent = next.is_absent();
-        if was_absent && !is_absent {
-            writer.proved().await?;
-            tracing::info!("all that the other members had is here: this store counts from now on");
+        next.report(boot_ms(), report.clone());
+        let after = condition(&next);
+        if before != after {
+            writer.note(after).await?;
         }
-        *self.state() = State {
-            ledger: next,
-            owned,
-            known,
-        };
-        Ok(is_absent)
+        match (before.counts_as_absent, after.counts_as_absent) {
+            (true, false) => tracing::info!(
+                "all that the other members had is here: this store counts from now on"
+            ),
+            (false, true) => tracing::info!(
+                "there are no more members than copies now: this store counts as absent until it has what they have"
+            ),
+            _ => {}
+        }
+        let mut state = self.state();
+        let now = boot_ms();
+        state.tenure.report(now, shown_at, &report.owned);
+        state.owned.clone_from(&report.owned);
+        state.known.clone_from(&report.known);
+        state.view = view;
+        state.leaving = leaving;
+        // Taken where it is: rows may have been given up while the mark was written.
+        state.ledger.report(now, report);
+        Ok(state.ledger.is_absent())
     }
 
     /// Members that this store was last told of.
@@ -146,15 +224,78 @@ impl Completeness {
     /// When that cannot be written; it counts as before then.
     pub async fn admit(&self, fresh: bool, writer: &Writer) -> Result<(), Refusal> {
         let _one = self.reports.lock().await;
+        let wide = self.state().ledger.is_wide();
+        let counts_as_absent = !fresh;
+        let condition = Condition {
+            counts_as_absent,
+            wide,
+        };
+        writer.note(condition).await?;
         if fresh {
-            writer.proved().await?;
             self.state().ledger.set_present();
         } else {
-            writer.lost().await?;
             self.state().ledger.set_absent(boot_ms());
         }
         tracing::info!(fresh, "the node was let into the cluster");
         Ok(())
+    }
+
+    /// This node is leaving the cluster.
+    pub fn is_leaving(&self) -> bool {
+        self.state().leaving
+    }
+
+    /// Whether this store vouches for its rows of a shard.
+    pub fn confirms(&self, shard: u32) -> bool {
+        self.state().tenure.confirms(boot_ms(), shard)
+    }
+
+    /// Whether rows may be given up.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_release(&self, order: &Order) -> Result<(), Kept> {
+        let state = self.state();
+        state.may_release(order)
+    }
+
+    /// The same, and from now on nothing counts on rows of the shard. Called by the writer right before it deletes them.
+    ///
+    /// # Errors
+    /// Why they stay.
+    pub(crate) fn begin_release(&self, order: &Order) -> Result<(), Kept> {
+        let mut state = self.state();
+        state.may_release(order)?;
+        state.ledger.release(boot_ms(), order.shard);
+        if let Some(count) = self.releases.get(order.shard as usize) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn may_release(&self, order: &Order) -> Result<(), Kept> {
+        if self.ledger.is_absent() {
+            return Err(Kept::Absent);
+        }
+        if self.view != order.view {
+            return Err(Kept::OldView);
+        }
+        let Order {
+            shard,
+            asked_at,
+            hold_ms,
+            ..
+        } = *order;
+        self.tenure.may_release(boot_ms(), shard, asked_at, hold_ms)
+    }
+}
+
+fn condition(ledger: &Ledger) -> Condition {
+    Condition {
+        counts_as_absent: ledger.is_absent(),
+        wide: ledger.is_wide(),
     }
 }
 
@@ -166,6 +307,7 @@ mod tests {
     fn an_old_date_is_no_proof_when_the_answer_is_ready() {
         let standing = |age: u64| Standing {
             proved_at: Some(boot_ms().saturating_sub(age)),
+            watch: Watch::new(&Arc::from([]), Vec::new()),
             offset_ms: 0,
             counts_as_absent: false,
         };
@@ -175,9 +317,17 @@ mod tests {
 
     #[test]
     fn nothing_is_proved_at_the_start() {
-        let completeness = Completeness::new(false, 4);
+        let condition = |counts_as_absent| Condition {
+            counts_as_absent,
+            wide: false,
+        };
+        let completeness = Completeness::new(condition(false), 4);
         assert!(!completeness.of(1).judge().0);
         assert!(!completeness.of_owned().judge().0);
-        assert!(Completeness::new(true, 4).of_all().counts_as_absent);
+        assert!(
+            Completeness::new(condition(true), 4)
+                .of_all()
+                .counts_as_absent
+        );
     }
 }

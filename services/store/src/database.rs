@@ -17,7 +17,7 @@ use crate::mark::{self, Mark};
 const APPLICATION_ID: i64 = 0x5374_656d;
 
 /// The schema that the migrations lead to; in the header as `user_version`.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 
 const FILE: &str = "store.db";
 const LOCK_FILE: &str = "store.lock";
@@ -55,6 +55,8 @@ pub struct Identity {
     pub num_shards: u32,
     /// It may hold a fraction of what was acknowledged.
     pub counts_as_absent: bool,
+    /// There were more members than copies since it last held everything.
+    pub wide: bool,
 }
 
 /// The open database.
@@ -331,9 +333,10 @@ async fn identity(writer: &mut SqliteConnection, num_shards: u32) -> Result<Iden
     .bind(sidecar::clock::unix_ms())
     .execute(&mut *writer)
     .await?;
-    let row = sqlx::query("SELECT store_id, num_shards, cluster_id, counts_as_absent FROM store")
-        .fetch_one(writer)
-        .await?;
+    let row =
+        sqlx::query("SELECT store_id, num_shards, cluster_id, counts_as_absent, wide FROM store")
+            .fetch_one(writer)
+            .await?;
     let store_id: Vec<u8> = row.try_get(0)?;
     Ok(Identity {
         store_id: store_id
@@ -342,6 +345,7 @@ async fn identity(writer: &mut SqliteConnection, num_shards: u32) -> Result<Iden
         num_shards: row.try_get(1)?,
         cluster_id: row.try_get(2)?,
         counts_as_absent: row.try_get(3)?,
+        wide: row.try_get(4)?,
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use lens::TooMuch;
 use proto::convert::WireError;
+use shard::homecoming::Kept;
 use thiserror::Error;
 
 /// Why the service cannot start or go on.
@@ -135,6 +136,9 @@ pub enum Refusal {
     /// Nothing was stored: somebody else holds a lock on the file.
     #[error("another program has the database locked; end its transaction")]
     Busy,
+    /// Nothing was stored: this node is leaving the cluster.
+    #[error("this node is leaving the cluster; write to another one")]
+    Leaving,
     /// Nothing was stored: the store is ending.
     #[error("the store is stopping")]
     Stopping,
@@ -203,6 +207,9 @@ pub enum CallError {
         /// The row.
         sequence: i64,
     },
+    /// Rows stay that were to be given up.
+    #[error("nothing was given up: {0}")]
+    NotReleased(#[from] Kept),
     /// The database did not answer.
     #[error("the database cannot be read: {0}")]
     Read(sqlx::Error),

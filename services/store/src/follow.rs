@@ -68,6 +68,8 @@ struct Page {
     bytes: usize,
     passed_over: usize,
     through: i64,
+    /// The last sequence up to there that has no row; 0: none.
+    gone_through: i64,
 }
 
 impl Follows {
@@ -106,6 +108,7 @@ impl Follows {
             bytes: 0,
             passed_over: 0,
             through: position(request.after)?,
+            gone_through: 0,
         };
         let wanted = Wanted::new(request)?;
         let mut head = position(*sequences.borrow_and_update())?;
@@ -129,6 +132,7 @@ impl Follows {
             records: page.records,
             through: u64::try_from(page.through).unwrap_or_default(),
             head: u64::try_from(head).unwrap_or_default(),
+            gone_through: u64::try_from(page.gone_through).unwrap_or_default(),
         })
     }
 
@@ -178,13 +182,21 @@ impl Follows {
             }
             tokio::task::consume_budget().await;
         }
-        // Deleted rows leave gaps, at the end too.
+        // Rows that were given up leave gaps, at the end too.
+        page.pass(head + 1);
         page.through = head;
         Ok(())
     }
 }
 
 impl Page {
+    /// Notes which sequences before the next row have none: sequences are given without gaps.
+    fn pass(&mut self, next: i64) {
+        if next > self.through + 1 {
+            self.gone_through = next - 1;
+        }
+    }
+
     /// Takes a row, with its record when that is wanted. False: there is no room for it, or for another one.
     fn take(
         &mut self,
@@ -195,6 +207,7 @@ impl Page {
     ) -> Result<bool, sqlx::Error> {
         let sequence: i64 = row.try_get(1)?;
         let Some(record) = record else {
+            self.pass(sequence);
             self.through = sequence;
             self.passed_over += 1;
             return Ok(self.passed_over < PASSED_OVER_MAX);
@@ -204,6 +217,7 @@ impl Page {
             return Ok(false);
         }
         self.bytes = bytes;
+        self.pass(sequence);
         self.through = sequence;
         self.records.push(v1::HeldRecord {
             id: Bytes::copy_from_slice(record.id().as_bytes()),

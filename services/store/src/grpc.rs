@@ -18,6 +18,7 @@ use crate::door::Belonging;
 use crate::error::{CallError, Refusal};
 use crate::follow::Follows;
 use crate::holdings::Holdings;
+use crate::homecoming::Homecoming;
 use crate::intake::{Incoming, Intake};
 use crate::lookup;
 use crate::query::Queries;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub follows: Follows,
     /// Repair.
     pub walks: Walks,
+    /// Confirmations and releases.
+    pub homecoming: Arc<Homecoming>,
     /// Connections that read.
     pub readers: sqlx::SqlitePool,
     /// Roots and trees.
@@ -69,6 +72,10 @@ impl StoreService {
     }
 
     async fn store(&self, request: v1::AppendRequest) -> Result<v1::AppendReply, CallError> {
+        // Its rows are being handed over: what came now would have to be handed over again.
+        if request.arrival() == v1::Arrival::Push && self.0.completeness.is_leaving() {
+            return Err(Refusal::Leaving.into());
+        }
         let intake = Intake::new(request, self.0.num_shards)?;
         let bytes = intake.bytes();
         let room = self.0.writer.room(bytes)?;
@@ -256,6 +263,15 @@ impl Store for StoreService {
             .map_err(status)
     }
 
+    async fn confirm(&self, request: Request<v1::ConfirmRequest>) -> Answer<v1::ConfirmReply> {
+        self.0
+            .homecoming
+            .confirm(request.get_ref())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
     async fn context(&self, request: Request<v1::ContextRequest>) -> Answer<v1::ContextReply> {
         self.0
             .queries
@@ -334,6 +350,15 @@ impl StoreControl for StoreService {
         noted.map_err(|refusal| status(refusal.into()))?;
         Ok(Response::new(v1::AdmitReply {}))
     }
+
+    async fn release(&self, request: Request<v1::ReleaseRequest>) -> Answer<v1::ReleaseReply> {
+        self.0
+            .homecoming
+            .release(request.get_ref())
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
 }
 
 /// What a caller sees of an error: the gRPC code, the text, and a code for programs in `stemedb-code`.
@@ -349,6 +374,8 @@ pub(crate) fn status(error: CallError) -> Status {
             (Code::ResourceExhausted, "overloaded")
         }
         CallError::Refused(Refusal::Busy) => (Code::Unavailable, "database_locked"),
+        CallError::Refused(Refusal::Leaving) => (Code::Unavailable, "leaving"),
+        CallError::NotReleased(_) => (Code::FailedPrecondition, "not_released"),
         CallError::Refused(Refusal::Stopping) => (Code::Unavailable, "stopping"),
         CallError::Refused(Refusal::MaybeStored(_)) => (Code::Unknown, "maybe_stored"),
         CallError::TooMuch(_) | CallError::TooLarge(_) => (Code::FailedPrecondition, "too_much"),

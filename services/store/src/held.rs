@@ -155,7 +155,6 @@ fn copied(bytes: Option<&[u8]>) -> Bytes {
     bytes.map_or_else(Bytes::new, Bytes::copy_from_slice)
 }
 
-/// Ids as a JSON list of hex texts.
 /// Ids as a JSON list of hex digits.
 pub(crate) fn json(ids: &[Id]) -> String {
     let mut text = String::with_capacity(ids.len() * 67 + 2);

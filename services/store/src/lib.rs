@@ -6,7 +6,7 @@
 //! [`mentions`] by source and predicate.
 //! [`trees`] keeps what the shards come to, in memory and beside the rows, and is the one thing that writer and readers share:
 //! it shows only what is durable. [`completeness`] holds what repair has proved, and with it when an answer may say
-//! `complete`.
+//! `complete`. [`homecoming`] confirms what belongs here, and gives up what does not.
 //!
 //! The store knows no members and calls nobody. Peers reach it on one listener and must name its cluster; the node's own
 //! services reach it on another, which also has the calls that change what the store believes.
@@ -23,6 +23,7 @@ pub mod follow;
 pub mod grpc;
 pub mod held;
 pub mod holdings;
+pub mod homecoming;
 pub mod intake;
 pub mod list;
 pub mod lookup;
@@ -58,11 +59,12 @@ use door::{Belonging, Door};
 use follow::Follows;
 use grpc::{Parts, StoreService};
 use holdings::Holdings;
+use homecoming::Homecoming;
 use query::Queries;
 use space::Space;
 use trees::Trees;
 use walk::Walks;
-use writer::{Writer, WriterTask};
+use writer::{Condition, Writer, WriterTask};
 
 /// Calls in hand get five seconds to end (sidecar); then the writer commits what it has.
 const GRACE: Duration = Duration::from_secs(8);
@@ -189,6 +191,8 @@ pub async fn assemble(
     let disk = (space, holdings);
     let who = (belonging, identity, beginning);
     let parts = parts(who, writer, &readers, trees, follows, disk);
+    let homecoming = Arc::clone(&parts.homecoming);
+    tasks.spawn_infallible("homecoming", homecoming.keep_marks(shutdown.clone()));
     serve(parts, listeners, tasks, shutdown).await;
     Ok(readers)
 }
@@ -205,10 +209,21 @@ fn parts(
         store_id,
         num_shards,
         counts_as_absent,
+        wide,
         ..
     } = identity;
-    let completeness = Arc::new(Completeness::new(counts_as_absent, num_shards));
+    let condition = Condition {
+        counts_as_absent,
+        wide,
+    };
+    let completeness = Arc::new(Completeness::new(condition, num_shards));
     let questions = readers.questions.clone();
+    let homecoming = Arc::new(Homecoming::new(
+        readers.repair.clone(),
+        Arc::clone(&trees),
+        Arc::clone(&completeness),
+        writer.clone(),
+    ));
     let shared = || (Arc::clone(&trees), Arc::clone(&completeness));
     let (of_queries, of_walks) = (shared(), shared());
     Parts {
@@ -225,6 +240,7 @@ fn parts(
             (store_id, beginning),
             num_shards,
         ),
+        homecoming,
         readers: questions,
         trees,
         completeness,

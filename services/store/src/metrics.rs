@@ -18,13 +18,14 @@ const GROUP_RECORDS: &str = "stemedb_store_group_records_total";
 const WAITING: &str = "stemedb_store_waiting_bytes";
 const DISK: &str = "stemedb_store_disk_bytes";
 const TREES: &str = "stemedb_store_trees_bytes";
+const RELEASED: &str = "stemedb_store_released_records_total";
 const DAMAGED: &str = "stemedb_store_damaged_rows_total";
 
 /// Gives every series its sentence, and those that may stay empty their zero. Once per process.
 pub fn describe() {
     describe_counter!(
         ASSERTIONS,
-        "Assertions that this store holds; it goes on over restarts"
+        "Records that ever came to this store; it goes on over restarts"
     );
     describe_counter!(
         INGESTED,
@@ -54,10 +55,14 @@ pub fn describe() {
     describe_gauge!(DISK, Unit::Bytes, "Bytes of the database and its log");
     describe_gauge!(TREES, Unit::Bytes, "Memory of the Merkle trees, about");
     describe_counter!(
+        RELEASED,
+        "Records given up because other nodes own them and have confirmed theirs"
+    );
+    describe_counter!(
         DAMAGED,
         "Times that a row was read whose bytes are not those of its id"
     );
-    for name in [INGESTED, GROUPS, GROUP_RECORDS, DAMAGED] {
+    for name in [INGESTED, GROUPS, GROUP_RECORDS, RELEASED, DAMAGED] {
         counter!(name).absolute(0);
     }
 }
@@ -72,6 +77,11 @@ pub(crate) fn group(records: usize) {
 pub(crate) fn committed(new: usize, took: Duration) {
     counter!(INGESTED).increment(new as u64);
     histogram!(COMMIT_SECONDS).record(took);
+}
+
+/// This many records were given up.
+pub(crate) fn released(records: u64) {
+    counter!(RELEASED).increment(records);
 }
 
 /// How much waits.
@@ -91,7 +101,8 @@ pub(crate) fn damaged() {
 
 /// What the store holds now.
 pub(crate) fn holdings(trees: &Trees, disk_bytes: u64) {
-    counter!(ASSERTIONS).absolute(trees.records());
+    // Records that were given up stay counted: a counter does not go back.
+    counter!(ASSERTIONS).absolute(trees.sequence());
     gauge!(RECORDS).set(trees.records() as f64);
     gauge!(DISK).set(disk_bytes as f64);
     gauge!(TREES).set(trees.memory_bytes() as f64);

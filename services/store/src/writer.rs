@@ -6,6 +6,7 @@
 //! ends with an error, which ends the process: the next one starts from what is really there.
 
 mod group;
+mod release;
 mod rows;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use sqlx::{Executor as _, Row as _, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::completeness::{Completeness, Order};
 use crate::database;
 use crate::error::{BUSY, Error, FULL, Refusal, sqlite_code};
 use crate::intake::Incoming;
@@ -21,7 +23,10 @@ use crate::metrics;
 use crate::space::Space;
 use crate::trees::Trees;
 use group::Group;
+use merkle::Id;
+use release::Release;
 
+pub use release::{Outcome, Released};
 pub(crate) use rows::{Statements, id_head};
 
 /// Jobs that wait. What bounds memory is [`WAITING_KIB_MAX`]; this many single records are one full group.
@@ -53,9 +58,18 @@ type Written = Result<Vec<bool>, Refusal>;
 enum Job {
     Append(Append),
     Adopt(String, oneshot::Sender<Result<(), Refusal>>),
-    Proved(oneshot::Sender<Result<(), Refusal>>),
-    Lost(oneshot::Sender<Result<(), Refusal>>),
+    Note(Condition, oneshot::Sender<Result<(), Refusal>>),
+    Release(Box<Release>),
     Checkpoint,
+}
+
+/// What the store says of itself over a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// It may hold a fraction of what was acknowledged.
+    pub counts_as_absent: bool,
+    /// There were more members than copies since it last held everything.
+    pub wide: bool,
 }
 
 #[derive(Debug)]
@@ -137,22 +151,33 @@ impl Writer {
         self.ask(Job::Adopt(cluster_id, reply), outcome).await
     }
 
-    /// Notes that the store no longer counts as absent; durable when this returns.
+    /// Notes what the store says of itself from now on; durable when this returns.
     ///
     /// # Errors
     /// As the refusal says.
-    pub async fn proved(&self) -> Result<(), Refusal> {
+    pub async fn note(&self, condition: Condition) -> Result<(), Refusal> {
         let (reply, outcome) = oneshot::channel();
-        self.ask(Job::Proved(reply), outcome).await
+        self.ask(Job::Note(condition, reply), outcome).await
     }
 
-    /// Notes that the store counts as absent; durable when this returns.
+    /// Gives up rows; durable when this returns. The inner result says why everything stayed.
     ///
     /// # Errors
     /// As the refusal says.
-    pub async fn lost(&self) -> Result<(), Refusal> {
+    pub async fn release(
+        &self,
+        order: Order,
+        ids: Vec<Id>,
+        completeness: Arc<Completeness>,
+    ) -> Result<Outcome, Refusal> {
         let (reply, outcome) = oneshot::channel();
-        self.ask(Job::Lost(reply), outcome).await
+        let release = Release {
+            order,
+            ids,
+            completeness,
+            reply,
+        };
+        self.ask(Job::Release(Box::new(release)), outcome).await
     }
 
     /// Copies the rest of the log into the file between two groups.
@@ -306,17 +331,20 @@ impl WriterTask {
             Job::Adopt(cluster_id, reply) => {
                 let update = sqlx::query("UPDATE store SET cluster_id = ?").bind(cluster_id);
                 let done = update.execute(&mut self.connection).await;
-                self.note(done, reply).await?;
+                self.conclude(done.map(|_| ()).map_err(Failure::Sqlite), reply)
+                    .await?;
             }
-            Job::Proved(reply) => {
-                let update = sqlx::query("UPDATE store SET counts_as_absent = 0");
+            Job::Note(condition, reply) => {
+                let update = sqlx::query("UPDATE store SET counts_as_absent = ?, wide = ?")
+                    .bind(condition.counts_as_absent)
+                    .bind(condition.wide);
                 let done = update.execute(&mut self.connection).await;
-                self.note(done, reply).await?;
+                self.conclude(done.map(|_| ()).map_err(Failure::Sqlite), reply)
+                    .await?;
             }
-            Job::Lost(reply) => {
-                let update = sqlx::query("UPDATE store SET counts_as_absent = 1");
-                let done = update.execute(&mut self.connection).await;
-                self.note(done, reply).await?;
+            Job::Release(release) => {
+                let done = self.release(&release).await;
+                self.conclude(done, release.reply).await?;
             }
             Job::Checkpoint => self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?,
         }
@@ -380,14 +408,19 @@ impl WriterTask {
         Ok(refusal)
     }
 
-    async fn note<T>(
+    async fn release(&mut self, release: &Release) -> Result<Outcome, Failure> {
+        self.settle().await?;
+        Ok(release::write(&mut self.connection, &self.trees, release).await?)
+    }
+
+    async fn conclude<T>(
         &mut self,
-        done: Result<T, sqlx::Error>,
-        reply: oneshot::Sender<Result<(), Refusal>>,
+        done: Result<T, Failure>,
+        reply: oneshot::Sender<Result<T, Refusal>>,
     ) -> Result<(), Error> {
         let (answer, end) = match done {
-            Ok(_) => (Ok(()), Ok(())),
-            Err(error) => match self.judge(Failure::Sqlite(error)).await {
+            Ok(done) => (Ok(done), Ok(())),
+            Err(failure) => match self.judge(failure).await {
                 Ok(refusal) => (Err(refusal), Ok(())),
                 Err(error) => (Err(Refusal::MaybeStored(error.to_string())), Err(error)),
             },

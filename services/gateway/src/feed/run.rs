@@ -109,6 +109,9 @@ impl Feed {
     async fn take(&mut self, page: &Page) -> Result<(), HungUp> {
         let mut out = BytesMut::new();
         let before = self.sources.token.place(&page.store);
+        if page.reply.gone_through > 0 {
+            self.sources.token.miss(page.store, page.reply.gone_through);
+        }
         for held in &page.reply.records {
             let new = self.is_new(page.store, held);
             self.sources.token.advance(page.store, held.sequence);
@@ -138,11 +141,11 @@ impl Feed {
         if token.covers(&store, held.sequence) {
             return None;
         }
-        // What repair copied from a row that was looked at was shown from there.
+        // What repair copied from a row that was looked at was shown from there, unless the row had been given up by then.
         if held.arrival() == v1::Arrival::Repair
             && let Some(origin) = &held.origin
             && let Ok(from) = StoreId::try_from(&origin.store_id[..])
-            && token.covers(&from, origin.sequence)
+            && token.saw(&from, origin.sequence)
         {
             return None;
         }

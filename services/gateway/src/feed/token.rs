@@ -12,21 +12,31 @@ use crate::problem::Problem;
 pub(super) type StoreId = [u8; 16];
 
 /// Form of the token.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Stores that a token names. A cluster has fewer; those that are gone for good are forgotten beyond it. The token has to fit
 /// into a URL.
-const STORES_MAX: usize = 128;
+const STORES_MAX: usize = 96;
 
-/// A store and a sequence.
-const PAIR: usize = 16 + 8;
+/// A store and two sequences.
+const ENTRY: usize = 16 + 8 + 8;
 
 /// Enough of a hash to tell a slip: a wrong place would hide records.
 const CHECK: usize = 4;
 
 /// What of each store was looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Token(BTreeMap<StoreId, u64>);
+pub(super) struct Token(BTreeMap<StoreId, Place>);
+
+/// How far a store was read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Place {
+    /// The last row that was looked at.
+    through: u64,
+    /// The last one before it that had been given up by then. Whatever repair had copied from there or from before may not have been
+    /// seen.
+    gone_through: u64,
+}
 
 impl Token {
     /// Reads one as it was sent.
@@ -47,26 +57,32 @@ impl Token {
     fn parse(text: &str) -> Option<Token> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (told, check) = bytes.split_last_chunk::<CHECK>()?;
-        let (version, pairs) = told.split_first()?;
-        let (pairs, rest) = pairs.as_chunks::<PAIR>();
+        let (version, entries) = told.split_first()?;
+        let (entries, rest) = entries.as_chunks::<ENTRY>();
         if *version != VERSION || !rest.is_empty() || *check != checked(told) {
             return None;
         }
-        let pair = |pair: &[u8; PAIR]| {
-            let (store, sequence) = pair.split_first_chunk::<16>()?;
-            Some((*store, u64::from_be_bytes(sequence.try_into().ok()?)))
+        let entry = |entry: &[u8; ENTRY]| {
+            let (store, sequences) = entry.split_first_chunk::<16>()?;
+            let (through, gone_through) = sequences.split_first_chunk::<8>()?;
+            let place = Place {
+                through: u64::from_be_bytes(*through),
+                gone_through: u64::from_be_bytes(gone_through.try_into().ok()?),
+            };
+            Some((*store, place))
         };
-        let places: BTreeMap<StoreId, u64> = pairs.iter().filter_map(pair).collect();
-        (places.len() == pairs.len() && places.len() <= STORES_MAX).then_some(Token(places))
+        let places: BTreeMap<StoreId, Place> = entries.iter().filter_map(entry).collect();
+        (places.len() == entries.len() && places.len() <= STORES_MAX).then_some(Token(places))
     }
 
     /// The text.
     pub(super) fn write(&self) -> String {
-        let mut bytes = Vec::with_capacity(1 + self.0.len() * PAIR + CHECK);
+        let mut bytes = Vec::with_capacity(1 + self.0.len() * ENTRY + CHECK);
         bytes.push(VERSION);
-        for (store, sequence) in &self.0 {
+        for (store, place) in &self.0 {
             bytes.extend_from_slice(store);
-            bytes.extend_from_slice(&sequence.to_be_bytes());
+            bytes.extend_from_slice(&place.through.to_be_bytes());
+            bytes.extend_from_slice(&place.gone_through.to_be_bytes());
         }
         let check = checked(&bytes);
         bytes.extend_from_slice(&check);
@@ -75,7 +91,19 @@ impl Token {
 
     /// The last row of a store that was looked at; 0: none.
     pub(super) fn place(&self, store: &StoreId) -> u64 {
-        self.0.get(store).copied().unwrap_or(0)
+        self.0.get(store).map_or(0, |place| place.through)
+    }
+
+    /// Whether the record of a row was seen when the row was looked at: not when it may have been given up before.
+    pub(super) fn saw(&self, store: &StoreId, sequence: u64) -> bool {
+        let place = self.0.get(store).copied().unwrap_or_default();
+        sequence <= place.through && sequence > place.gone_through
+    }
+
+    /// Rows up to this one were passed that are not there any more.
+    pub(super) fn miss(&mut self, store: StoreId, sequence: u64) {
+        let place = self.0.entry(store).or_default();
+        place.gone_through = sequence.max(place.gone_through);
     }
 
     /// Whether it names no store: a reader that has seen nothing.
@@ -101,7 +129,7 @@ impl Token {
     /// Everything up to this row was looked at.
     pub(super) fn advance(&mut self, store: StoreId, sequence: u64) {
         let place = self.0.entry(store).or_default();
-        *place = sequence.max(*place);
+        place.through = sequence.max(place.through);
     }
 
     /// Forgets stores that are not read from, when there are too many. Should one come back, its rows are shown again.
@@ -135,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_went() {
-        for stores in [0, 1, 3, 128] {
+        for stores in [0, 1, 3, 96] {
             let token = token(stores);
             let text = token.write();
             assert_eq!(Token::read(&text).unwrap(), token);
@@ -144,7 +172,7 @@ mod tests {
                     .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
             );
         }
-        assert!(token(128).write().len() < 4_200, "it fits into a URL");
+        assert!(token(96).write().len() < 4_200, "it fits into a URL");
     }
 
     #[test]
@@ -157,7 +185,7 @@ mod tests {
             let refused = Token::read(&slipped).unwrap_err();
             assert_eq!(refused.code, "bad_token", "{place}");
         }
-        for wrong in ["", "now ", &text[1..], &token(129).write()] {
+        for wrong in ["", "now ", &text[1..], &token(97).write()] {
             assert!(Token::read(wrong).is_err(), "{wrong}");
         }
     }
@@ -175,11 +203,23 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_was_gone_when_it_was_passed_was_not_seen() {
+        let mut token = token(2);
+        assert!(token.saw(&[1; 16], 400));
+        token.miss([1; 16], 400);
+        token.miss([1; 16], 300);
+        let token = Token::read(&token.write()).unwrap();
+        assert!(token.covers(&[1; 16], 400) && !token.saw(&[1; 16], 400));
+        assert!(token.saw(&[1; 16], 401) && token.saw(&[1; 16], 1_000));
+        assert!(!token.saw(&[1; 16], 1_001) && !token.saw(&[0; 16], 1));
+    }
+
+    #[test]
     fn stores_that_are_gone_are_forgotten_when_there_are_too_many() {
-        let mut many = token(130);
+        let mut many = token(98);
         let live = BTreeSet::from([[0; 16], [1; 16]]);
         many.shorten(&live);
-        assert_eq!(many.0.len(), 128);
+        assert_eq!(many.0.len(), 96);
         assert_eq!(many.place(&[1; 16]), 1_000);
         assert_eq!(many.place(&[2; 16]), 0);
         let mut few = token(5);

@@ -223,6 +223,39 @@ async fn what_repair_copies_is_no_news() {
 }
 
 #[tokio::test]
+async fn a_row_that_was_given_up_unseen_is_shown_from_where_it_went() {
+    let stage = Stage::calm().await;
+    let records = claims(5);
+    let [one, two] = [&stage.stores[0], &stage.stores[1]];
+    one.put(&records[0]);
+    let (_, last) = lines(&stage, "from=start").await;
+    let token = last["token"].as_str().unwrap().to_owned();
+    // Brought home while nobody reads; its stand-in keeps nothing of it.
+    for homing in &records[1..3] {
+        one.put(homing);
+        two.copy(homing, one);
+        one.give_up(homing);
+    }
+    one.put(&records[3]);
+    two.kill();
+    let (first, last) = lines(&stage, &format!("from={token}")).await;
+    assert_eq!(first.len(), 1, "{first:?}");
+    let token = last["token"].as_str().unwrap().to_owned();
+    two.restart().await;
+    let mut going = stage.open(&format!("/v1/feed?from={token}"), &[]).await;
+    read_to(&mut going, &records[2]).await;
+    // What was seen where it was is not shown again.
+    one.put(&records[4]);
+    read_to(&mut going, &records[4]).await;
+    two.copy(&records[4], one);
+    let late = claims(6).split_off(5);
+    two.put(&late[0]);
+    read_to(&mut going, &late[0]).await;
+    let expected = [&records[1..3], &records[4..], &late[..]].concat();
+    assert_eq!(shown(&going.text), ids(&expected));
+}
+
+#[tokio::test]
 async fn a_store_that_comes_back_is_read_on_and_a_new_one_from_its_start() {
     let stage = Stage::calm().await;
     let records = claims(6);

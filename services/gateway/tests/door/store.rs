@@ -72,6 +72,8 @@ pub(crate) struct State {
     /// Who it is.
     pub(crate) store_id: [u8; 16],
     sequence: u64,
+    /// Sequences of rows that were given up.
+    gone: BTreeSet<u64>,
 }
 
 /// The shard of a record.
@@ -122,6 +124,7 @@ impl FakeStore {
                     .first_chunk()
                     .unwrap(),
                 sequence: 0,
+                gone: BTreeSet::new(),
             })),
             news: watch::Sender::new(0),
             running: Arc::default(),
@@ -189,6 +192,13 @@ impl FakeStore {
         };
         self.state().origins.insert(record.id(), origin);
         self.put(record);
+    }
+
+    /// Gives a record up to those who own it.
+    pub(crate) fn give_up(&self, record: &Record) {
+        let mut state = self.state();
+        let (_, sequence) = state.records.remove(&record.id()).unwrap();
+        state.gone.insert(sequence);
     }
 
     /// Takes all it held away, as a new disk does.
@@ -517,6 +527,13 @@ impl Store for FakeStore {
         Ok(Response::new(reply))
     }
 
+    async fn confirm(
+        &self,
+        _: Request<v1::ConfirmRequest>,
+    ) -> Result<Response<v1::ConfirmReply>, Status> {
+        Err(Status::unimplemented("not a matter of gateways"))
+    }
+
     async fn list_subjects(
         &self,
         request: Request<v1::ListSubjectsRequest>,
@@ -602,7 +619,12 @@ impl Store for FakeStore {
         });
         let fits = fits.count();
         rows.truncate(fits);
-        let through = rows.last().map_or(request.after, |(_, sequence)| *sequence);
+        let last = rows.last().map_or(request.after, |(_, sequence)| *sequence);
+        // Behind the last row there may be others that are gone.
+        let more = state.records.values().any(|(_, sequence)| *sequence > last);
+        let through = if more { last } else { state.sequence };
+        let passed = state.gone.range(request.after + 1..through + 1);
+        let gone_through = passed.last().copied().unwrap_or(0);
         let unfiltered = request.selection.is_none();
         let records = rows
             .into_iter()
@@ -632,6 +654,7 @@ impl Store for FakeStore {
             records: records.collect(),
             through,
             head: state.sequence,
+            gone_through,
         }))
     }
 

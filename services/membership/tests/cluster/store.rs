@@ -128,6 +128,13 @@ impl Store for TestStore {
         not_here()
     }
 
+    async fn confirm(
+        &self,
+        _: Request<v1::ConfirmRequest>,
+    ) -> Result<Response<v1::ConfirmReply>, Status> {
+        not_here()
+    }
+
     async fn list_subjects(
         &self,
         _: Request<v1::ListSubjectsRequest>,
@@ -169,6 +176,13 @@ impl StoreControl for TestStore {
         Ok(Response::new(v1::AdoptClusterReply {
             store_id: described.store_id.clone(),
         }))
+    }
+
+    async fn release(
+        &self,
+        _: Request<v1::ReleaseRequest>,
+    ) -> Result<Response<v1::ReleaseReply>, Status> {
+        not_here()
     }
 
     async fn report_proofs(

@@ -5,6 +5,7 @@
 mod context;
 mod doors;
 mod following;
+mod homecoming;
 mod kinds;
 mod lists;
 mod marks;

@@ -194,6 +194,13 @@ impl Store for Recorder {
         none()
     }
 
+    async fn confirm(
+        &self,
+        _: Request<v1::ConfirmRequest>,
+    ) -> Result<Response<v1::ConfirmReply>, Status> {
+        none()
+    }
+
     async fn list_subjects(
         &self,
         _: Request<v1::ListSubjectsRequest>,
@@ -223,6 +230,13 @@ impl StoreControl for Recorder {
         Ok(Response::new(v1::AdoptClusterReply {
             store_id: vec![7; 16].into(),
         }))
+    }
+
+    async fn release(
+        &self,
+        _: Request<v1::ReleaseRequest>,
+    ) -> Result<Response<v1::ReleaseReply>, Status> {
+        none()
     }
 
     async fn report_proofs(
