@@ -72,6 +72,8 @@ pub struct Replication {
     pub factor: u32,
     /// How long a stopped node keeps its shards.
     pub rebalance_delay: Duration,
+    /// `replication.hold_s`
+    pub hold: Duration,
     /// Between repair sessions with a peer.
     pub sync_interval: Duration,
     /// Limit of repair, none when `None`.
@@ -263,6 +265,7 @@ fn build(layers: &Layers, node_id: String, secret: Option<String>) -> Settings {
         replication: Replication {
             factor: bounded(alone(layers.whole("replication.factor"))),
             rebalance_delay: Duration::from_secs(layers.whole("replication.rebalance_delay_s")),
+            hold: Duration::from_secs(layers.whole("replication.hold_s")),
             sync_interval: milliseconds("replication.sync_interval_ms"),
             repair_bytes_per_s: Some(layers.whole("replication.repair_bytes_per_s"))
                 .filter(|rate| *rate > 0),

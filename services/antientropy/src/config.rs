@@ -10,6 +10,8 @@ use sidecar::Settings;
 pub struct Config {
     /// Mean time between sessions with a peer. Shorter heals sooner; longer idles cheaper.
     pub sync_interval: Duration,
+    /// How long records stay that this node does not own any more.
+    pub hold: Duration,
     /// Bytes of records per second that repair may move; 0: no limit.
     pub repair_bytes_per_s: u64,
     /// The own store's loopback listener.
@@ -28,6 +30,7 @@ impl From<&Settings> for Config {
         let [_, _, _, metrics] = loopback.metrics;
         Config {
             sync_interval: settings.replication.sync_interval,
+            hold: settings.replication.hold,
             repair_bytes_per_s: settings.replication.repair_bytes_per_s.unwrap_or(0),
             store: loopback.store,
             membership: loopback.membership,
@@ -54,6 +57,7 @@ mod tests {
             .map(|address| address.port());
         assert_eq!(ports, [20_101, 20_102, 20_103, 20_107]);
         assert_eq!(config.sync_interval, Duration::from_millis(250));
+        assert_eq!(config.hold, Duration::from_secs(600));
         assert_eq!(config.repair_bytes_per_s, 0);
     }
 }

@@ -9,6 +9,7 @@ use proto::v1::antientropy_server::Antientropy;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
+use crate::home::Home;
 use crate::peer::{Peer, SyncCall};
 use crate::peers::Peers;
 use crate::worker::SYNC_MAX;
@@ -20,13 +21,18 @@ const SYNC_SLACK: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Control {
     peers: Peers,
+    home: Arc<Home>,
     interval: Duration,
 }
 
 impl Control {
     /// Speaks for these peers.
-    pub fn new(peers: Peers, interval: Duration) -> Control {
-        Control { peers, interval }
+    pub fn new(peers: Peers, home: Arc<Home>, interval: Duration) -> Control {
+        Control {
+            peers,
+            home,
+            interval,
+        }
     }
 
     fn named(&self, name: &str) -> Result<Arc<Peer>, Status> {
@@ -81,7 +87,8 @@ impl Antientropy for Control {
         _request: Request<v1::RepairStatusRequest>,
     ) -> Result<Response<v1::RepairStatusReply>, Status> {
         let peers = self.peers.statuses(self.interval);
-        Ok(Response::new(v1::RepairStatusReply { peers }))
+        let home = Some(self.home.status());
+        Ok(Response::new(v1::RepairStatusReply { peers, home }))
     }
 }
 

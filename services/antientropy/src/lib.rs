@@ -4,13 +4,15 @@
 //! after the other ([`worker`]). A session ([`session`]) asks the own store and the peer's store the same questions about
 //! the shards that this node owns, walks down where they differ, copies what the own store lacks, and ends with a proof:
 //! all that the peer held when the session began is durable here. The proofs are what the store's `complete` is made of
-//! ([`report`]).
+//! ([`report`]). What this node holds and others own goes once they all have confirmed it ([`homecoming`]).
 //!
 //! It keeps nothing that a restart would miss: what was copied is in the store, what was proved is proved again.
 
 pub mod config;
 pub mod error;
 pub mod grpc;
+pub mod home;
+pub mod homecoming;
 pub mod lag;
 pub mod metrics;
 pub mod pace;
@@ -36,8 +38,11 @@ use tokio::sync::{Semaphore, watch};
 pub use config::Config;
 pub use error::Error;
 
+use home::Home;
+use homecoming::Homecoming;
 use peers::Peers;
 use rate::Rate;
+use remembered::Releases;
 use report::Reporter;
 use worker::Shared;
 
@@ -88,15 +93,25 @@ pub async fn assemble(
     let (sender, views) = watch::channel(None);
     let peers = Peers::default();
     let reporter = Reporter::new(local.clone(), views.clone());
+    let home = Arc::new(Home::default());
     let shared = Arc::new(Shared {
         interval: config.sync_interval,
         rate: Rate::new(config.repair_bytes_per_s),
         places: Semaphore::new(PLACES),
         local,
         reporter: reporter.clone(),
+        releases: Releases::default(),
     });
+    let homecoming = Homecoming::new(
+        Arc::clone(&shared),
+        peers.clone(),
+        views.clone(),
+        membership.clone(),
+        config.hold,
+        Arc::clone(&home),
+    );
     let (readiness, health) = sidecar::health::readiness().await;
-    let control = grpc::Control::new(peers.clone(), config.sync_interval);
+    let control = grpc::Control::new(peers.clone(), home, config.sync_interval);
     let routes = tonic::service::Routes::new(health).add_service(AntientropyServer::new(control));
     let supervised = peers::supervise(shared, peers.clone(), views);
     tasks.spawn(
@@ -113,6 +128,10 @@ pub async fn assemble(
     tasks.spawn(
         "reports",
         until(shutdown.clone(), endless(reporter.repeat())),
+    );
+    tasks.spawn(
+        "homecoming",
+        until(shutdown.clone(), endless(homecoming.run())),
     );
     tasks.spawn("sessions", until(shutdown, supervised));
     // Ready as soon as it serves: a peer that is away, or a store that starts, is what it is there for.

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use proto::v1;
 
 use crate::error::SessionError;
@@ -14,6 +16,8 @@ const SECONDS: &str = "stemedb_antientropy_session_seconds";
 const ROUND_TRIPS: &str = "stemedb_antientropy_round_trips_total";
 const RECORDS: &str = "stemedb_antientropy_records_total";
 const BYTES: &str = "stemedb_antientropy_record_bytes_total";
+const RELEASED: &str = "stemedb_antientropy_released_records_total";
+const FOREIGN: &str = "stemedb_antientropy_foreign_records";
 const REFUSALS: &str = "stemedb_antientropy_refusals_total";
 
 /// Gives every series its sentence, and the counters their zero.
@@ -31,6 +35,13 @@ pub fn describe() {
         REFUSALS,
         "Records that the local store refused, every try counted"
     );
+    describe_counter!(
+        RELEASED,
+        "Records that this node gave up: it does not own them, and all owners confirmed theirs"
+    );
+    describe_gauge!(FOREIGN, "Records here of shards that this node does not own");
+    counter!(RELEASED).absolute(0);
+    gauge!(FOREIGN).set(0.0);
     for outcome in ["ok", "unfinished", "failed"] {
         counter!(SESSIONS, "outcome" => outcome).absolute(0);
     }
@@ -59,6 +70,16 @@ pub fn session(result: &Result<Outcome, SessionError>, work: &Work, took: Durati
 pub fn moved(direction: &'static str, records: u64, bytes: u64) {
     counter!(RECORDS, "direction" => direction).increment(records);
     counter!(BYTES, "direction" => direction).increment(bytes);
+}
+
+/// Counts records that were given up.
+pub fn released(records: u64) {
+    counter!(RELEASED).increment(records);
+}
+
+/// Records of shards that this node does not own.
+pub fn foreign(records: u64) {
+    gauge!(FOREIGN).set(records as f64);
 }
 
 /// Counts a refusal.

@@ -6,9 +6,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use merkle::{Digest, EMPTY_ROOT};
 
 use crate::stores::Standing;
+
+/// How often rows of a shard were given up: what was contained before need not be any more.
+#[derive(Debug, Default)]
+pub struct Releases(Mutex<BTreeMap<u32, u64>>);
+
+impl Releases {
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<u32, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Rows are about to go, or have just gone: to be noted at both times, for a session may begin between them.
+    pub fn note(&self, shard: u32) {
+        *self.counts().entry(shard).or_default() += 1;
+    }
+}
 
 /// Roots of one peer's shards whose ids are all in the local store, and how far the peer's store had come.
 #[derive(Debug, Default)]
@@ -17,6 +34,8 @@ pub struct Remembered {
     remote_store: Vec<u8>,
     roots: BTreeMap<u32, Digest>,
     seen: Standing,
+    /// Of each shard, how often rows had been given up when the session began.
+    releases: BTreeMap<u32, u64>,
 }
 
 impl Remembered {
@@ -36,6 +55,20 @@ impl Remembered {
             self.roots.clear();
             self.local_store = store_id.to_vec();
         }
+    }
+
+    /// Forgets shards of which rows were given up. To be called before the own roots are read.
+    pub fn follow(&mut self, releases: &Releases) {
+        let counts = releases.counts().clone();
+        let before = &self.releases;
+        self.roots
+            .retain(|shard, _| counts.get(shard) == before.get(shard));
+        self.releases = counts;
+    }
+
+    /// Whether nothing of a shard was given up since the session began.
+    pub fn is_whole(&self, shard: u32, releases: &Releases) -> bool {
+        releases.counts().get(&shard) == self.releases.get(&shard)
     }
 
     /// Binds the memory to the peer's store that answered; false when roots of another one had to be dropped.
@@ -122,6 +155,22 @@ mod tests {
         assert!(!remote.bind_remote(b"restored"));
         assert!(!remote.contained(7, &OWN, &OTHER));
         assert!(remote.bind_remote(b"restored"));
+    }
+
+    #[test]
+    fn a_shard_of_which_rows_were_given_up_is_proved_anew() {
+        let releases = Releases::default();
+        let mut remembered = remembered();
+        remembered.follow(&releases);
+        assert!(remembered.contained(7, &OWN, &OTHER));
+        releases.note(7);
+        assert!(!remembered.is_whole(7, &releases) && remembered.is_whole(8, &releases));
+        remembered.follow(&releases);
+        assert!(!remembered.contained(7, &OWN, &OTHER));
+        remembered.proved(7, OTHER);
+        releases.note(8);
+        remembered.follow(&releases);
+        assert!(remembered.contained(7, &OWN, &OTHER));
     }
 
     #[test]

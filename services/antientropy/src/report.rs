@@ -85,7 +85,17 @@ fn message(view: &ClusterView, proofs: Vec<v1::PeerProof>) -> Option<v1::ReportP
         owned: proto::convert::shard_ranges(&owned),
         proofs,
         node: view.node().to_owned(),
+        view_shown_at_boot_ms: view.shown_at_boot_ms(),
+        view_incarnation: view.message().incarnation,
+        view_version: view.message().version,
+        leaving: is_leaving(view),
     })
+}
+
+/// Whether this node is on its way out for good.
+pub fn is_leaving(view: &ClusterView) -> bool {
+    let phase = view.member(view.node()).map(v1::Member::phase);
+    matches!(phase, Some(v1::Phase::Leaving | v1::Phase::Left))
 }
 
 #[cfg(test)]

@@ -161,6 +161,10 @@ impl Session<'_> {
             outcome.failure = moved.instrument(span).await.err();
         }
         self.still_the_same(&seen, differ).await?;
+        let (remembered, releases) = (&*self.remembered, &self.shared.releases);
+        outcome
+            .contained
+            .retain(|shard| remembered.is_whole(*shard, releases));
         for shard in &outcome.contained {
             if let Some(root) = seen.remote.get(shard) {
                 self.remembered.proved(*shard, *root);
@@ -174,6 +178,7 @@ impl Session<'_> {
 
     /// Reads the own roots, then asks the peer in one message whether it shows what is expected of it.
     async fn compare(&mut self) -> Result<Seen, SessionError> {
+        self.remembered.follow(&self.shared.releases);
         let mut shards = self.compared();
         let mut local = self
             .local

@@ -1,12 +1,13 @@
 //! The two stores of a session, asked through the same calls.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use merkle::{Digest, Salt, ShortId};
+use merkle::{Digest, Id, Salt, ShortId};
 use proto::v1;
 use proto::v1::store_client::StoreClient;
 use sidecar::grpc::Channel;
@@ -21,15 +22,20 @@ use crate::session::copy::Wanted;
 /// Longest wait for one answer. A dead peer is noticed by keep-alive long before; this ends a store that hangs.
 const CALL_MAX: Duration = Duration::from_secs(10);
 
-/// Puts the cluster id on every call: a store of another cluster refuses.
+/// Puts the cluster id on every call, and whom it is meant for: a store of another cluster or node refuses.
 #[derive(Debug, Clone)]
-pub struct ClusterId(MetadataValue<Ascii>);
+pub struct Address {
+    cluster_id: MetadataValue<Ascii>,
+    node: Option<MetadataValue<Ascii>>,
+}
 
-impl Interceptor for ClusterId {
+impl Interceptor for Address {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request
-            .metadata_mut()
-            .insert(proto::CLUSTER_ID_HEADER, self.0.clone());
+        let metadata = request.metadata_mut();
+        metadata.insert(proto::CLUSTER_ID_HEADER, self.cluster_id.clone());
+        if let Some(node) = &self.node {
+            metadata.insert(proto::NODE_HEADER, node.clone());
+        }
         Ok(request)
     }
 }
@@ -37,7 +43,7 @@ impl Interceptor for ClusterId {
 /// A connection to one store, with a count of the questions asked.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    client: StoreClient<InterceptedService<Channel, ClusterId>>,
+    client: StoreClient<InterceptedService<Channel, Address>>,
     side: Side,
     round_trips: Arc<AtomicU32>,
 }
@@ -49,6 +55,8 @@ pub struct Compared {
     pub equal: bool,
     /// One root per asked shard, in order.
     pub roots: Vec<Digest>,
+    /// One count of ids per asked shard, in order; empty when equal.
+    pub counts: Vec<u64>,
     /// The store counts as absent.
     pub counts_as_absent: bool,
     /// Who answered.
@@ -69,10 +77,25 @@ pub struct Standing {
 }
 
 impl Asked {
-    /// Asks the store behind a channel. `None` when the cluster id cannot be sent as metadata.
-    pub fn new(channel: Channel, cluster_id: &str, side: Side) -> Option<Asked> {
-        let header = MetadataValue::try_from(cluster_id).ok()?;
-        let client = StoreClient::with_interceptor(channel, ClusterId(header))
+    /// Asks the own store. `None` when the cluster id cannot be sent as metadata.
+    pub fn own(channel: Channel, cluster_id: &str) -> Option<Asked> {
+        Asked::new(channel, cluster_id, None, Side::Local)
+    }
+
+    /// Asks the store of a peer, and nobody else who may be found at its address: what one disk holds must not count for two
+    /// nodes. `None` when a name cannot be sent as metadata.
+    pub fn of_peer(channel: Channel, cluster_id: &str, node: &str) -> Option<Asked> {
+        Asked::new(channel, cluster_id, Some(node), Side::Remote)
+    }
+
+    fn new(channel: Channel, cluster_id: &str, node: Option<&str>, side: Side) -> Option<Asked> {
+        let value = |text: &str| MetadataValue::try_from(text).ok();
+        let node = match node {
+            Some(node) => Some(value(node)?),
+            None => None,
+        };
+        let cluster_id = value(cluster_id)?;
+        let client = StoreClient::with_interceptor(channel, Address { cluster_id, node })
             .max_decoding_message_size(proto::MESSAGE_MAX)
             .max_encoding_message_size(proto::MESSAGE_MAX);
         Some(Asked {
@@ -149,6 +172,7 @@ impl Asked {
             return Ok(Compared {
                 equal: true,
                 roots: Vec::new(),
+                counts: Vec::new(),
                 counts_as_absent: reply.counts_as_absent,
                 store_id: reply.store_id,
                 standing,
@@ -166,6 +190,7 @@ impl Asked {
         Ok(Compared {
             equal: false,
             roots: roots.to_vec(),
+            counts: reply.counts,
             counts_as_absent: reply.counts_as_absent,
             store_id: reply.store_id,
             standing,
@@ -266,12 +291,48 @@ impl Asked {
         Ok(reply.outcomes)
     }
 
+    /// A page of the ids of a shard, and whether more follow.
+    pub async fn ids(
+        &self,
+        shard: u32,
+        after: Option<Id>,
+        limit: usize,
+    ) -> Result<(Vec<Id>, bool), SessionError> {
+        let request = v1::ListIdsRequest {
+            shard,
+            max_sequence: 0,
+            after: after.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(&id)),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        };
+        let mut client = self.client.clone();
+        let reply = self.call("ListIds", client.list_ids(request)).await?;
+        let ids = proto::convert::ids(&reply.ids, limit)
+            .map_err(|error| self.wrong("ListIds", error.to_string()))?;
+        Ok((ids, reply.more))
+    }
+
+    /// Which of these ids the store vouches for.
+    pub async fn confirm(&self, shard: u32, ids: &[Id]) -> Result<BTreeSet<Id>, SessionError> {
+        let request = v1::ConfirmRequest {
+            shard,
+            ids: Bytes::from(ids.concat()),
+        };
+        let mut client = self.client.clone();
+        let reply = self.call("Confirm", client.confirm(request)).await?;
+        let confirmed = proto::convert::ids(&reply.ids, ids.len())
+            .map_err(|error| self.wrong("Confirm", error.to_string()))?;
+        Ok(confirmed.into_iter().collect())
+    }
+
     /// Who the store is.
     pub async fn store_id(&self) -> Result<Bytes, SessionError> {
+        Ok(self.describe().await?.store_id)
+    }
+
+    /// Who the store is and how far it has come.
+    pub async fn describe(&self) -> Result<v1::DescribeReply, SessionError> {
         let mut client = self.client.clone();
-        let reply = self
-            .call("Describe", client.describe(v1::DescribeRequest {}))
-            .await?;
-        Ok(reply.store_id)
+        self.call("Describe", client.describe(v1::DescribeRequest {}))
+            .await
     }
 }

@@ -17,7 +17,7 @@ use crate::pace::{self, Ending, YOUNG};
 use crate::peer::{Peer, State, SyncCall};
 use crate::rate::Rate;
 use crate::refusals::Refusals;
-use crate::remembered::Remembered;
+use crate::remembered::{Releases, Remembered};
 use crate::report::Reporter;
 use crate::session::{self, Outcome, Session, Work};
 use crate::stores::Asked;
@@ -42,6 +42,8 @@ pub struct Shared {
     pub local: Channel,
     /// Where proofs go.
     pub reporter: Reporter,
+    /// What was given up.
+    pub releases: Releases,
 }
 
 /// What started a session.
@@ -235,10 +237,10 @@ impl Worker {
             .cluster_id()
             .ok_or_else(|| self.unreachable("the cluster is not formed yet"))?;
         let channel = self.channel(&view)?;
-        let header = || self.unreachable("the cluster id is not fit for a header");
-        let remote = Asked::new(channel, cluster, Side::Remote).ok_or_else(header)?;
+        let header = || self.unreachable("a name is not fit for a header");
+        let remote = Asked::of_peer(channel, cluster, self.peer.name()).ok_or_else(header)?;
         let local =
-            Asked::new(self.shared.local.clone(), cluster, Side::Local).ok_or_else(header)?;
+            Asked::own(self.shared.local.clone(), cluster).ok_or_else(header)?;
         let owned: BTreeSet<u32> = view.placement().owned_by(view.node()).into_iter().collect();
         let theirs: BTreeSet<u32> = view
             .placement()

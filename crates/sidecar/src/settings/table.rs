@@ -185,6 +185,13 @@ pub const TABLE: &[Entry] = &[
         "Seconds that a stopped node keeps its shards. Shorter: copies are back sooner; longer: a restart moves nothing.",
     ),
     entry(
+        "replication.hold_s",
+        "STEMEDB_HOLD_S",
+        "600",
+        whole(1, 86_400),
+        "Seconds that a node keeps records of a shard that it does not own any more, before it gives up those that all owners confirm.",
+    ),
+    entry(
         "replication.sync_interval_ms",
         "STEMEDB_SYNC_INTERVAL_MS",
         "1000",

@@ -13,6 +13,7 @@ use prost::Message as _;
 use proto::v1;
 use proto::v1::store_control_server::{StoreControl, StoreControlServer};
 use proto::v1::store_server::{Store, StoreServer};
+use shard::homecoming::Tenure;
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -47,7 +48,7 @@ pub(crate) struct Row {
 }
 
 /// What the store was asked, and what it is told to do wrong.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
     pub(crate) store_id: [u8; 16],
     num_shards: u32,
@@ -74,6 +75,14 @@ pub(crate) struct State {
     pub(crate) replaced_at_append: bool,
     /// Before each `Append` is answered.
     pub(crate) append_takes: Duration,
+    /// What it was told that it owns.
+    tenure: Tenure,
+    /// Held, and not confirmed yet.
+    pub(crate) unsettled: BTreeSet<Id>,
+    /// How many rows were.
+    pub(crate) confirmed: usize,
+    /// Sequences given: rows go, and their numbers with them.
+    sequence: u64,
 }
 
 /// A store and the door that it is asked through.
@@ -91,7 +100,20 @@ impl TestStore {
             store_id: rand::random(),
             num_shards,
             trees: (0..=num_shards).map(|shard| (shard, Tree::new())).collect(),
-            ..State::default()
+            rows: HashMap::new(),
+            calls: BTreeMap::new(),
+            compare_bytes: Vec::new(),
+            reports: Vec::new(),
+            counts_as_absent: false,
+            refused: BTreeSet::new(),
+            lies: false,
+            forged: None,
+            replaced_at_append: false,
+            append_takes: Duration::ZERO,
+            tenure: Tenure::new(num_shards),
+            unsettled: BTreeSet::new(),
+            confirmed: 0,
+            sequence: 0,
         };
         TestStore {
             state: Arc::new(Mutex::new(state)),
@@ -195,11 +217,12 @@ impl State {
         }
         let held = v1::HeldRecord {
             id: Bytes::copy_from_slice(&id),
-            sequence: self.rows.len() as u64 + 1,
+            sequence: self.sequence + 1,
             canonical,
             shard,
             ..held
         };
+        self.sequence += 1;
         let boot_ms = sidecar::clock::boot_ms();
         self.rows.insert(id, Row { held, boot_ms });
         true
@@ -282,6 +305,7 @@ impl Store for TestStore {
         let state = self.asked("Describe")?;
         Ok(Response::new(v1::DescribeReply {
             store_id: Bytes::copy_from_slice(&state.store_id),
+            sequence: state.sequence,
             ..v1::DescribeReply::default()
         }))
     }
@@ -424,9 +448,41 @@ impl Store for TestStore {
 
     async fn list_ids(
         &self,
-        _: Request<v1::ListIdsRequest>,
+        request: Request<v1::ListIdsRequest>,
     ) -> Result<Response<v1::ListIdsReply>, Status> {
-        not_here()
+        let request = request.into_inner();
+        let state = self.asked("ListIds")?;
+        let after = Id::try_from(&request.after[..]).ok();
+        let limit = request.limit as usize;
+        let mut ids = state.trees[&request.shard].ids_after(after.as_ref(), limit + 1);
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        Ok(Response::new(v1::ListIdsReply {
+            ids: ids.concat().into(),
+            more,
+        }))
+    }
+
+    async fn confirm(
+        &self,
+        request: Request<v1::ConfirmRequest>,
+    ) -> Result<Response<v1::ConfirmReply>, Status> {
+        let meant = request.metadata().get(proto::NODE_HEADER).cloned();
+        let request = request.into_inner();
+        let mut state = self.asked("Confirm")?;
+        let node = state.reports.last().map(|(_, report)| report.node.clone());
+        assert_eq!(meant.unwrap().to_str().unwrap(), node.unwrap());
+        let owner = state.tenure.confirms(sidecar::clock::boot_ms(), request.shard);
+        let ids = proto::convert::ids(&request.ids, proto::CONFIRM_IDS_MAX)?;
+        let held = ids.into_iter().filter(|id| {
+            owner && state.rows.contains_key(id) && !state.unsettled.contains(id)
+        });
+        let ids: Vec<Id> = held.collect();
+        state.confirmed += ids.len();
+        Ok(Response::new(v1::ConfirmReply {
+            ids: ids.concat().into(),
+            owner,
+        }))
     }
 
     async fn context(
@@ -464,14 +520,43 @@ impl StoreControl for TestStore {
         not_here()
     }
 
+    async fn release(
+        &self,
+        request: Request<v1::ReleaseRequest>,
+    ) -> Result<Response<v1::ReleaseReply>, Status> {
+        let request = request.into_inner();
+        let mut state = self.asked("Release")?;
+        let now = sidecar::clock::boot_ms();
+        let (asked_at, hold) = (request.asked_at_boot_ms, request.hold_ms);
+        let may = state
+            .tenure
+            .may_release(now, request.shard, asked_at, hold);
+        may.map_err(|kept| Status::failed_precondition(kept.to_string()))?;
+        let report = &state.reports.last().unwrap().1;
+        assert_eq!(request.view_version, report.view_version);
+        let mut reply = v1::ReleaseReply::default();
+        for id in proto::convert::ids(&request.ids, proto::RELEASE_IDS_MAX)? {
+            if state.trees.get_mut(&request.shard).unwrap().remove(&id) {
+                let row = state.rows.remove(&id).unwrap();
+                reply.released += 1;
+                reply.record_bytes += row.held.canonical.len() as u64;
+            }
+        }
+        Ok(Response::new(reply))
+    }
+
     async fn report_proofs(
         &self,
         request: Request<v1::ReportProofsRequest>,
     ) -> Result<Response<v1::ReportProofsReply>, Status> {
         let arrived = sidecar::clock::boot_ms();
-        self.asked("ReportProofs")?
-            .reports
-            .push((arrived, request.into_inner()));
+        let report = request.into_inner();
+        let mut state = self.asked("ReportProofs")?;
+        let told = proto::convert::report(report.clone(), state.num_shards)?;
+        state
+            .tenure
+            .report(arrived, told.shown_at, &told.report.owned);
+        state.reports.push((arrived, report));
         Ok(Response::new(v1::ReportProofsReply {
             counts_as_absent: false,
         }))
