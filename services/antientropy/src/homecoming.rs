@@ -228,7 +228,10 @@ impl Homecoming {
                 now.saturating_sub(foreign.since) >= hold && instant >= foreign.next
             })
         };
-        held.into_keys().filter(is_due).collect::<Vec<_>>().into_iter()
+        held.into_keys()
+            .filter(is_due)
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     /// Offers all rows of one shard, and gives up what every owner confirms.

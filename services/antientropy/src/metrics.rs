@@ -39,7 +39,10 @@ pub fn describe() {
         RELEASED,
         "Records that this node gave up: it does not own them, and all owners confirmed theirs"
     );
-    describe_gauge!(FOREIGN, "Records here of shards that this node does not own");
+    describe_gauge!(
+        FOREIGN,
+        "Records here of shards that this node does not own"
+    );
     counter!(RELEASED).absolute(0);
     gauge!(FOREIGN).set(0.0);
     for outcome in ["ok", "unfinished", "failed"] {

@@ -239,8 +239,7 @@ impl Worker {
         let channel = self.channel(&view)?;
         let header = || self.unreachable("a name is not fit for a header");
         let remote = Asked::of_peer(channel, cluster, self.peer.name()).ok_or_else(header)?;
-        let local =
-            Asked::own(self.shared.local.clone(), cluster).ok_or_else(header)?;
+        let local = Asked::own(self.shared.local.clone(), cluster).ok_or_else(header)?;
         let owned: BTreeSet<u32> = view.placement().owned_by(view.node()).into_iter().collect();
         let theirs: BTreeSet<u32> = view
             .placement()

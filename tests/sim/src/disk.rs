@@ -1,6 +1,6 @@
 //! What outlives a process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use merkle::{Id, Tree};
 
@@ -28,14 +28,22 @@ pub(crate) struct Disk {
     pub(crate) trees: Vec<Tree>,
     /// In the order of arrival.
     pub(crate) log: Vec<Arrival>,
+    /// When each row came last.
+    pub(crate) arrived: BTreeMap<Id, u64>,
     /// The store may lack what it once acknowledged.
     pub(crate) lost: bool,
+    /// There were more members than copies.
+    pub(crate) wide: bool,
     /// Members this node knows of, itself included.
     pub(crate) known: BTreeSet<usize>,
     /// It belongs to the cluster: another member gave it its book.
     pub(crate) joined: bool,
     /// It may be given shards.
     pub(crate) serving: bool,
+    /// It hands everything over.
+    pub(crate) leaving: bool,
+    /// Members that have left or were forgotten, as far as this node knows.
+    pub(crate) gone: BTreeSet<usize>,
 }
 
 impl Disk {
@@ -44,15 +52,43 @@ impl Disk {
             store,
             trees: (0..=num_shards).map(|_| Tree::new()).collect(),
             log: Vec::new(),
+            arrived: BTreeMap::new(),
             lost: false,
+            wide: false,
             known,
             joined: false,
             serving: false,
+            leaving: false,
+            gone: BTreeSet::new(),
         }
+    }
+
+    /// What another node knows of members.
+    pub(crate) fn learn(&mut self, known: &BTreeSet<usize>, gone: &BTreeSet<usize>) {
+        self.gone.extend(gone);
+        self.known.extend(known);
+        self.known = self.known.difference(&self.gone).copied().collect();
+    }
+
+    /// Known members and those that are gone.
+    pub(crate) fn clone_book(&self) -> (BTreeSet<usize>, BTreeSet<usize>) {
+        (self.known.clone(), self.gone.clone())
+    }
+
+    /// A member is known no more.
+    pub(crate) fn strike(&mut self, member: usize) {
+        self.learn(&BTreeSet::new(), &BTreeSet::from([member]));
+    }
+
+    /// Gives a row up.
+    pub(crate) fn remove(&mut self, record: &Record) {
+        self.trees[record.shard as usize].remove(&record.id);
+        self.arrived.remove(&record.id);
     }
 
     pub(crate) fn insert(&mut self, at: u64, record: Record, pushed: bool) {
         if self.trees[record.shard as usize].insert(record.id) {
+            self.arrived.insert(record.id, at);
             self.log.push(Arrival {
                 at,
                 id: record.id,

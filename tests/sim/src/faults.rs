@@ -23,11 +23,11 @@ impl World {
             return;
         }
         self.oracle.summary.faults += 1;
-        match self.random.between(0, 9) {
+        match self.random.between(0, 11) {
             0 | 1 => self.crash(node),
             2 | 3 => self.pause(node),
             4 => self.crash_store(node),
-            5 => self.confuse(node),
+            5 | 10 | 11 => self.confuse(node),
             6 | 7 => self.cut(node),
             _ => self.lose_disk(node),
         }
@@ -49,7 +49,7 @@ impl World {
 
     fn crash_store(&mut self, node: usize) {
         self.note(format!("node{node}'s store dies and starts"));
-        self.nodes[node].start_store();
+        self.nodes[node].start_store(self.now);
     }
 
     /// Its view shows some of the members it knows.
@@ -119,6 +119,7 @@ impl World {
         };
         here.seen.fill(0);
         here.heard.clear();
+        here.handed.clear();
         let after = self.random.between(200, 8_000);
         self.at(after, Event::End(End::Start { node }));
     }
@@ -137,7 +138,7 @@ impl World {
 
     /// A node that is down starts.
     pub(crate) fn start(&mut self, node: usize) {
-        if self.nodes[node].process != Process::Down {
+        if self.nodes[node].process != Process::Down || self.is_gone(node) {
             return;
         }
         self.note(format!("node{node} starts"));
@@ -150,6 +151,8 @@ impl World {
         self.later(node, delay, Timer::Watch);
         let delay = self.random.between(1, 1_000);
         self.later(node, delay, Timer::Repair);
+        let delay = self.random.between(1, 1_000);
+        self.later(node, delay, Timer::Homecoming);
     }
 
     /// A frozen node goes on, with everything that has waited. The first thing it may do is to answer a question.

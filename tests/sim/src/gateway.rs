@@ -105,7 +105,8 @@ impl World {
 
     /// A store takes a record: on the disk first, then the reply.
     pub(crate) fn append(&mut self, store: usize, gateway: usize, write: u64, record: Record) {
-        if !self.nodes[store].disk.joined {
+        let disk = &self.nodes[store].disk;
+        if !disk.joined || disk.leaving {
             return;
         }
         let commit = Timer::Commit {

@@ -9,9 +9,11 @@
 //!
 //! [`Broken`] breaks one rule at a time: the tests see that each of them is needed, and that the simulation would notice.
 
+mod changes;
 mod disk;
 mod faults;
 mod gateway;
+mod homecoming;
 mod network;
 mod node;
 mod oracle;

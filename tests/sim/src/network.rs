@@ -22,6 +22,10 @@ pub(crate) enum Mail {
     Fetch { session: u64, records: Vec<Record> },
     /// Here they are.
     Fetched { session: u64, records: Vec<Record> },
+    /// To an owner's store: do you vouch for these?
+    Confirm { offer: u64, records: Vec<Record> },
+    /// For these.
+    Confirmed { offer: u64, records: Vec<Record> },
 }
 
 /// What a store shows of itself.
@@ -33,6 +37,8 @@ pub(crate) struct Compared {
     pub(crate) absent: bool,
     /// The members it knows.
     pub(crate) known: BTreeSet<usize>,
+    /// And those that are gone.
+    pub(crate) gone: BTreeSet<usize>,
     pub(crate) trees: Vec<(u32, Tree)>,
     /// Ids of these trees that the asking side may leave for the next time.
     pub(crate) young: BTreeSet<Id>,

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use merkle::Digest;
 use shard::Placement;
+use shard::homecoming::Tenure;
 use shard::proof::{Ledger, Proof};
 
 use crate::disk::{Disk, Record};
 use crate::gateway::Write;
+use crate::homecoming::Offer;
 use crate::network::Mail;
 use crate::repair::Session;
 
@@ -37,6 +39,10 @@ pub(crate) enum Timer {
     },
     /// Repair tells the store what it proved.
     Report { proofs: Vec<Proof> },
+    /// Look after rows that do not belong here.
+    Homecoming,
+    /// Give up what was confirmed, after a while.
+    Release { offer: u64 },
     /// A session has taken too long.
     Limit { session: u64 },
 }
@@ -69,6 +75,18 @@ pub(crate) struct Node {
     boot_offset: u64,
     pub(crate) disk: Disk,
     pub(crate) ledger: Ledger,
+    /// What the store was told that it owns.
+    pub(crate) tenure: Tenure,
+    /// When the store's process began.
+    pub(crate) store_began: u64,
+    /// When the view was worked out last, boot milliseconds, and how often it was another one.
+    pub(crate) viewed: (u64, u64),
+    /// Rows that owners were asked about.
+    pub(crate) offers: BTreeMap<u64, Offer>,
+    /// Of a node that leaves: rows that all owners confirmed.
+    pub(crate) handed: BTreeSet<Record>,
+    /// It will never be back.
+    pub(crate) dead: bool,
     /// The members that the store was told of last.
     pub(crate) told: BTreeSet<usize>,
     /// When each member was last heard of, and whether it served then.
@@ -99,6 +117,12 @@ impl Node {
             held: Vec::new(),
             boot_offset,
             ledger: Ledger::new(disk.lost),
+            tenure: Tenure::new(num_shards),
+            store_began: 0,
+            viewed: (0, 0),
+            offers: BTreeMap::new(),
+            handed: BTreeSet::new(),
+            dead: false,
             disk,
             told: BTreeSet::new(),
             heard: BTreeMap::new(),
@@ -133,7 +157,9 @@ impl Node {
         self.process = Process::Up;
         self.life += 1;
         self.held.clear();
-        self.start_store();
+        self.start_store(now);
+        self.offers.clear();
+        self.handed.clear();
         self.heard
             .retain(|member, _| self.disk.known.contains(member));
         for (at, _) in self.heard.values_mut() {
@@ -146,9 +172,11 @@ impl Node {
     }
 
     /// The store's process alone begins anew.
-    pub(crate) fn start_store(&mut self) {
+    pub(crate) fn start_store(&mut self, now: u64) {
         self.store_life += 1;
-        self.ledger = Ledger::new(self.disk.lost);
+        self.store_began = now;
+        self.ledger = Ledger::restored(self.disk.lost, self.disk.wide);
+        self.tenure = Tenure::new(self.placement.num_shards());
         self.told.clear();
         self.contained.clear();
     }

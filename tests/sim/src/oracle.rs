@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use shard::homecoming::CONFIRMATION_AGE_MAX_MS;
+
 use crate::disk::Record;
 use crate::plan::Broken;
 use crate::world::World;
@@ -50,12 +52,21 @@ pub struct Summary {
     pub faults: usize,
     /// Of these, lost disks.
     pub wiped: usize,
+    /// Rows that were given up.
+    pub released: usize,
+    /// Nodes that left.
+    pub left: usize,
+    /// Nodes that died for good and were forgotten.
+    pub forgotten: usize,
 }
 
 /// What was acknowledged, by shard, in the order of time.
 #[derive(Debug)]
 pub(crate) struct Oracle {
     acknowledged: Vec<Vec<(u64, Record)>>,
+    promised: BTreeSet<Record>,
+    /// When the last disk was lost.
+    lost_at: u64,
     /// Nodes whose disks were lost since every record had all its copies.
     lost: BTreeSet<usize>,
     pub(crate) summary: Summary,
@@ -65,6 +76,8 @@ impl Oracle {
     pub(crate) fn new(num_shards: u32) -> Oracle {
         Oracle {
             acknowledged: vec![Vec::new(); num_shards as usize + 1],
+            promised: BTreeSet::new(),
+            lost_at: 0,
             lost: BTreeSet::new(),
             summary: Summary::default(),
         }
@@ -72,6 +85,7 @@ impl Oracle {
 
     pub(crate) fn acknowledge(&mut self, now: u64, record: Record) {
         self.acknowledged[record.shard as usize].push((now, record));
+        self.promised.insert(record);
         self.summary.acknowledged += 1;
     }
 }
@@ -156,24 +170,18 @@ impl World {
     fn copies(&self, record: &Record) -> usize {
         self.nodes
             .iter()
-            .filter(|node| node.disk.holds(record))
+            .enumerate()
+            .filter(|(index, node)| node.disk.holds(record) && !self.is_gone(*index))
             .count()
     }
 
     /// A disk may be lost when no more than rf − 1 are since every acknowledged record had all its copies and every node its
     /// book.
     pub(crate) fn may_lose(&mut self, node: usize) -> bool {
-        let members = self.nodes.iter().filter(|node| node.disk.serving).count();
-        let all = members.min(self.plan.copies as usize);
-        let mut acknowledged = self.oracle.acknowledged.iter().flatten();
-        let copied = acknowledged.all(|(_, record)| self.copies(record) >= all);
-        if copied
-            && self
-                .oracle
-                .lost
-                .iter()
-                .all(|lost| self.nodes[*lost].disk.joined)
-        {
+        // A confirmation from before a loss may end a copy that counts until then.
+        let settled = self.now > self.oracle.lost_at + CONFIRMATION_AGE_MAX_MS + 500;
+        let has_book = |lost: &usize| self.nodes[*lost].disk.joined || self.nodes[*lost].dead;
+        if settled && self.all_copied() && self.oracle.lost.iter().all(has_book) {
             self.oracle.lost.clear();
         }
         let others = self
@@ -186,7 +194,33 @@ impl World {
             return false;
         }
         self.oracle.lost.insert(node);
+        self.oracle.lost_at = self.now;
         true
+    }
+
+    /// Every acknowledged record has all its copies.
+    pub(crate) fn all_copied(&self) -> bool {
+        let all = self.copies_wanted();
+        let mut acknowledged = self.oracle.acknowledged.iter().flatten();
+        acknowledged.all(|(_, record)| self.copies(record) >= all)
+    }
+
+    fn copies_wanted(&self) -> usize {
+        let is_member = |node: &usize| self.nodes[*node].disk.serving && !self.is_gone(*node);
+        let members = (0..self.nodes.len()).filter(is_member).count();
+        members.min(self.plan.copies as usize)
+    }
+
+    /// A node gave a row up: the others hold it often enough.
+    pub(crate) fn check_given_up(&self, node: usize, record: &Record) -> Result<(), String> {
+        let wanted = self.copies_wanted().saturating_sub(self.oracle.lost.len());
+        let left = self.copies(record);
+        if left >= wanted || !self.oracle.promised.contains(record) {
+            return Ok(());
+        }
+        Err(format!(
+            "node{node} gave up an acknowledged record of which {left} copies are left, {wanted} are promised"
+        ))
     }
 
     /// Long after the last fault everything is at home.
@@ -209,6 +243,14 @@ impl World {
                     "{} places shards on {:?}, not on {expected:?}",
                     node.name, node.members
                 ));
+            }
+            for shard in 0..self.plan.num_shards {
+                let foreign = node.disk.tree(shard).len();
+                if foreign > 0 && !node.placement.owns(&node.name, shard) {
+                    return Err(format!(
+                        "node{index} still holds {foreign} rows of shard {shard}, which others own, after all healed"
+                    ));
+                }
             }
             for shard in node.placement.owned_by(&node.name) {
                 let lacks = |(_, record): &&(u64, Record)| !node.disk.holds(record);

@@ -27,6 +27,18 @@ pub enum Broken {
     NewcomerCountsAtOnce,
     /// A proof counts among the members that the one side knows.
     ProofsDoNotTeach,
+    /// Rows are given up as soon as the shard is not owned, also on confirmations from before.
+    NoHoldTime,
+    /// A store confirms what it holds, owner or not.
+    AnybodyConfirms,
+    /// A confirmation counts however old it is.
+    StaleConfirmations,
+    /// Rows are given up under the view that was there when their owners were asked.
+    OldView,
+    /// A row is confirmed as soon as it is there.
+    YoungRowsAreConfirmed,
+    /// What was proved of a shard counts on when rows of it are given up.
+    ProofsOutliveRows,
 }
 
 /// A gateway answers no 201 later than this after it sent the record.
@@ -47,12 +59,20 @@ pub(crate) const WATCH_EVERY_MS: u64 = 500;
 pub(crate) const DOWN_AFTER_MS: u64 = 2_500;
 /// And after this more it loses its shards (60 s in the product).
 pub(crate) const REBALANCE_DELAY_MS: u64 = 6_000;
+/// How long rows stay that their node does not own (10 minutes in the product).
+pub(crate) const HOLD_MS: u64 = 2_000;
+/// How often a node looks after them.
+pub(crate) const HOMECOMING_EVERY_MS: u64 = 1_000;
+/// Rows that owners are asked about at once.
+pub(crate) const OFFER: usize = 64;
+/// A node that is dead for good is forgotten so long after everything has its copies again without it.
+pub(crate) const FORGET_AFTER_MS: u64 = 12_000;
 /// How often all claims of completeness are checked.
 pub(crate) const PROBE_EVERY_MS: u64 = 200;
 /// Faults happen until then.
 pub(crate) const FAULTS_UNTIL_MS: u64 = 45_000;
 /// And this long after them everything has come home.
-pub(crate) const HEALED_AFTER_MS: u64 = 30_000;
+pub(crate) const HEALED_AFTER_MS: u64 = 40_000;
 
 /// Drawn from the seed.
 #[derive(Debug, Clone)]
@@ -61,8 +81,12 @@ pub(crate) struct Plan {
     pub(crate) founders: usize,
     pub(crate) copies: u32,
     pub(crate) num_shards: u32,
-    /// When one more node joins.
-    pub(crate) join_at_ms: Option<u64>,
+    /// When more nodes join.
+    pub(crate) joins_at_ms: Vec<u64>,
+    /// When a node leaves.
+    pub(crate) leave_at_ms: Option<u64>,
+    /// When one dies that never comes back.
+    pub(crate) death_at_ms: Option<u64>,
     /// Messages that get lost, of a thousand.
     pub(crate) loss: u64,
     /// Longest way of a message.
@@ -88,12 +112,17 @@ impl Plan {
                 (5, 3),
             ])
             .unwrap_or((3, 2));
-        let joins = random.permille(400);
+        let joins = random.pick(&[0, 0, 1, 1, 2]).unwrap_or(0);
+        let joins_at_ms = (0..joins).map(|_| random.between(1_000, 25_000)).collect();
+        let leaves = random.permille(350);
+        let dies = random.permille(250);
         Plan {
             founders,
             copies,
             num_shards: u32::try_from(random.between(2, 5)).unwrap_or(4),
-            join_at_ms: joins.then(|| random.between(1_000, 30_000)),
+            joins_at_ms,
+            leave_at_ms: leaves.then(|| random.between(4_000, 30_000)),
+            death_at_ms: dies.then(|| random.between(4_000, 25_000)),
             loss: random.pick(&[0, 5, 30, 120]).unwrap_or(0),
             latency_ms: random.pick(&[2, 10, 60, 300]).unwrap_or(10),
             write_every_ms: random.pick(&[60, 250, 800]).unwrap_or(250),

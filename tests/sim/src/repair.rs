@@ -11,6 +11,14 @@ use crate::node::{Then, Timer, name};
 use crate::plan::{BATCH, Broken, SESSION_EVERY_MS, SESSION_LIMIT_MS, YOUNG_MS};
 use crate::world::World;
 
+impl Session {
+    /// Rows of a shard were given up here: nothing that was seen of it counts.
+    pub(crate) fn forget(&mut self, shard: u32) {
+        self.roots.remove(&shard);
+        self.contained.remove(&shard);
+    }
+}
+
 /// A session with one peer.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -59,8 +67,8 @@ impl World {
     fn owned(&self, node: usize) -> Vec<u32> {
         let here = &self.nodes[node];
         let mut owned = here.placement.owned_by(&here.name);
-        // The global shard is everybody's, also in a view that leaves this node out.
-        if owned.last() != Some(&self.plan.num_shards) {
+        // The global shard is everybody's, also in a view that leaves this node out; not of one that leaves.
+        if !here.disk.leaving && owned.last() != Some(&self.plan.num_shards) {
             owned.push(self.plan.num_shards);
         }
         owned
@@ -106,6 +114,7 @@ impl World {
             store: here.disk.store,
             absent: here.ledger.is_absent() && self.broken != Broken::WipedStoreCounts,
             known: here.disk.known.clone(),
+            gone: here.disk.gone.clone(),
             trees: shards
                 .iter()
                 .map(|shard| (*shard, here.disk.tree(*shard).clone()))
@@ -129,7 +138,7 @@ impl World {
         };
         if self.broken != Broken::ProofsDoNotTeach {
             // A proof counts among the members that either side knows.
-            here.disk.known.extend(&seen.known);
+            here.disk.learn(&seen.known, &seen.gone);
         }
         session.absent = seen.absent;
         session.store = seen.store;
@@ -304,8 +313,10 @@ impl World {
         let report = self.what_is_known(node, proofs);
         let boot = self.nodes[node].boot(self.now);
         let here = &mut self.nodes[node];
+        here.tenure.report(boot, here.viewed.0, &report.owned);
         here.ledger.report(boot, report);
         here.disk.lost = here.ledger.is_absent();
+        here.disk.wide = here.ledger.is_wide();
         here.told.clone_from(&here.disk.known);
     }
 

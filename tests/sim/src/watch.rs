@@ -23,15 +23,13 @@ impl World {
         for other in reached {
             // Books are exchanged whole, but not at every look.
             if self.nodes[other].disk.joined && self.random.permille(300) {
-                let books = self.nodes[node]
-                    .disk
-                    .known
-                    .union(&self.nodes[other].disk.known);
-                let books: BTreeSet<usize> = books.copied().collect();
-                self.nodes[node].disk.known.clone_from(&books);
-                self.nodes[other].disk.known = books;
+                let theirs = self.nodes[other].disk.clone_book();
+                let ours = self.nodes[node].disk.clone_book();
+                self.nodes[node].disk.learn(&theirs.0, &theirs.1);
+                self.nodes[other].disk.learn(&ours.0, &ours.1);
             }
-            let serving = self.nodes[other].disk.serving;
+            let disk = &self.nodes[other].disk;
+            let serving = disk.serving && !disk.leaving;
             if self.nodes[node].disk.known.contains(&other) {
                 self.nodes[node].heard.insert(other, (self.now, serving));
             }
@@ -67,8 +65,8 @@ impl World {
             return;
         };
         self.nodes[contact].disk.known.insert(node);
-        let book = self.nodes[contact].disk.known.clone();
-        self.nodes[node].disk.known.extend(book);
+        let (known, gone) = self.nodes[contact].disk.clone_book();
+        self.nodes[node].disk.learn(&known, &gone);
         self.nodes[node].disk.joined = true;
     }
 
@@ -98,15 +96,19 @@ impl World {
             .heard
             .iter()
             .filter(|(_, (at, serving))| *serving && now - at <= DOWN_AFTER_MS + REBALANCE_DELAY_MS)
+            .filter(|(member, _)| here.disk.known.contains(member))
             .map(|(member, _)| *member)
             .collect();
-        if here.disk.serving {
+        if here.disk.serving && !here.disk.leaving {
             members.insert(node);
         }
         match &here.confused {
             Some((until, shown)) if now < *until => members.clone_from(shown),
             _ => {}
         }
+        let boot = here.boot(now);
+        self.nodes[node].viewed.0 = boot;
+        let here = &self.nodes[node];
         if members != here.members {
             let names = members
                 .iter()
@@ -114,6 +116,7 @@ impl World {
             let placement = Placement::new(names, self.plan.num_shards, self.plan.copies);
             let here = &mut self.nodes[node];
             here.placement = placement;
+            here.viewed.1 += 1;
             here.members = members;
         }
     }

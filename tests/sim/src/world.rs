@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::changes::Change;
 use crate::disk::{Disk, Record};
 use crate::faults::End;
 use crate::network::{Mail, Network};
@@ -30,7 +31,7 @@ pub(crate) enum Event {
     Client,
     Fault,
     End(End),
-    Join,
+    Change(Change),
     Probe,
     Heal,
 }
@@ -55,7 +56,7 @@ impl World {
     pub(crate) fn new(seed: u64, broken: Broken) -> World {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random);
-        let count = plan.founders + usize::from(plan.join_at_ms.is_some());
+        let count = plan.founders + plan.joins_at_ms.len();
         let node = |index: usize, random: &mut Random| {
             let founder = index < plan.founders;
             let known = if founder {
@@ -114,9 +115,7 @@ impl World {
         self.at(2_000, Event::Fault);
         self.at(0, Event::Probe);
         self.at(FAULTS_UNTIL_MS, Event::Heal);
-        if let Some(at) = self.plan.join_at_ms {
-            self.at(at, Event::Join);
-        }
+        self.plan_changes();
         while let Some(((at, _), event)) = self.queue.pop_first() {
             if at > FAULTS_UNTIL_MS + HEALED_AFTER_MS {
                 break;
@@ -130,13 +129,13 @@ impl World {
     fn happens(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Mail { from, to, mail } => match self.nodes[to].process {
-                Process::Up => self.receive(from, to, mail),
+                Process::Up => return self.receive(from, to, mail),
                 Process::Paused => self.nodes[to].held.push(Held::Mail { from, mail }),
                 Process::Down => {}
             },
             Event::Timer { node, life, timer } if self.nodes[node].life == life => {
                 match self.nodes[node].process {
-                    Process::Up => self.wake(node, timer),
+                    Process::Up => return self.wake(node, timer),
                     Process::Paused => self.nodes[node].held.push(Held::Timer { life, timer }),
                     Process::Down => {}
                 }
@@ -150,7 +149,7 @@ impl World {
             }
             Event::Fault => {}
             Event::End(end) => return self.end_fault(&end),
-            Event::Join => self.start(self.plan.founders),
+            Event::Change(change) => self.change(change),
             Event::Probe => {
                 self.at(PROBE_EVERY_MS, Event::Probe);
                 return self.probe();
@@ -160,7 +159,7 @@ impl World {
         Ok(())
     }
 
-    fn receive(&mut self, from: usize, to: usize, mail: Mail) {
+    fn receive(&mut self, from: usize, to: usize, mail: Mail) -> Result<(), String> {
         match mail {
             Mail::Append { write, record } => self.append(to, from, write, record),
             Mail::Appended { write } => self.appended(to, from, write),
@@ -168,23 +167,28 @@ impl World {
             Mail::Compared(compared) => self.compared(to, from, &compared),
             Mail::Fetch { session, records } => self.fetch(to, from, session, records),
             Mail::Fetched { session, records } => self.fetched(to, session, records),
+            Mail::Confirm { offer, records } => self.confirm(to, from, offer, records),
+            Mail::Confirmed { offer, records } => self.confirmed(to, from, offer, records),
         }
+        Ok(())
     }
 
-    fn wake(&mut self, node: usize, timer: Timer) {
+    fn wake(&mut self, node: usize, timer: Timer) -> Result<(), String> {
         match timer {
             Timer::Watch => self.watch(node),
             Timer::Repair => self.repair(node),
             Timer::Hedge { write } => self.hedge(node, write),
             Timer::Report { proofs } => self.report(node, proofs),
             Timer::Limit { session } => self.limit(node, session),
+            Timer::Homecoming => self.homecoming(node),
+            Timer::Release { offer } => return self.release(node, offer),
             Timer::Commit {
                 store_life,
                 records,
                 then,
             } => {
                 if self.nodes[node].store_life != store_life {
-                    return;
+                    return Ok(());
                 }
                 let pushed = matches!(then, Then::Gateway { .. });
                 for record in &records {
@@ -199,6 +203,7 @@ impl World {
                 }
             }
         }
+        Ok(())
     }
 
     /// A record for some shard, at some gateway. Clients go on for a while after the faults.

@@ -90,7 +90,10 @@ impl Homecoming {
                 return Ok(true);
             }
             let view = self.view()?;
-            match self.offer(&view, shard, &ids, copies_that_stay(&view)).await {
+            match self
+                .offer(&view, shard, &ids, copies_that_stay(&view))
+                .await
+            {
                 Ok(offered) if offered.confirmed.len() == ids.len() => {}
                 Ok(offered) => {
                     let left = ids.len() - offered.confirmed.len();
@@ -111,8 +114,7 @@ impl Homecoming {
     }
 
     async fn depart(&mut self) -> Result<(), Stop> {
-        self.home
-            .update(|home| home.state = HomeState::Departing);
+        self.home.update(|home| home.state = HomeState::Departing);
         let mut client = MembershipClient::new(self.membership.clone());
         let departed = client.depart(v1::DepartRequest {});
         match tokio::time::timeout(DEPART_MAX, departed).await {
@@ -136,16 +138,13 @@ impl Homecoming {
 
 fn has_left(view: &ClusterView) -> bool {
     let own = view.member(view.node());
-    own.is_none_or(|own| {
-        own.phase() == v1::Phase::Left || own.status() == v1::Status::Left
-    })
+    own.is_none_or(|own| own.phase() == v1::Phase::Left || own.status() == v1::Status::Left)
 }
 
 /// Copies that a record shall have among those who stay.
 fn copies_that_stay(view: &ClusterView) -> usize {
-    let stays = |member: &&v1::Member| {
-        !matches!(member.phase(), v1::Phase::Leaving | v1::Phase::Left)
-    };
+    let stays =
+        |member: &&v1::Member| !matches!(member.phase(), v1::Phase::Leaving | v1::Phase::Left);
     let staying = view.known().filter(stays).count();
     (view.replication_factor() as usize).min(staying).max(1)
 }

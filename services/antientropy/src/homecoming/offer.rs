@@ -53,9 +53,7 @@ impl Homecoming {
             stores.push((name, self.owners.asked(view, name)?));
         }
         let asked_at = boot_ms();
-        let asked = stores
-            .iter()
-            .map(|(_, store)| store.confirm(shard, ids));
+        let asked = stores.iter().map(|(_, store)| store.confirm(shard, ids));
         let said = join_all(asked).await;
         let mut confirmed = BTreeMap::new();
         let mut silent = None;
@@ -117,8 +115,7 @@ impl Homecoming {
             {
                 return Err(Stop::View);
             }
-            self.home
-                .update(|home| home.state = HomeState::Releasing);
+            self.home.update(|home| home.state = HomeState::Releasing);
             let request = v1::ReleaseRequest {
                 shard,
                 ids: Bytes::from(part.concat()),

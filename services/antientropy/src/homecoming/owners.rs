@@ -39,9 +39,13 @@ impl Owners {
         let address = address
             .filter(|address| !address.is_empty())
             .ok_or_else(|| format!("the address of {name}'s store"))?;
-        if self.0.get(name).is_none_or(|owner| owner.address != address) {
-            let channel = sidecar::grpc::channel(&address)
-                .map_err(|error| format!("{name}: {error}"))?;
+        if self
+            .0
+            .get(name)
+            .is_none_or(|owner| owner.address != address)
+        {
+            let channel =
+                sidecar::grpc::channel(&address).map_err(|error| format!("{name}: {error}"))?;
             let owner = Owner {
                 address,
                 channel,

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use proto::v1;
@@ -13,8 +15,8 @@ use sidecar::tasks::Tasks;
 use stemedb_antientropy::{Config, peers::Peers};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::{TcpListenerStream, WatchStream};
-use tokio_stream::{Stream, StreamExt as _};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -42,6 +44,7 @@ pub(crate) struct Plan {
     pub(crate) nodes: usize,
     pub(crate) num_shards: u32,
     pub(crate) sync_interval: Duration,
+    pub(crate) hold: Duration,
 }
 
 /// Sessions follow each other quickly.
@@ -49,6 +52,7 @@ pub(crate) const BRISK: Plan = Plan {
     nodes: 2,
     num_shards: 8,
     sync_interval: Duration::from_millis(50),
+    hold: Duration::from_secs(600),
 };
 
 /// After the first session only those that the test asks for.
@@ -56,6 +60,7 @@ pub(crate) const ASKED_ONLY: Plan = Plan {
     nodes: 2,
     num_shards: 8,
     sync_interval: Duration::from_secs(3_600),
+    hold: Duration::from_secs(600),
 };
 
 /// One node.
@@ -66,6 +71,7 @@ pub(crate) struct Node {
     interval: Duration,
     client: AntientropyClient<Channel>,
     views: watch::Sender<v1::View>,
+    departures: Arc<AtomicUsize>,
     shutdown: Shutdown,
     _tasks: Tasks,
 }
@@ -143,12 +149,14 @@ impl Node {
             node: name.clone(),
             ..view.clone()
         });
-        let membership = serve_views(seen).await;
+        let departures = Arc::default();
+        let membership = serve_views(seen, Arc::clone(&departures)).await;
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let listener = TcpListener::bind(any).await.unwrap();
         let grpc = listener.local_addr().unwrap();
         let config = Config {
             sync_interval: plan.sync_interval,
+            hold: plan.hold,
             repair_bytes_per_s: 0,
             store: local,
             membership,
@@ -170,6 +178,7 @@ impl Node {
             interval,
             client,
             views,
+            departures,
             shutdown,
             _tasks: tasks,
         }
@@ -202,6 +211,17 @@ impl Node {
             peer: peer.to_owned(),
         };
         self.client.clone().nudge(request).await.unwrap();
+    }
+
+    /// How it stands with rows that do not belong here.
+    pub(crate) async fn home(&self) -> v1::HomecomingStatus {
+        let reply = self.client.clone().status(v1::RepairStatusRequest {}).await;
+        reply.unwrap().into_inner().home.unwrap()
+    }
+
+    /// How often it has said that it departs.
+    pub(crate) fn departures(&self) -> usize {
+        self.departures.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn statuses(&self) -> Vec<v1::PeerStatus> {
@@ -241,13 +261,36 @@ impl Drop for Node {
 }
 
 /// Membership that shows the test's view.
-struct Views(watch::Receiver<v1::View>);
+struct Views {
+    view: watch::Receiver<v1::View>,
+    departures: Arc<AtomicUsize>,
+}
 
-async fn serve_views(views: watch::Receiver<v1::View>) -> SocketAddr {
+/// As membership does it: after a change, and now and then.
+fn shown(view: watch::Receiver<v1::View>) -> impl Stream<Item = Result<v1::View, Status>> + Send {
+    let repeat = Duration::from_millis(500);
+    futures::stream::unfold((view, true), move |(mut view, first)| async move {
+        if !first
+            && matches!(
+                tokio::time::timeout(repeat, view.changed()).await,
+                Ok(Err(_))
+            )
+        {
+            return None;
+        }
+        let seen = v1::View {
+            shown_at_boot_ms: sidecar::clock::boot_ms(),
+            ..view.borrow_and_update().clone()
+        };
+        Some((Ok(seen), (view, false)))
+    })
+}
+
+async fn serve_views(view: watch::Receiver<v1::View>, departures: Arc<AtomicUsize>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tonic::transport::Server::builder()
-        .add_service(MembershipServer::new(Views(views)))
+        .add_service(MembershipServer::new(Views { view, departures }))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
     address
@@ -260,7 +303,7 @@ fn not_here<T>() -> Result<Response<T>, Status> {
 #[tonic::async_trait]
 impl Membership for Views {
     async fn get_view(&self, _: Request<v1::GetViewRequest>) -> Result<Response<v1::View>, Status> {
-        Ok(Response::new(self.0.borrow().clone()))
+        Ok(Response::new(self.view.borrow().clone()))
     }
 
     type WatchViewStream = Pin<Box<dyn Stream<Item = Result<v1::View, Status>> + Send>>;
@@ -269,9 +312,7 @@ impl Membership for Views {
         &self,
         _: Request<v1::WatchViewRequest>,
     ) -> Result<Response<Self::WatchViewStream>, Status> {
-        Ok(Response::new(Box::pin(
-            WatchStream::new(self.0.clone()).map(Ok),
-        )))
+        Ok(Response::new(Box::pin(shown(self.view.clone()))))
     }
 
     async fn join(&self, _: Request<v1::JoinRequest>) -> Result<Response<v1::JoinReply>, Status> {
@@ -303,6 +344,10 @@ impl Membership for Views {
         &self,
         _: Request<v1::DepartRequest>,
     ) -> Result<Response<v1::DepartReply>, Status> {
-        not_here()
+        // The first time nobody else has heard of it yet.
+        match self.departures.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(Status::unavailable("nobody knows yet")),
+            _ => Ok(Response::new(v1::DepartReply {})),
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod faults;
+mod homecoming;
 mod moving;
 mod proofs;
 mod store;

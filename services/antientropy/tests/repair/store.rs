@@ -472,11 +472,13 @@ impl Store for TestStore {
         let mut state = self.asked("Confirm")?;
         let node = state.reports.last().map(|(_, report)| report.node.clone());
         assert_eq!(meant.unwrap().to_str().unwrap(), node.unwrap());
-        let owner = state.tenure.confirms(sidecar::clock::boot_ms(), request.shard);
+        let owner = state
+            .tenure
+            .confirms(sidecar::clock::boot_ms(), request.shard);
         let ids = proto::convert::ids(&request.ids, proto::CONFIRM_IDS_MAX)?;
-        let held = ids.into_iter().filter(|id| {
-            owner && state.rows.contains_key(id) && !state.unsettled.contains(id)
-        });
+        let held = ids
+            .into_iter()
+            .filter(|id| owner && state.rows.contains_key(id) && !state.unsettled.contains(id));
         let ids: Vec<Id> = held.collect();
         state.confirmed += ids.len();
         Ok(Response::new(v1::ConfirmReply {
@@ -528,9 +530,7 @@ impl StoreControl for TestStore {
         let mut state = self.asked("Release")?;
         let now = sidecar::clock::boot_ms();
         let (asked_at, hold) = (request.asked_at_boot_ms, request.hold_ms);
-        let may = state
-            .tenure
-            .may_release(now, request.shard, asked_at, hold);
+        let may = state.tenure.may_release(now, request.shard, asked_at, hold);
         may.map_err(|kept| Status::failed_precondition(kept.to_string()))?;
         let report = &state.reports.last().unwrap().1;
         assert_eq!(request.view_version, report.view_version);

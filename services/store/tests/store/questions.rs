@@ -225,6 +225,7 @@ pub(crate) fn report(known: &[&str], proofs: Vec<v1::PeerProof>) -> v1::ReportPr
         owned: shard_ranges(&owned),
         proofs,
         node: "node1".into(),
+        ..v1::ReportProofsRequest::default()
     }
 }
 
