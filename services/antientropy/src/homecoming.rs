@@ -149,7 +149,7 @@ impl Homecoming {
         }
         self.sweep = None;
         self.look(&view, counts);
-        let due: Vec<u32> = self.due().collect();
+        let due = self.due();
         if due.is_empty() {
             return Ok(());
         }
@@ -207,7 +207,7 @@ impl Homecoming {
                 pause: RETRY_FIRST,
             });
         }
-        let records = held.values().sum();
+        let records: u64 = held.values().sum();
         metrics::foreign(records);
         self.home.update(|home| {
             home.foreign = held;
@@ -219,7 +219,7 @@ impl Homecoming {
     }
 
     /// Shards with rows whose hold time is over, and whose pause is.
-    fn due(&self) -> impl Iterator<Item = u32> {
+    fn due(&self) -> Vec<u32> {
         let (now, instant) = (boot_ms(), Instant::now());
         let hold = millis(self.hold);
         let held = self.home.foreign();
@@ -228,10 +228,7 @@ impl Homecoming {
                 now.saturating_sub(foreign.since) >= hold && instant >= foreign.next
             })
         };
-        held.into_keys()
-            .filter(is_due)
-            .collect::<Vec<_>>()
-            .into_iter()
+        held.into_keys().filter(is_due).collect()
     }
 
     /// Offers all rows of one shard, and gives up what every owner confirms.

@@ -36,8 +36,8 @@ impl World {
         if !self.nodes[node].disk.joined {
             return;
         }
-        if self.nodes[node].disk.leaving {
-            self.depart(node);
+        if self.nodes[node].disk.leaving && self.departs(node) {
+            return;
         }
         let here = &self.nodes[node];
         let leaving = here.disk.leaving;
@@ -219,7 +219,7 @@ impl World {
     }
 
     /// A node that leaves goes once all its rows are confirmed and somebody hears it.
-    fn depart(&mut self, node: usize) {
+    fn departs(&mut self, node: usize) -> bool {
         let here = &self.nodes[node];
         let all = (0..=self.plan.num_shards).all(|shard| {
             let tree = here.disk.tree(shard);
@@ -233,7 +233,7 @@ impl World {
         };
         let heard: Vec<usize> = here.disk.known.iter().copied().filter(hears).collect();
         if !all || heard.is_empty() {
-            return;
+            return false;
         }
         self.note(format!("node{node} has left"));
         self.oracle.summary.left += 1;
@@ -243,5 +243,6 @@ impl World {
         let own = &mut self.nodes[node];
         own.disk.strike(node);
         own.stop();
+        true
     }
 }

@@ -168,6 +168,9 @@ impl Antientropy for FakeAntientropy {
             state: "idle".into(),
             ..v1::PeerStatus::default()
         };
-        Ok(Response::new(v1::RepairStatusReply { peers: vec![peer] }))
+        Ok(Response::new(v1::RepairStatusReply {
+            peers: vec![peer],
+            home: None,
+        }))
     }
 }

@@ -15,6 +15,9 @@ use tokio::sync::{Mutex, MutexGuard};
 /// and the tests in peace count copies exactly.
 const HEDGE_MS_IN_PEACE: &str = "10000";
 
+/// What stand-ins took goes home while a test can wait for it.
+const HOLD_S_IN_STORMS: &str = "1";
+
 /// How often spans are sent.
 const SPANS_EVERY_MS: &str = "200";
 
@@ -39,7 +42,7 @@ pub(crate) async fn peace() -> Turn {
 
 /// The cluster for breaking, whole again.
 pub(crate) async fn storm() -> Turn {
-    let turn = turn(Mood::Storm, &[]).await;
+    let turn = turn(Mood::Storm, &[("STEMEDB_HOLD_S", HOLD_S_IN_STORMS)]).await;
     turn.nodes.iter().for_each(Node::start);
     turn.formed().await;
     turn.equal(&Http::new()).await;

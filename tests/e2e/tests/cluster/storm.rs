@@ -1,6 +1,7 @@
 //! Tests that kill, on a cluster that each of them leaves whole.
 
 mod drained;
+mod homecoming;
 mod killed;
 mod sidecars;
 mod survivor;
