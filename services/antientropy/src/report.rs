@@ -85,7 +85,11 @@ fn message(view: &ClusterView, proofs: Vec<v1::PeerProof>) -> Option<v1::ReportP
         owned: proto::convert::shard_ranges(&owned),
         proofs,
         node: view.node().to_owned(),
-        view_shown_at_boot_ms: view.shown_at_boot_ms(),
+        // Another process has this node's name: nothing may be confirmed or given up in it here.
+        view_shown_at_boot_ms: match view.message().superseded {
+            true => 0,
+            false => view.shown_at_boot_ms(),
+        },
         view_incarnation: view.message().incarnation,
         view_version: view.message().version,
         leaving: is_leaving(view),

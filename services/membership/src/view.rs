@@ -60,8 +60,6 @@ pub fn view(
     v1::View {
         // Set when it is sent.
         shown_at_boot_ms: 0,
-        // Set when it is sent.
-        shown_at_boot_ms: 0,
         incarnation: roster.incarnation(),
         version: 0,
         node: roster.name().to_owned(),

@@ -7,7 +7,7 @@ use shard::homecoming::{CONFIRMATION_AGE_MAX_MS, Kept, SETTLED_MS, Tenure, confi
 use crate::disk::Record;
 use crate::network::Mail;
 use crate::node::{Process, Timer, name};
-use crate::plan::{Broken, HOLD_MS, HOMECOMING_EVERY_MS, OFFER};
+use crate::plan::{Broken, FAULTS_UNTIL_MS, HOLD_MS, HOMECOMING_EVERY_MS, OFFER};
 use crate::world::World;
 
 /// Rows of one shard that its owners were asked about.
@@ -130,6 +130,7 @@ impl World {
     pub(crate) fn confirmed(&mut self, node: usize, owner: usize, id: u64, records: Vec<Record>) {
         // Mostly at once; now and then the process is held up.
         let pause = match self.random.between(0, 9) {
+            _ if self.now > FAULTS_UNTIL_MS => 10,
             0 => self.random.between(1, 20_000),
             1..=3 => self.random.between(1, 9_000),
             _ => self.random.between(1, 50),

@@ -64,7 +64,7 @@ pub(crate) const HOLD_MS: u64 = 2_000;
 /// How often a node looks after them.
 pub(crate) const HOMECOMING_EVERY_MS: u64 = 1_000;
 /// Rows that owners are asked about at once.
-pub(crate) const OFFER: usize = 64;
+pub(crate) const OFFER: usize = 256;
 /// A node that is dead for good is forgotten so long after everything has its copies again without it.
 pub(crate) const FORGET_AFTER_MS: u64 = 12_000;
 /// How often all claims of completeness are checked.

@@ -103,6 +103,36 @@ fn proofs_that_do_not_teach_would_be_noticed() {
     notices(Broken::ProofsDoNotTeach, 1_490);
 }
 
+#[test]
+fn giving_up_without_a_hold_time_would_be_noticed() {
+    notices(Broken::NoHoldTime, 0);
+}
+
+#[test]
+fn confirmations_of_anybody_would_be_noticed() {
+    notices(Broken::AnybodyConfirms, 0);
+}
+
+#[test]
+fn stale_confirmations_would_be_noticed() {
+    notices(Broken::StaleConfirmations, 0);
+}
+
+#[test]
+fn giving_up_under_an_old_view_would_be_noticed() {
+    notices(Broken::OldView, 0);
+}
+
+#[test]
+fn confirming_young_rows_would_be_noticed() {
+    notices(Broken::YoungRowsAreConfirmed, 0);
+}
+
+#[test]
+fn proofs_that_outlive_their_rows_would_be_noticed() {
+    notices(Broken::ProofsOutliveRows, 0);
+}
+
 /// One seed is one history: without that no seed is worth keeping.
 #[test]
 fn a_seed_is_a_history() {

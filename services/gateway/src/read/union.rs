@@ -34,6 +34,9 @@ const PAGES_WAITING: usize = 4;
 /// Until a question that took too long is worth another try: half the time that it would take again.
 const TOO_SLOW_RETRY_SECONDS: u32 = 5;
 
+/// Answers of several nodes that are further apart are not complete together, in boot milliseconds.
+const TOGETHER_MAX_MS: u64 = 10_000;
+
 /// How long a node that does not answer writes may take: it may have come back, and must not hold up the answer.
 const OUT_CALL_MAX: Duration = Duration::from_millis(500);
 
@@ -78,6 +81,7 @@ impl Reader {
         let _turn = self.turn().await?;
         // Whatever was acknowledged before this moment was on its disks before the nodes are asked.
         let asked_at = clock::unix_ms();
+        let began = clock::boot_ms();
         let gathered = async {
             match &question.lens {
                 Some(parameters) => self.weigh(question, parameters, caller, route).await,
@@ -90,6 +94,12 @@ impl Reader {
         self.somebody(&heard)?;
         let unseen = unseen(question, &heard);
         let mut answer = self.worth(result, &heard, asked_at, route);
+        // A process that was stopped meanwhile may find all answers waiting. An owner has had a record for 12 s when another node
+        // gives it up, so one that moved is seen at one end or the other; not in an answer put together over a longer time.
+        if clock::boot_ms().saturating_sub(began) > TOGETHER_MAX_MS && answer.complete {
+            answer.complete = false;
+            answer.proved_through = None;
+        }
         if question.subject().is_none() && !answer.complete {
             // What a node proves alone is about its own shards, and the question is about all of them.
             answer.proved_through = None;
