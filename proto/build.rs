@@ -13,8 +13,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {
         println!("cargo:rerun-if-changed={file}");
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let descriptors = protox::compile(FILES, [root])?;
+    // As it is when this runs: a target directory may be shared by several checkouts.
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo says where the files are")?;
+    let descriptors = protox::compile(FILES, [Path::new(&root)])?;
     tonic_prost_build::configure()
         .bytes(".")
         .compile_fds(descriptors)?;

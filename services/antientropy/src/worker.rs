@@ -11,7 +11,7 @@ use sidecar::grpc::Channel;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::error::{SessionError, Side};
+use crate::error::SessionError;
 use crate::metrics;
 use crate::pace::{self, Ending, YOUNG};
 use crate::peer::{Peer, State, SyncCall};

@@ -23,11 +23,14 @@ impl World {
             return;
         }
         self.oracle.summary.faults += 1;
-        match self.random.between(0, 11) {
+        if self.random.permille(self.plan.confusions) {
+            return self.confuse(node);
+        }
+        match self.random.between(0, 9) {
             0 | 1 => self.crash(node),
             2 | 3 => self.pause(node),
             4 => self.crash_store(node),
-            5 | 10 | 11 => self.confuse(node),
+            5 => self.confuse(node),
             6 | 7 => self.cut(node),
             _ => self.lose_disk(node),
         }

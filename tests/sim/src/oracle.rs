@@ -20,6 +20,8 @@ pub struct Violation {
     pub at_ms: u64,
     /// What happened.
     pub what: String,
+    /// It was found at the end, when everything should be at home: what was promised may have held all the time.
+    pub at_the_end: bool,
     /// The last events before it.
     pub events: Vec<String>,
 }

@@ -25,6 +25,8 @@ pub enum Broken {
     DatedAtTheEnd,
     /// A new member takes copies before the others know it.
     NewcomerCountsAtOnce,
+    /// A new member takes copies once rf others know it.
+    FewAreTold,
     /// A proof counts among the members that the one side knows.
     ProofsDoNotTeach,
     /// Rows are given up as soon as the shard is not owned, also on confirmations from before.
@@ -39,6 +41,28 @@ pub enum Broken {
     YoungRowsAreConfirmed,
     /// What was proved of a shard counts on when rows of it are given up.
     ProofsOutliveRows,
+}
+
+impl Broken {
+    /// Each rule that can be broken.
+    pub const ALL: [Broken; 16] = [
+        Broken::OneMoreMayMiss,
+        Broken::WipedStoreKeepsProofs,
+        Broken::WipedStoreCounts,
+        Broken::OwnedShardsAreEnough,
+        Broken::OneCopyIsEnough,
+        Broken::RepairedIdsAreYoung,
+        Broken::DatedAtTheEnd,
+        Broken::NewcomerCountsAtOnce,
+        Broken::FewAreTold,
+        Broken::ProofsDoNotTeach,
+        Broken::NoHoldTime,
+        Broken::AnybodyConfirms,
+        Broken::StaleConfirmations,
+        Broken::OldView,
+        Broken::YoungRowsAreConfirmed,
+        Broken::ProofsOutliveRows,
+    ];
 }
 
 /// A gateway answers no 201 later than this after it sent the record.
@@ -95,6 +119,8 @@ pub(crate) struct Plan {
     pub(crate) write_every_ms: u64,
     /// Longest time between faults.
     pub(crate) fault_every_ms: u64,
+    /// Faults that only confuse a view, of a thousand.
+    pub(crate) confusions: u64,
 }
 
 impl Plan {
@@ -127,6 +153,7 @@ impl Plan {
             latency_ms: random.pick(&[2, 10, 60, 300]).unwrap_or(10),
             write_every_ms: random.pick(&[60, 250, 800]).unwrap_or(250),
             fault_every_ms: random.pick(&[800, 2_500, 6_000]).unwrap_or(2_500),
+            confusions: random.pick(&[0, 100, 800]).unwrap_or(100),
         }
     }
 }

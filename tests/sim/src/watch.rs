@@ -70,8 +70,8 @@ impl World {
         self.nodes[node].disk.joined = true;
     }
 
-    /// A member takes copies once the stores of so many others were told of it that no answer can be complete without one of
-    /// them: rf others, or all when they are not more than rf.
+    /// A member takes copies once the stores of all others were told of it. Rf of them are not enough when two come at a time: a
+    /// third store that knows neither may be complete by the proofs of those who know no more, or, with rf known, by itself.
     fn serve(&mut self, node: usize) {
         let others = self.nodes[node]
             .disk
@@ -82,7 +82,10 @@ impl World {
         let aware = others
             .filter(|other| self.nodes[**other].told.contains(&node))
             .count();
-        let enough = aware >= count.min(self.plan.copies as usize);
+        let enough = match self.broken {
+            Broken::FewAreTold => aware >= count.min(self.plan.copies as usize),
+            _ => aware == count,
+        };
         if enough || self.broken == Broken::NewcomerCountsAtOnce {
             self.nodes[node].disk.serving = true;
         }

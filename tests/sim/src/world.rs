@@ -46,6 +46,7 @@ pub(crate) struct World {
     /// By time, then by the order in which they were planned.
     queue: BTreeMap<(u64, u64), Event>,
     planned: u64,
+    is_over: bool,
     pub(crate) nodes: Vec<Node>,
     pub(crate) network: Network,
     pub(crate) oracle: Oracle,
@@ -82,6 +83,7 @@ impl World {
             now: 0,
             queue: BTreeMap::new(),
             planned: 0,
+            is_over: false,
             nodes: (0..count).map(|index| node(index, &mut random)).collect(),
             network: Network::new(plan.loss, plan.latency_ms),
             oracle: Oracle::new(plan.num_shards),
@@ -98,6 +100,7 @@ impl World {
                 seed: self.seed,
                 broken: self.broken,
                 at_ms: self.now,
+                at_the_end: self.is_over,
                 what: format!("{what} ({:?})", self.plan),
                 events: self.events.into(),
             })),
@@ -123,6 +126,7 @@ impl World {
             self.now = at;
             self.happens(event)?;
         }
+        self.is_over = true;
         self.check_healed()
     }
 

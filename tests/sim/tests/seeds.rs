@@ -48,9 +48,28 @@ fn complete_answers_hold_all_that_was_acknowledged() {
     );
 }
 
+/// `SIM_FIND=20000` tells of each rule the first seeds that notice it, for the numbers below.
+#[test]
+fn seeds_that_notice() {
+    let seeds = std::env::var("SIM_FIND").ok();
+    let Some(seeds) = seeds.and_then(|seeds| seeds.parse::<u64>().ok()) else {
+        return;
+    };
+    for broken in Broken::ALL {
+        let promise = |seed: &u64| {
+            run(*seed, broken)
+                .err()
+                .is_some_and(|found| !found.at_the_end)
+        };
+        let found: Vec<u64> = (0..seeds).filter(promise).take(3).collect();
+        println!("{broken:?}: {found:?}");
+    }
+}
+
 /// Breaks a rule, and plays histories until the promise breaks.
 fn notices(broken: Broken, from: u64) {
-    let violation = (from..from + SEEDS_TO_NOTICE).find_map(|seed| run(seed, broken).err());
+    let promise = |seed| run(seed, broken).err().filter(|found| !found.at_the_end);
+    let violation = (from..from + SEEDS_TO_NOTICE).find_map(promise);
     let violation = violation.unwrap_or_else(|| panic!("{broken:?} was not noticed"));
     println!(
         "{broken:?}: {} at {} ms of seed {}",

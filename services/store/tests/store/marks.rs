@@ -31,6 +31,7 @@ async fn prove(node: &Node) {
         }],
         proofs: Vec::new(),
         node: "node1".into(),
+        ..v1::ReportProofsRequest::default()
     };
     node.control().report_proofs(report).await.unwrap();
 }
