@@ -5,7 +5,7 @@
 use sim::{Broken, run};
 
 /// Histories of an ordinary test run. `SIM_SEEDS=20000` makes a long one.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 1_000;
 
 /// Seeds that once showed a fault, and are played for ever. One a line; what is behind the number is for people.
 const KEPT: &str = include_str!("../seeds.txt");
@@ -94,7 +94,7 @@ fn belief_in_an_empty_store_would_be_noticed() {
 
 #[test]
 fn belief_in_a_store_with_its_own_shards_alone_would_be_noticed() {
-    notices(Broken::OwnedShardsAreEnough, 20);
+    notices(Broken::OwnedShardsAreEnough, 1);
 }
 
 #[test]
@@ -109,42 +109,22 @@ fn dating_proofs_at_the_end_would_be_noticed() {
 
 #[test]
 fn leaving_out_repaired_ids_would_be_noticed() {
-    notices(Broken::RepairedIdsAreYoung, 519);
+    notices(Broken::RepairedIdsAreYoung, 354);
 }
 
 #[test]
 fn counting_a_newcomer_at_once_would_be_noticed() {
-    notices(Broken::NewcomerCountsAtOnce, 20);
+    notices(Broken::NewcomerCountsAtOnce, 7);
 }
 
 #[test]
-fn proofs_that_do_not_teach_would_be_noticed() {
-    notices(Broken::ProofsDoNotTeach, 1_490);
-}
-
-#[test]
-fn giving_up_without_a_hold_time_would_be_noticed() {
-    notices(Broken::NoHoldTime, 0);
+fn telling_only_some_of_a_newcomer_would_be_noticed() {
+    notices(Broken::FewAreTold, 254);
 }
 
 #[test]
 fn confirmations_of_anybody_would_be_noticed() {
     notices(Broken::AnybodyConfirms, 0);
-}
-
-#[test]
-fn stale_confirmations_would_be_noticed() {
-    notices(Broken::StaleConfirmations, 0);
-}
-
-#[test]
-fn giving_up_under_an_old_view_would_be_noticed() {
-    notices(Broken::OldView, 0);
-}
-
-#[test]
-fn confirming_young_rows_would_be_noticed() {
-    notices(Broken::YoungRowsAreConfirmed, 0);
 }
 
 #[test]

@@ -94,7 +94,7 @@ async fn what_an_owner_does_not_vouch_for_stays() {
     let lies_there = !cluster.owned(2).contains(&0);
     let left = usize::from(lies_there);
     until("the others go", || foreign(&cluster, 2) == left).await;
-    assert_eq!(three.store.holds(&record(0, 7)), true);
+    assert!(three.store.holds(&record(0, 7)));
     for store in [&one.store, &two.store] {
         store.state().unsettled.clear();
     }

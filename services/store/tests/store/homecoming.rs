@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 use crate::node::{Node, SHARDS};
 use crate::opening::shell;
-use crate::records::{append, claims, epoch, id, said, vote};
+use crate::records::{append, claims, epoch, id, vote};
 use crate::writes::{ids, roots};
 
 const VERSION: u64 = 7;
@@ -134,6 +134,7 @@ async fn an_owner_confirms_settled_rows_that_it_holds_and_nothing_else() {
         young.owner && young.ids.is_empty(),
         "proofs are on their way"
     );
+    let mut look = tokio::time::interval(Duration::from_millis(100));
     let settled = loop {
         tell(&node, &[3, SHARDS]).await;
         let reply = confirm(&node, 3, bytes(&mine)).await;
@@ -141,7 +142,7 @@ async fn an_owner_confirms_settled_rows_that_it_holds_and_nothing_else() {
             break reply;
         }
         assert!(stored.elapsed() < Duration::from_secs(30));
-        tokio::time::sleep(Duration::from_millis(100)).await; // between looks
+        look.tick().await;
     };
     assert!(stored.elapsed() >= Duration::from_millis(SETTLED_MS));
     assert_eq!(settled.ids, bytes(&held));
