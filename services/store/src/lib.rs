@@ -191,8 +191,6 @@ pub async fn assemble(
     let disk = (space, holdings);
     let who = (belonging, identity, beginning);
     let parts = parts(who, writer, &readers, trees, follows, disk);
-    let homecoming = Arc::clone(&parts.homecoming);
-    tasks.spawn_infallible("homecoming", homecoming.keep_marks(shutdown.clone()));
     serve(parts, listeners, tasks, shutdown).await;
     Ok(readers)
 }
@@ -249,9 +247,11 @@ fn parts(
     }
 }
 
-/// Opens the doors: peers must name the cluster, the node's own services may, and only they have `StoreControl`.
+/// Opens the doors, once there is something behind them: peers must name the cluster, the node's own services may, and only they have `StoreControl`.
 async fn serve(parts: Parts, listeners: Listeners, tasks: &mut Tasks, shutdown: Shutdown) {
     let belonging = parts.belonging.clone();
+    let homecoming = Arc::clone(&parts.homecoming);
+    tasks.spawn_infallible("homecoming", homecoming.keep_marks(shutdown.clone()));
     let service = StoreService::new(parts);
     let store = |door| {
         let belonging = belonging.clone();
