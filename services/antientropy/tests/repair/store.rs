@@ -81,8 +81,6 @@ pub(crate) struct State {
     pub(crate) unsettled: BTreeSet<Id>,
     /// How many rows were.
     pub(crate) confirmed: usize,
-    /// Sequences given: rows go, and their numbers with them.
-    sequence: u64,
 }
 
 /// A store and the door that it is asked through.
@@ -105,6 +103,7 @@ impl TestStore {
             compare_bytes: Vec::new(),
             reports: Vec::new(),
             counts_as_absent: false,
+            seen: Vec::new(),
             refused: BTreeSet::new(),
             lies: false,
             forged: None,
