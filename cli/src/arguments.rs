@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    assert, config, epoch, keygen, members, node, placement, predicates, query, source, status,
-    subjects, sync, trace, verify, vote, votes, watch,
+    assert, config, epoch, keygen, members, node, placement, predicates, query, repair, source,
+    status, subjects, sync, trace, verify, vote, votes, watch,
 };
 use crate::local::{orders, up};
 use crate::{export, import, mcp};
@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Verify(verify::Arguments),
     /// Repairs now
     Sync(sync::Arguments),
+    /// Shows what repair moves, pauses it, limits it
+    Repair(repair::Arguments),
     /// Lets a member leave, or declares it gone
     Node(node::Arguments),
     /// Shows who owns how much, and what would move
@@ -147,6 +149,7 @@ mod tests {
             "verify",
             "sync",
             "placement",
+            "repair",
         ] {
             let found = command.find_subcommand(name).unwrap();
             let help = found

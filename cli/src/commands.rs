@@ -12,6 +12,7 @@ pub(crate) mod node;
 pub(crate) mod placement;
 pub(crate) mod predicates;
 pub(crate) mod query;
+pub(crate) mod repair;
 pub(crate) mod source;
 pub(crate) mod status;
 pub(crate) mod subjects;

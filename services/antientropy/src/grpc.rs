@@ -9,10 +9,9 @@ use proto::v1::antientropy_server::Antientropy;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
-use crate::home::Home;
-use crate::peer::{Peer, SyncCall};
+use crate::peer::{Peer, State, SyncCall};
 use crate::peers::Peers;
-use crate::worker::SYNC_MAX;
+use crate::worker::{SYNC_MAX, Shared};
 
 /// How much longer than its sessions a `Sync` may take: the session before them ends first.
 const SYNC_SLACK: Duration = Duration::from_secs(10);
@@ -21,18 +20,13 @@ const SYNC_SLACK: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Control {
     peers: Peers,
-    home: Arc<Home>,
-    interval: Duration,
+    shared: Arc<Shared>,
 }
 
 impl Control {
     /// Speaks for these peers.
-    pub fn new(peers: Peers, home: Arc<Home>, interval: Duration) -> Control {
-        Control {
-            peers,
-            home,
-            interval,
-        }
+    pub fn new(peers: Peers, shared: Arc<Shared>) -> Control {
+        Control { peers, shared }
     }
 
     fn named(&self, name: &str) -> Result<Arc<Peer>, Status> {
@@ -66,6 +60,9 @@ impl Antientropy for Control {
         request: Request<v1::SyncRequest>,
     ) -> Result<Response<v1::SyncReply>, Status> {
         let request = request.into_inner();
+        if self.shared.home.is_paused() && !request.dry_run {
+            return Err(Status::failed_precondition("repair is paused on this node"));
+        }
         let peers = if request.peers.is_empty() {
             self.peers.all()
         } else {
@@ -86,9 +83,52 @@ impl Antientropy for Control {
         &self,
         _request: Request<v1::RepairStatusRequest>,
     ) -> Result<Response<v1::RepairStatusReply>, Status> {
-        let peers = self.peers.statuses(self.interval);
-        let home = Some(self.home.status());
-        Ok(Response::new(v1::RepairStatusReply { peers, home }))
+        let Shared {
+            interval,
+            home,
+            rate,
+            ..
+        } = &*self.shared;
+        let mut peers = self.peers.statuses(*interval);
+        let paused = home.is_paused();
+        let waiting = peers
+            .iter_mut()
+            .filter(|peer| paused && peer.task.is_some());
+        waiting.for_each(|peer| State::Paused.name().clone_into(&mut peer.state));
+        Ok(Response::new(v1::RepairStatusReply {
+            peers,
+            home: Some(home.status()),
+            paused,
+            bytes_per_s: rate.bytes_per_s(),
+        }))
+    }
+
+    async fn steer(
+        &self,
+        request: Request<v1::SteerRequest>,
+    ) -> Result<Response<v1::SteerReply>, Status> {
+        let v1::SteerRequest {
+            paused,
+            bytes_per_s,
+        } = request.into_inner();
+        let Shared { home, rate, .. } = &*self.shared;
+        if let Some(paused) = paused {
+            home.pause(paused);
+            tracing::info!(paused, "repair was paused, or goes on");
+        }
+        if let Some(bytes_per_s) = bytes_per_s {
+            rate.set(bytes_per_s);
+            tracing::info!(bytes_per_s, "repair has another limit");
+        }
+        if paused == Some(false) {
+            // Those that stopped in the middle go on at once.
+            let peers = self.peers.all();
+            peers.iter().for_each(|peer| peer.nudged.notify_one());
+        }
+        Ok(Response::new(v1::SteerReply {
+            paused: home.is_paused(),
+            bytes_per_s: rate.bytes_per_s(),
+        }))
     }
 }
 

@@ -75,7 +75,7 @@ impl Home {
         self.standing().foreign.clone()
     }
 
-    /// Nothing is given up until it is resumed. A node that leaves goes on.
+    /// Nothing is moved or given up until it is resumed; sessions compare and prove. A node that leaves goes on confirming.
     pub fn pause(&self, paused: bool) {
         self.paused.store(paused, Ordering::Relaxed);
     }

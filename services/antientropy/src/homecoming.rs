@@ -97,15 +97,14 @@ impl Homecoming {
         views: Views,
         membership: Channel,
         hold: Duration,
-        home: Arc<Home>,
     ) -> Homecoming {
         Homecoming {
+            home: Arc::clone(&shared.home),
             shared,
             peers,
             views,
             membership,
             hold,
-            home,
             owners: Owners::default(),
             foreign: BTreeMap::new(),
             lacking: BTreeMap::new(),

@@ -101,6 +101,7 @@ pub async fn assemble(
         local,
         reporter: reporter.clone(),
         releases: Releases::default(),
+        home,
     });
     let homecoming = Homecoming::new(
         Arc::clone(&shared),
@@ -108,10 +109,9 @@ pub async fn assemble(
         views.clone(),
         membership.clone(),
         config.hold,
-        Arc::clone(&home),
     );
     let (readiness, health) = sidecar::health::readiness().await;
-    let control = grpc::Control::new(peers.clone(), home, config.sync_interval);
+    let control = grpc::Control::new(peers.clone(), Arc::clone(&shared));
     let routes = tonic::service::Routes::new(health).add_service(AntientropyServer::new(control));
     let supervised = peers::supervise(shared, peers.clone(), views);
     tasks.spawn(

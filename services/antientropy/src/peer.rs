@@ -1,7 +1,7 @@
 //! One known peer: how repair stands with it, and the ways to wake its task.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::v1;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -23,6 +23,8 @@ pub enum State {
     Descending,
     /// Copying records.
     Moving,
+    /// There is something to move, and somebody has paused it.
+    Paused,
     /// Backing off, or waiting for a place among the running sessions.
     Waiting,
 }
@@ -35,7 +37,32 @@ impl State {
             State::Comparing => "comparing",
             State::Descending => "descending",
             State::Moving => "moving",
+            State::Paused => "paused",
             State::Waiting => "waiting",
+        }
+    }
+}
+
+/// Records on their way from a peer, over as many sessions as it takes.
+#[derive(Debug, Clone)]
+pub struct Task {
+    began: Instant,
+    shards: Vec<u32>,
+    records_done: u64,
+    bytes_done: u64,
+    records_to_do: u64,
+}
+
+impl Task {
+    fn message(&self) -> v1::RepairTask {
+        let mean = self.bytes_done.checked_div(self.records_done).unwrap_or(0);
+        v1::RepairTask {
+            shards: self.shards.clone(),
+            records_done: self.records_done,
+            records_to_do: self.records_to_do,
+            bytes_done: self.bytes_done,
+            bytes_to_do: self.records_to_do.saturating_mul(mean),
+            took_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -59,6 +86,36 @@ pub struct Standing {
     pub refused: u64,
     /// Sessions that ended well.
     pub sessions: u64,
+    /// What is being brought.
+    pub task: Option<Task>,
+}
+
+impl Standing {
+    /// A session found what differs, and about how many records are to be brought.
+    pub fn found(&mut self, shards: &[u32], records: u64) {
+        if shards.is_empty() {
+            self.task = None;
+            return;
+        }
+        let task = self.task.get_or_insert_with(|| Task {
+            began: Instant::now(),
+            shards: Vec::new(),
+            records_done: 0,
+            bytes_done: 0,
+            records_to_do: 0,
+        });
+        task.shards = shards.to_vec();
+        task.records_to_do = records;
+    }
+
+    /// Records are here now.
+    pub fn brought(&mut self, records: u64, bytes: u64) {
+        if let Some(task) = &mut self.task {
+            task.records_done += records;
+            task.bytes_done += bytes;
+            task.records_to_do = task.records_to_do.saturating_sub(records);
+        }
+    }
 }
 
 /// A call of `Sync` on its way to a peer's task.
@@ -99,6 +156,7 @@ impl Peer {
             pushed: 0,
             refused: 0,
             sessions: 0,
+            task: None,
         };
         let peer = Peer {
             name,
@@ -146,6 +204,7 @@ impl Peer {
             pushed: standing.pushed,
             refused: standing.refused,
             sessions: standing.sessions,
+            task: standing.task.as_ref().map(Task::message),
         }
     }
 }
@@ -166,6 +225,24 @@ mod tests {
         };
         let taken = (0..SYNCS_WAITING_MAX + 2).filter(|_| ask()).count();
         assert_eq!(taken, SYNCS_WAITING_MAX);
+    }
+
+    #[test]
+    fn a_task_goes_on_over_sessions_until_nothing_differs() {
+        let (peer, _calls) = Peer::new("node2".into(), 0, CancellationToken::new());
+        let task = || peer.status(0, Duration::from_secs(1)).task;
+        peer.update(|standing| standing.brought(5, 500));
+        assert!(task().is_none());
+        peer.update(|standing| standing.found(&[1, 4], 100));
+        assert_eq!(task().unwrap().bytes_to_do, 0);
+        peer.update(|standing| standing.brought(30, 9_000));
+        peer.update(|standing| standing.found(&[4], 72));
+        let now = task().unwrap();
+        assert_eq!((now.records_done, now.records_to_do), (30, 72));
+        assert_eq!((now.bytes_done, now.bytes_to_do), (9_000, 21_600));
+        assert_eq!(now.shards, [4]);
+        peer.update(|standing| standing.found(&[], 0));
+        assert!(task().is_none());
     }
 
     #[test]

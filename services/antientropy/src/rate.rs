@@ -1,6 +1,6 @@
 //! The byte rate of repair: one bucket for all sessions of the node.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Bytes that may move in one go after a quiet time, as time at the full rate.
@@ -23,36 +23,50 @@ impl Bucket {
     }
 }
 
-/// The limit that all sessions share.
+/// The limit that all sessions share. It can be changed while they run.
 #[derive(Debug)]
-pub struct Rate {
-    bucket: Option<Mutex<Bucket>>,
-}
+pub struct Rate(Mutex<Option<Bucket>>);
 
 impl Rate {
     /// 0: no limit.
     pub fn new(bytes_per_s: u64) -> Rate {
-        let bucket = (bytes_per_s > 0).then(|| {
-            Mutex::new(Bucket {
-                bytes_per_s: bytes_per_s as f64,
-                paid_until: 0.0,
-            })
-        });
-        Rate { bucket }
+        Rate(Mutex::new(bucket(bytes_per_s)))
+    }
+
+    /// From now on; 0: no limit. Who waits already waits on.
+    pub fn set(&self, bytes_per_s: u64) {
+        *self.lock() = bucket(bytes_per_s);
+    }
+
+    /// The limit; 0: none.
+    pub fn bytes_per_s(&self) -> u64 {
+        self.lock()
+            .as_ref()
+            .map_or(0, |bucket| bucket.bytes_per_s as u64)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Bucket>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until this many more bytes may move.
     pub async fn take(&self, bytes: usize) {
-        let Some(bucket) = &self.bucket else { return };
         let now = sidecar::clock::boot_ms() as f64 / 1_000.0;
-        let wait = bucket
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(now, bytes);
+        let wait = match &mut *self.lock() {
+            Some(bucket) => bucket.take(now, bytes),
+            None => return,
+        };
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+fn bucket(bytes_per_s: u64) -> Option<Bucket> {
+    (bytes_per_s > 0).then_some(Bucket {
+        bytes_per_s: bytes_per_s as f64,
+        paid_until: 0.0,
+    })
 }
 
 #[cfg(test)]
@@ -69,6 +83,16 @@ mod tests {
         assert_eq!(bucket.take(100.0, 500), Duration::from_millis(500));
         assert_eq!(bucket.take(100.0, 500), Duration::from_secs(1));
         assert_eq!(bucket.take(101.0, 0), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_limit_can_be_changed() {
+        let rate = Rate::new(0);
+        assert_eq!(rate.bytes_per_s(), 0);
+        rate.set(5_000_000);
+        assert_eq!(rate.bytes_per_s(), 5_000_000);
+        rate.set(0);
+        assert_eq!(rate.bytes_per_s(), 0);
     }
 
     #[test]

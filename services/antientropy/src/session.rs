@@ -122,9 +122,19 @@ impl Outcome {
 struct Seen {
     own: BTreeMap<u32, Digest>,
     remote: BTreeMap<u32, Digest>,
+    /// How many ids each side has of a shard, where that was said.
+    counts: BTreeMap<u32, (u64, u64)>,
     own_store: Bytes,
     remote_store: Bytes,
     peer_counts_as_absent: bool,
+}
+
+impl Seen {
+    /// About how many records of a shard are not here: at least one, where the two differ.
+    fn lacking(&self, shard: u32) -> u64 {
+        let (here, there) = self.counts.get(&shard).copied().unwrap_or_default();
+        there.saturating_sub(here).max(1)
+    }
 }
 
 /// Runs a session.
@@ -154,7 +164,12 @@ impl Session<'_> {
             failure: None,
             owned: self.owned.len(),
         };
-        let differ = !pull.is_empty() || !push.is_empty();
+        if !self.dry_run {
+            let records = pull.iter().map(|shard| seen.lacking(*shard)).sum();
+            self.peer.update(|standing| standing.found(&pull, records));
+        }
+        let paused = self.shared.home.is_paused() && !self.dry_run;
+        let differ = (!pull.is_empty() || !push.is_empty()) && !paused;
         if differ {
             let span = tracing::info_span!("repair", peer = self.peer.name());
             let moved = self.bring(&seen, started, pull, push, &mut outcome);
@@ -194,6 +209,7 @@ impl Session<'_> {
         }
         self.remembered.keep_only(&self.owned);
         self.remembered.bind_local(&local.store_id);
+        let here: BTreeMap<u32, u64> = shards.iter().copied().zip(local.counts).collect();
         let mut own: BTreeMap<u32, Digest> = shards.into_iter().zip(local.roots).collect();
         own.retain(|shard, root| self.owned.contains(shard) || *root != EMPTY_ROOT);
 
@@ -215,6 +231,12 @@ impl Session<'_> {
                 .compare(&named, None, self.remembered.seen())
                 .await?;
         }
+        let there = named.iter().copied().zip(reply.counts);
+        let counts = there.map(|(shard, there)| {
+            let here = here.get(&shard).copied().unwrap_or(0);
+            (shard, (here, there))
+        });
+        let counts = counts.collect();
         let remote = if reply.equal {
             expected
         } else {
@@ -223,6 +245,7 @@ impl Session<'_> {
         Ok(Seen {
             own,
             remote,
+            counts,
             own_store: local.store_id,
             remote_store: reply.store_id,
             peer_counts_as_absent: reply.counts_as_absent,
@@ -292,6 +315,7 @@ impl Session<'_> {
                 rate: &self.shared.rate,
             },
             peer: self.peer,
+            home: &self.shared.home,
             settled,
             deadline,
             dry_run: self.dry_run,

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use crate::error::SessionError;
+use crate::home::Home;
 use crate::metrics;
 use crate::pace::{self, Ending, YOUNG};
 use crate::peer::{Peer, State, SyncCall};
@@ -44,6 +45,8 @@ pub struct Shared {
     pub reporter: Reporter,
     /// What was given up.
     pub releases: Releases,
+    /// Rows that do not belong here, and whether repair is paused.
+    pub home: Arc<Home>,
 }
 
 /// What started a session.
@@ -315,7 +318,7 @@ impl Worker {
             Ok(outcome) => {
                 self.failures = 0;
                 self.ended_well(outcome, work, now);
-                if outcome.unfinished {
+                if outcome.unfinished && !self.shared.home.is_paused() {
                     Ending::Unfinished
                 } else {
                     Ending::Whole

@@ -11,7 +11,8 @@ use proto::v1;
 use tokio::time::Instant;
 
 use super::copy::{Copied, Route, Wanted, fetches};
-use crate::error::SessionError;
+use crate::error::{SessionError, Side};
+use crate::home::Home;
 use crate::peer::{Peer, State};
 use crate::stores::Asked;
 
@@ -28,6 +29,8 @@ pub(super) struct Direction<'a> {
     pub(super) route: Route<'a>,
     /// Whose status shows what goes on.
     pub(super) peer: &'a Peer,
+    /// Says whether repair is paused.
+    pub(super) home: &'a Home,
     /// Nothing is looked up before.
     pub(super) settled: Instant,
     /// Nothing is begun after.
@@ -94,7 +97,7 @@ impl Direction<'_> {
         let mut found: Vec<Leaf> = Vec::new();
         let mut ids = 0;
         while let Some(asked) = walk.ask() {
-            if Instant::now() >= self.deadline {
+            if self.is_over() {
                 moved.unfinished = true;
                 break;
             }
@@ -123,6 +126,11 @@ impl Direction<'_> {
         self.bring(found, moved).await
     }
 
+    /// The time limit came, or somebody paused repair.
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline || (self.home.is_paused() && !self.dry_run)
+    }
+
     /// Looks up what was found and copies what is still lacking. However late it is, one fetch is made: a session that only
     /// walks would be followed by one that only walks.
     async fn bring(&self, found: Vec<Leaf>, moved: &mut Moved) -> Result<(), SessionError> {
@@ -139,7 +147,7 @@ impl Direction<'_> {
             return Ok(());
         }
         for (place, fetch) in fetches(wanted).into_iter().enumerate() {
-            if place > 0 && Instant::now() >= self.deadline {
+            if place > 0 && self.is_over() {
                 moved.unfinished = true;
                 return Ok(());
             }
@@ -203,6 +211,11 @@ impl Direction<'_> {
                 .count();
             moved.settle(node.shard, here);
             left |= here < short_ids.len();
+        }
+        if self.route.to.side() == Side::Local {
+            let (records, bytes) = (copied.records, copied.bytes);
+            self.peer
+                .update(|standing| standing.brought(records, bytes));
         }
         moved.unfinished |= left && Instant::now() >= self.deadline;
         moved.copied.add(copied);

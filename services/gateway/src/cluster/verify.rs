@@ -4,6 +4,7 @@
 //! roots are equal and nobody else holds anything. Where only the owners are equal, what others hold is looked up at an
 //! owner. The rest is walked id by id, in order, over all nodes at once, so that memory does not grow with the shard.
 
+pub mod diff;
 mod walk;
 
 use std::sync::Arc;

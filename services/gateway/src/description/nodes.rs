@@ -226,8 +226,83 @@ pub struct PeerSynced {
 pub struct Tasks {
     /// This node.
     pub node: String,
+    /// Nothing is moved or given up.
+    pub paused: bool,
+    /// Bytes of records that may be moved per second.
+    #[schema(required)]
+    pub bytes_per_s: Option<u64>,
     /// Peer by peer.
     pub tasks: Vec<Task>,
+    /// Records here that others own; of a node that leaves, what not all owners have confirmed.
+    pub home: HomeTask,
+}
+
+/// How it stands with records that others own.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HomeTask {
+    /// idle, confirming, releasing, waiting; of a node that leaves handing_over, departing.
+    pub state: String,
+    /// How many.
+    pub foreign_records: u64,
+    /// In how many shards.
+    pub foreign_shards: u64,
+    /// Given up since the start.
+    pub released_records: u64,
+    /// Empty: for nothing.
+    pub waiting_for: String,
+}
+
+/// Records on their way from a peer. What is still to do is an estimate.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Moving {
+    /// Shards that differ.
+    pub shards: Vec<u32>,
+    /// Brought.
+    pub records_done: u64,
+    /// To be brought.
+    pub records_to_do: u64,
+    /// Of all of them.
+    pub percent: f64,
+    /// Brought.
+    pub bytes_done: u64,
+    /// To be brought, at the mean length so far.
+    pub bytes_to_do: u64,
+    /// On average since it began.
+    pub bytes_per_s: f64,
+    /// Seconds that the rest takes; null before the first record.
+    #[schema(required)]
+    pub eta_s: Option<f64>,
+}
+
+/// How repair goes on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Steered {
+    /// This node.
+    pub node: String,
+    /// Nothing is moved or given up.
+    pub paused: bool,
+    /// Bytes of records that may be moved per second.
+    #[schema(required)]
+    pub bytes_per_s: Option<u64>,
+}
+
+/// What two nodes hold differently of shards that both own.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Difference {
+    /// One node.
+    pub a: String,
+    /// The other one.
+    pub b: String,
+    /// They hold the same.
+    pub equal: bool,
+    /// Shards that both own, the global one included.
+    pub shards: u32,
+    /// Ids that the other one lacks.
+    pub only_a: Vec<String>,
+    /// Ids that the first one lacks.
+    pub only_b: Vec<String>,
+    /// There are more than were listed.
+    pub more: bool,
 }
 
 /// How repair stands with one peer.
@@ -235,7 +310,7 @@ pub struct Tasks {
 pub struct Task {
     /// Its name.
     pub peer: String,
-    /// idle, comparing, descending, moving, waiting.
+    /// idle, comparing, descending, moving, waiting, paused.
     pub state: String,
     /// Seconds.
     pub lag_seconds: f64,
@@ -252,4 +327,7 @@ pub struct Task {
     pub refused: u64,
     /// Sessions that ended.
     pub sessions: u64,
+    /// What is being brought.
+    #[schema(required)]
+    pub moving: Option<Moving>,
 }

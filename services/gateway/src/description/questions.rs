@@ -160,6 +160,27 @@ pub enum Kind {
     Source,
 }
 
+/// How fast repair may be.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RateParameters {
+    /// Bytes of records per second; 0: no limit.
+    #[param(example = 2_000_000)]
+    pub bytes_per_s: u64,
+}
+
+/// Which two nodes are compared.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DiffParameters {
+    /// One node.
+    #[param(example = "node1")]
+    pub a: String,
+    /// Another one.
+    #[param(example = "node2")]
+    pub b: String,
+}
+
 /// What repair is asked to do.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]

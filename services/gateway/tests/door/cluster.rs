@@ -146,6 +146,78 @@ async fn repair_is_started_and_shown() {
     sync("?dry_run=perhaps").await.refused(422, "bad_value");
     let tasks = stage.get_internal("/cluster/tasks").await.json();
     assert_eq!(tasks["tasks"][0]["lag_seconds"], 1.5);
+    assert_eq!(
+        tasks["tasks"][0]["moving"],
+        json!({"shards": [3, 7], "records_done": 30, "records_to_do": 90, "percent": 25.0, "bytes_done": 6_000,
+        "bytes_to_do": 18_000, "bytes_per_s": 4_000.0, "eta_s": 4.5})
+    );
+    assert_eq!(
+        (&tasks["paused"], &tasks["bytes_per_s"]),
+        (&json!(false), &json!(null))
+    );
+}
+
+#[tokio::test]
+async fn repair_is_paused_limited_and_resumed() {
+    let stage = Stage::calm().await;
+    let post = async |path: &str| stage.ask(stage.bind, Method::POST, path, &[], "").await;
+    let said = post("/cluster/tasks/pause").await.json();
+    assert_eq!(
+        said,
+        json!({"node": "node1", "paused": true, "bytes_per_s": null})
+    );
+    let tasks = stage.get_internal("/cluster/tasks").await.json();
+    assert_eq!(tasks["paused"], true);
+    post("/cluster/sync").await.refused(409, "repair_paused");
+    assert_eq!(post("/cluster/sync?dry_run=true").await.status, 200);
+    let said = post("/cluster/tasks/rate?bytes_per_s=2000000").await.json();
+    assert_eq!(said["bytes_per_s"], 2_000_000);
+    post("/cluster/tasks/rate").await.refused(422, "bad_value");
+    let said = post("/cluster/tasks/resume").await.json();
+    assert_eq!(said["paused"], false);
+    assert_eq!(post("/cluster/sync").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_ids_that_two_nodes_hold_differently_are_named() {
+    let stage = Stage::calm().await;
+    let claims: Vec<String> = (0..60)
+        .map(|number| {
+            claim(f64::from(number), "u").replace("cas:7732-18-5", &format!("cas:{number}"))
+        })
+        .collect();
+    stage.post_lines(claims.join("\n")).await;
+    let (one, other, third) = stage.places(&record(&claims[9]));
+    let diff = async |a: &str, b: &str| {
+        let path = format!("/cluster/diff?a={a}&b={b}");
+        stage.get_internal(&path).await
+    };
+    let said = diff(&one.node, &other.node).await.json();
+    assert_eq!(
+        (&said["equal"], &said["more"]),
+        (&json!(true), &json!(false))
+    );
+    let lost = record(&claims[9]);
+    other.state().records.remove(&lost.id());
+    // What the third one holds for others is none of this.
+    third.put(&lost);
+    let said = diff(&one.node, &other.node).await.json();
+    let ids = json!([lost.id().to_string()]);
+    assert_eq!(
+        (&said["only_a"], &said["only_b"]),
+        (&ids, &json!([])),
+        "{said}"
+    );
+    let said = diff(&other.node, &one.node).await.json();
+    assert_eq!((&said["only_a"], &said["only_b"]), (&json!([]), &ids));
+    assert_eq!(said["equal"], false);
+    diff(&one.node, "node9")
+        .await
+        .refused(404, "no_such_member");
+    stage
+        .get_internal("/cluster/diff?a=node1")
+        .await
+        .refused(422, "bad_value");
 }
 
 #[tokio::test]

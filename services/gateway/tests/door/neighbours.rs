@@ -32,6 +32,7 @@ pub(crate) struct FakeAntientropy {
     pub(crate) address: SocketAddr,
     /// Peers of nudges.
     pub(crate) nudged: Arc<Mutex<Vec<String>>>,
+    paused: Arc<Mutex<bool>>,
 }
 
 async fn serve(routes: impl FnOnce(Routes) -> Routes) -> SocketAddr {
@@ -130,9 +131,15 @@ impl FakeAntientropy {
         let service = FakeAntientropy {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             nudged: Arc::clone(&nudged),
+            paused: Arc::default(),
         };
+        let paused = Arc::clone(&service.paused);
         let address = serve(|routes| routes.add_service(AntientropyServer::new(service))).await;
-        FakeAntientropy { address, nudged }
+        FakeAntientropy {
+            address,
+            nudged,
+            paused,
+        }
     }
 }
 
@@ -150,6 +157,9 @@ impl Antientropy for FakeAntientropy {
         &self,
         request: Request<v1::SyncRequest>,
     ) -> Result<Response<v1::SyncReply>, Status> {
+        if *self.paused.lock().unwrap() && !request.get_ref().dry_run {
+            return Err(Status::failed_precondition("repair is paused on this node"));
+        }
         let peer = v1::PeerSync {
             peer: "node2".into(),
             pulled: if request.get_ref().dry_run { 0 } else { 7 },
@@ -165,12 +175,35 @@ impl Antientropy for FakeAntientropy {
         let peer = v1::PeerStatus {
             peer: "node2".into(),
             lag_seconds: 1.5,
-            state: "idle".into(),
+            state: "moving".into(),
+            task: Some(v1::RepairTask {
+                shards: vec![3, 7],
+                records_done: 30,
+                records_to_do: 90,
+                bytes_done: 6_000,
+                bytes_to_do: 18_000,
+                took_ms: 1_500,
+            }),
             ..v1::PeerStatus::default()
         };
         Ok(Response::new(v1::RepairStatusReply {
             peers: vec![peer],
             home: None,
+            paused: *self.paused.lock().unwrap(),
+            bytes_per_s: 0,
+        }))
+    }
+
+    async fn steer(
+        &self,
+        request: Request<v1::SteerRequest>,
+    ) -> Result<Response<v1::SteerReply>, Status> {
+        let request = request.into_inner();
+        let mut paused = self.paused.lock().unwrap();
+        *paused = request.paused.unwrap_or(*paused);
+        Ok(Response::new(v1::SteerReply {
+            paused: *paused,
+            bytes_per_s: request.bytes_per_s.unwrap_or(0),
         }))
     }
 }

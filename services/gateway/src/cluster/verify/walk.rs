@@ -250,12 +250,13 @@ fn broken(side: &Side, status: &Status) -> Problem {
 }
 
 /// The ids of several nodes as one ascending list.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     lists: Vec<List<'a>>,
 }
 
 impl<'a> Walk<'a> {
-    async fn start(
+    /// From the first id on.
+    pub(super) async fn start(
         shard: u32,
         sides: &[&'a Side],
         caller: &'a Caller,
@@ -269,7 +270,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next id, and the places of the nodes that have it.
-    async fn step(&mut self) -> Result<Option<([u8; 32], BTreeSet<usize>)>, Problem> {
+    pub(super) async fn step(&mut self) -> Result<Option<([u8; 32], BTreeSet<usize>)>, Problem> {
         let Some(id) = self.lists.iter().filter_map(List::head).min() else {
             return Ok(None);
         };

@@ -1,0 +1,270 @@
+//! `stemedb repair`: what repair is moving, how long it takes, and how it is held back.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use crate::client::{Call, Client};
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::output;
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Off a terminal a line a second would fill a log.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Arguments of `repair`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Go on looking until Ctrl-C
+    #[arg(long, conflicts_with_all = ["pause", "resume", "rate"])]
+    watch: bool,
+    /// Move nothing and give nothing up until --resume
+    #[arg(long, conflicts_with_all = ["resume", "rate"])]
+    pause: bool,
+    /// Go on
+    #[arg(long, conflicts_with = "rate")]
+    resume: bool,
+    /// Move at most so many bytes of records per second; 0: no limit
+    #[arg(long, value_name = "BYTES_PER_S")]
+    rate: Option<u64>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+const EXAMPLES: &str = "\
+Shows what the asked node brings from every other one, how far it is, and which of its records others own. What is still to do
+is an estimate. Pause and rate hold for the asked node until its antientropy starts again.
+
+Examples:
+  stemedb repair
+  stemedb repair --watch --url http://node2:18181
+  stemedb repair --rate 2000000
+  stemedb repair --pause";
+
+/// Runs the command.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let client = arguments.connection.client()?;
+    let json = arguments.connection.json;
+    let order = match (arguments.pause, arguments.resume, arguments.rate) {
+        (true, ..) => Some("/cluster/tasks/pause".to_owned()),
+        (_, true, _) => Some("/cluster/tasks/resume".to_owned()),
+        (.., Some(rate)) => Some(format!("/cluster/tasks/rate?bytes_per_s={rate}")),
+        _ => None,
+    };
+    if let Some(path) = order {
+        let call = Call::post(&path, "application/json", "");
+        let said = client.send(&call).await?.json()?;
+        match json {
+            true => output::json(&said),
+            false => output::line(steered(&said)),
+        }
+        return Ok(());
+    }
+    if arguments.watch {
+        return watch(&client, json).await;
+    }
+    let said = look(&client).await?;
+    if json {
+        output::json(&said);
+    } else {
+        show(&said);
+    }
+    Ok(())
+}
+
+async fn look(client: &Client) -> Result<Value, Failure> {
+    client.send(&Call::get("/cluster/tasks")).await?.json()
+}
+
+fn show(said: &Value) {
+    let mut table = output::table([
+        "PEER", "STATE", "LAG S", "SHARDS", "DONE", "TO DO", "PERCENT", "BYTES/S", "ETA S", "ERROR",
+    ]);
+    for task in tasks(said) {
+        let moving = &task["moving"];
+        let shards = moving["shards"].as_array().map_or(0, Vec::len);
+        let cell = |name: &str| match &moving[name] {
+            Value::Null => "-".to_owned(),
+            value => value.to_string(),
+        };
+        table.add_row([
+            text(&task["peer"]),
+            text(&task["state"]),
+            task["lag_seconds"].to_string(),
+            shards.to_string(),
+            cell("records_done"),
+            cell("records_to_do"),
+            cell("percent"),
+            cell("bytes_per_s"),
+            cell("eta_s"),
+            text(&task["last_error"]),
+        ]);
+    }
+    output::print(&table);
+    output::line(home(said));
+    output::line(steered(said));
+}
+
+/// Draws bars at a terminal, and writes a line now and then elsewhere.
+async fn watch(client: &Client, json: bool) -> Result<(), Failure> {
+    let drawn = io::stderr().is_terminal() && !json;
+    let bars = MultiProgress::new();
+    let mut lines: Vec<(String, ProgressBar)> = Vec::new();
+    let foot = drawn.then(|| bars.add(ProgressBar::no_length().with_style(plain())));
+    loop {
+        let said = look(client).await?;
+        match &foot {
+            Some(foot) => {
+                for task in tasks(&said) {
+                    let peer = text(&task["peer"]);
+                    if !lines.iter().any(|(known, _)| *known == peer) {
+                        let bar = bars.insert_before(foot, ProgressBar::new(0).with_style(style()));
+                        lines.push((peer.clone(), bar));
+                    }
+                    let known = lines.iter().find(|(known, _)| *known == peer);
+                    if let Some((_, bar)) = known {
+                        draw(bar, &peer, task);
+                    }
+                }
+                foot.set_message(format!("{}; {}", home(&said), steered(&said)));
+            }
+            None if json => {
+                if !output::try_line(said.to_string()) {
+                    return Ok(());
+                }
+            }
+            None => {
+                let moving = tasks(&said).map(sentence);
+                let all = moving.chain([home(&said)]).collect::<Vec<_>>().join("; ");
+                if !output::try_line(all) {
+                    return Ok(());
+                }
+            }
+        }
+        let pause = if drawn { LOOK_EVERY } else { LINE_EVERY };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix:12} {bar:30} {pos}/{len} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn plain() -> ProgressStyle {
+    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn draw(bar: &ProgressBar, peer: &str, task: &Value) {
+    let moving = &task["moving"];
+    let number = |name: &str| moving[name].as_u64().unwrap_or(0);
+    bar.set_prefix(peer.to_owned());
+    bar.set_length(number("records_done") + number("records_to_do"));
+    bar.set_position(number("records_done"));
+    bar.set_message(match moving["eta_s"].as_f64() {
+        Some(seconds) => format!(
+            "{}, {} bytes/s, {seconds} s left",
+            text(&task["state"]),
+            moving["bytes_per_s"]
+        ),
+        None => text(&task["state"]),
+    });
+}
+
+/// One peer as a line.
+fn sentence(task: &Value) -> String {
+    let moving = &task["moving"];
+    let (peer, state) = (text(&task["peer"]), text(&task["state"]));
+    match moving["percent"].as_f64() {
+        Some(percent) => format!(
+            "{peer}: {state}, {percent} % of {} shards, {} of about {} records left, {} bytes/s",
+            moving["shards"].as_array().map_or(0, Vec::len),
+            moving["records_to_do"],
+            moving["records_done"].as_u64().unwrap_or(0)
+                + moving["records_to_do"].as_u64().unwrap_or(0),
+            moving["bytes_per_s"]
+        ),
+        None => format!("{peer}: {state}"),
+    }
+}
+
+fn home(said: &Value) -> String {
+    let home = &said["home"];
+    let foreign = home["foreign_records"].as_u64().unwrap_or(0);
+    let waiting = match text(&home["waiting_for"]) {
+        why if why.is_empty() || foreign == 0 => String::new(),
+        why => format!(", waiting for {why}"),
+    };
+    format!(
+        "{foreign} records here belong to others ({}{waiting}), {} were given up",
+        text(&home["state"]),
+        home["released_records"]
+    )
+}
+
+fn steered(said: &Value) -> String {
+    let limit = match said["bytes_per_s"].as_u64() {
+        Some(limit) => format!("at most {limit} bytes/s"),
+        None => "no limit".to_owned(),
+    };
+    let state = match said["paused"].as_bool() {
+        Some(true) => "paused",
+        _ => "running",
+    };
+    format!("repair of {} is {state}, {limit}", text(&said["node"]))
+}
+
+fn tasks(said: &Value) -> impl Iterator<Item = &Value> {
+    said["tasks"].as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_far_it_is() {
+        let task = json!({"peer": "node2", "state": "moving", "moving": {"shards": [1, 2], "records_done": 30, "records_to_do": 90,
+            "percent": 25.0, "bytes_done": 6000, "bytes_to_do": 18000, "bytes_per_s": 4000.0, "eta_s": 4.5}});
+        assert_eq!(
+            sentence(&task),
+            "node2: moving, 25 % of 2 shards, 90 of about 120 records left, 4000.0 bytes/s"
+        );
+        let idle = json!({"peer": "node3", "state": "idle", "moving": null});
+        assert_eq!(sentence(&idle), "node3: idle");
+    }
+
+    #[test]
+    fn what_is_waited_for_is_said_while_there_is_something() {
+        let said = |foreign: u64| {
+            home(
+                &json!({"home": {"state": "waiting", "foreign_records": foreign, "released_records": 7, "waiting_for": "node2"}}),
+            )
+        };
+        assert_eq!(
+            said(3),
+            "3 records here belong to others (waiting, waiting for node2), 7 were given up"
+        );
+        assert!(!said(0).contains("node2"));
+        let steer = json!({"node": "node1", "paused": true, "bytes_per_s": 5});
+        assert_eq!(
+            steered(&steer),
+            "repair of node1 is paused, at most 5 bytes/s"
+        );
+    }
+}
