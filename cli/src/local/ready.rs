@@ -172,10 +172,16 @@ async fn formation(whole: &[&Node]) -> Option<String> {
             Ok((status, _)) => return waiting(format!("HTTP {status}")),
             Err(why) => return waiting(why),
         };
-        let up = up_members(&members);
+        let up = up_members(&members, |_| true);
         let missing: Vec<&str> = names.difference(&up).copied().collect();
         if !missing.is_empty() {
             return waiting(format!("does not see {}", missing.join(", ")));
+        }
+        // Until then shards still move, and a node may answer for one whose newest records went to others.
+        let placed = up_members(&members, |member| member["phase"] != "joining");
+        let joining: Vec<&str> = names.difference(&placed).copied().collect();
+        if !joining.is_empty() {
+            return waiting(format!("{} still joining", joining.join(", ")));
         }
     }
     let (node, others) = whole.split_first()?;
@@ -273,13 +279,14 @@ fn client(node: &Node) -> Result<(Client, GatewayUrl), Failure> {
     Ok((Client::new(vec![url.clone()], None, LOOK)?, url))
 }
 
-fn up_members(members: &Value) -> BTreeSet<&str> {
+/// The names of members that are UP and as wanted.
+fn up_members(members: &Value, wanted: impl Fn(&Value) -> bool) -> BTreeSet<&str> {
     let all = members["members"]
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
     all.iter()
-        .filter(|member| member["status"] == "UP")
+        .filter(|member| member["status"] == "UP" && wanted(member))
         .filter_map(|member| member["id"].as_str())
         .collect()
 }

@@ -188,6 +188,8 @@ fn another_cluster_is_refused_by_both_with_both_ids() {
     }
     first.kill();
     first.plan.seeds = vec![format!("127.0.0.1:{}", ports[1])];
+    // What was killed may hold its port for a moment.
+    first.plan.swim_port = free_port();
     first.restart();
     let ids = [&first, &second].map(|node| node.store().cluster_id());
     assert_ne!(ids[0], ids[1]);
