@@ -38,6 +38,8 @@ cd "$work"
 "$work/python/bin/schemathesis" run "$url/openapi.json" --url "$url" \
     --checks all --exclude-checks positive_data_acceptance --phases examples,coverage,fuzzing --max-time "${SECONDS_MAX:-60}" --request-timeout 40 \
     --continue-on-failure --seed 1 --generation-database none --exclude-path /v1/feed --exclude-path-regex 'forget|leave' --no-color
-# It still answers, and all nodes agree.
+# It still answers, and all nodes agree, once repair is what it was before it was steered.
 cd "$OLDPWD"
+"$programs/stemedb" repair --resume --url "$url"
+"$programs/stemedb" repair --rate 0 --url "$url"
 "$programs/stemedb" verify --wait 30 --url "$url"

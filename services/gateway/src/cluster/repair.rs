@@ -220,6 +220,9 @@ pub async fn resume(
     steer(&app, &caller, request).await
 }
 
+/// The largest limit, as that of the setting `replication.repair_bytes_per_s`: no disk or network moves more.
+const RATE_MAX: u64 = 1 << 40;
+
 /// Changes the limit.
 ///
 /// # Errors
@@ -238,10 +241,13 @@ pub async fn rate(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    const WANTED: &str = "bytes of records per second, 0 for no limit";
+    const WANTED: &str = "bytes of records per second, up to 1099511627776; 0 for no limit";
     let given = Parameters::of_uri(&uri)?;
     given.only(&["bytes_per_s"])?;
     let limit = given.parsed::<u64>("bytes_per_s", WANTED)?;
+    if let Some(beyond) = limit.filter(|limit| *limit > RATE_MAX) {
+        return Err(bad_value("bytes_per_s", &beyond.to_string(), WANTED));
+    }
     let request = v1::SteerRequest {
         paused: None,
         bytes_per_s: Some(limit.ok_or_else(|| bad_value("bytes_per_s", "", WANTED))?),

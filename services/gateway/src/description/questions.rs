@@ -165,7 +165,7 @@ pub enum Kind {
 #[into_params(parameter_in = Query)]
 pub struct RateParameters {
     /// Bytes of records per second; 0: no limit.
-    #[param(example = 2_000_000)]
+    #[param(example = 2_000_000, maximum = 1_099_511_627_776_i64)]
     pub bytes_per_s: u64,
 }
 

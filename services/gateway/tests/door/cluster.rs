@@ -173,6 +173,9 @@ async fn repair_is_paused_limited_and_resumed() {
     let said = post("/cluster/tasks/rate?bytes_per_s=2000000").await.json();
     assert_eq!(said["bytes_per_s"], 2_000_000);
     post("/cluster/tasks/rate").await.refused(422, "bad_value");
+    post("/cluster/tasks/rate?bytes_per_s=1099511627777")
+        .await
+        .refused(422, "bad_value");
     let said = post("/cluster/tasks/resume").await.json();
     assert_eq!(said["paused"], false);
     assert_eq!(post("/cluster/sync").await.status, 200);
