@@ -10,7 +10,7 @@
 //! - *Settled*: a row is confirmed only after it was held for longer than any proof lasts. Else a row could move from a store that
 //!   a session has not asked yet to one that it has asked already, and somebody would be complete without it.
 //!
-//! Why, and what a simulation found without each: docs/adr/0013-homecoming.md.
+//! Why, and which of these rules the simulation shows and which it does not: docs/adr/0013-homecoming.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 
