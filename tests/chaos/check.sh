@@ -16,6 +16,21 @@ if ((${#missing[@]})); then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
+# A run that is killed leaves its networks and disks; the next one has to take them away.
+left() { { ip netns list; cat /proc/self/mounts; ls "$programs/../tmp"; } | grep "chaos-$1-"; }
+"$programs/chaos" --programs "$programs" --mix long >/dev/null &
+killed=$!
+until [[ $(ip netns pids "chaos-$killed-node3" 2>/dev/null | wc -l) == 4 ]]; do
+    kill -0 "$killed"
+    sleep 0.2
+done
+kill -KILL "$killed"
+left "$killed" >/dev/null
+
 for seed in ${SEEDS:-1}; do
     "$programs/chaos" --programs "$programs" --seed "$seed" --mix short
 done
+if left "$killed"; then
+    echo "the run $killed was killed, and the next one left this of it" >&2
+    exit 1
+fi

@@ -31,6 +31,9 @@ const STEP: usize = 32;
 #[derive(Debug)]
 pub struct Window {
     state: Mutex<State>,
+    // Who waits for room, one at a time and in the order they came: while batches are slow there is room for one, and a batch
+    // that others overtook would wait for ever.
+    turn: tokio::sync::Mutex<()>,
     room: Notify,
 }
 
@@ -57,26 +60,24 @@ impl Default for Window {
                 used: 0,
                 shrunk_at: None,
             }),
+            turn: tokio::sync::Mutex::default(),
             room: Notify::new(),
         }
     }
 }
 
 impl Window {
-    /// Waits for room. A batch that is larger than the window goes alone.
+    /// Waits for room, behind all that came before. A batch that is larger than the window goes alone.
     pub async fn enter(self: &Arc<Window>, records: usize) -> Part {
-        loop {
-            let room = self.room.notified();
-            if self.state().take(records) {
-                // The window may have grown by more than this.
-                self.room.notify_one();
-                return Part {
-                    window: Arc::clone(self),
-                    records,
-                    since: Instant::now(),
-                };
-            }
-            room.await;
+        let _turn = self.turn.lock().await;
+        while !self.state().take(records) {
+            // Somebody who left in between is remembered.
+            self.room.notified().await;
+        }
+        Part {
+            window: Arc::clone(self),
+            records,
+            since: Instant::now(),
         }
     }
 
@@ -171,5 +172,25 @@ mod tests {
         assert_eq!(window.state().used, 300);
         drop(second);
         assert!(window.state().take(100_000), "alone, however large");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_overtaken_while_it_waits_for_room() {
+        let window = Arc::new(Window::default());
+        let first = window.enter(300).await;
+        let enter = |records| {
+            let window = Arc::clone(&window);
+            tokio::spawn(async move { window.enter(records).await })
+        };
+        let large = enter(300);
+        tokio::task::yield_now().await;
+        let small = enter(100);
+        tokio::task::yield_now().await;
+        assert!(!small.is_finished(), "there is room, but not its turn");
+        drop(first);
+        let large = large.await.unwrap();
+        let small = small.await.unwrap();
+        assert_eq!(window.state().used, 400);
+        drop((large, small));
     }
 }

@@ -16,7 +16,7 @@ pub enum Line {
     Write(Write),
     /// A question was asked.
     Read(Read),
-    /// Something was broken, from `at` to `healed`, and all nodes were equal again at `equal`.
+    /// Something was broken, from `at` to `healed`; all nodes had met again at `met` and were equal at `equal`.
     Fault(Fault),
 }
 
@@ -109,6 +109,8 @@ pub struct Fault {
     pub at: u64,
     /// was taken away,
     pub healed: u64,
+    /// every node was ready and saw all others,
+    pub met: u64,
     /// and all nodes were whole and equal; 0: nobody waited for that.
     pub equal: u64,
 }

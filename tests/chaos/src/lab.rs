@@ -266,15 +266,76 @@ impl Lab {
     pub async fn whole(&self, patience: Duration) -> Result<Duration, String> {
         let began = Instant::now();
         poll("the cluster is not whole again", patience, || async {
-            self.supervise();
-            for node in &self.cluster.nodes {
+            self.met().await?;
+            self.equal().await
+        })
+        .await?;
+        Ok(began.elapsed())
+    }
+
+    /// Whether every node is ready and sees all UP.
+    ///
+    /// # Errors
+    /// When not, with what was seen.
+    pub async fn met(&self) -> Result<(), String> {
+        self.supervise();
+        for node in &self.cluster.nodes {
+            let statuses = statuses(&self.http, node).await?;
+            let up = statuses.iter().filter(|(_, status)| status == "UP").count();
+            if up != self.cluster.nodes.len() {
+                return Err(format!("{} sees {statuses:?}", node.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all others say that a node is DOWN; how long that took.
+    ///
+    /// # Errors
+    /// When they do not in time, with what was seen last.
+    pub async fn down(&self, dead: usize, patience: Duration) -> Result<Duration, String> {
+        let began = Instant::now();
+        let dead = &self.cluster.node(dead).name;
+        let what = format!("{dead} is not DOWN everywhere");
+        poll(&what, patience, || async {
+            for node in self.cluster.nodes.iter().filter(|node| node.name != *dead) {
                 let statuses = statuses(&self.http, node).await?;
-                let up = statuses.iter().filter(|(_, status)| status == "UP").count();
-                if up != self.cluster.nodes.len() {
+                let mut seen = statuses.iter();
+                if !seen.any(|(name, status)| name == dead && status == "DOWN") {
                     return Err(format!("{} sees {statuses:?}", node.name));
                 }
             }
-            self.equal().await
+            Ok(())
+        })
+        .await?;
+        Ok(began.elapsed())
+    }
+
+    /// Waits until the nodes that are there own every record and hold it as often as it shall be; how long that took.
+    ///
+    /// # Errors
+    /// When they do not in time, with what verify said last.
+    pub async fn copied(&self, patience: Duration) -> Result<Duration, String> {
+        let began = Instant::now();
+        poll("records lack copies", patience, || async {
+            let said = self.cluster.verify(&self.http).await?;
+            let good = said["under_replicated"] == 0 && said["missing_at_owners"] == 0;
+            good.then_some(()).ok_or_else(|| said.to_string())
+        })
+        .await?;
+        Ok(began.elapsed())
+    }
+
+    /// Waits until no node holds what it does not own; how long that took.
+    ///
+    /// # Errors
+    /// When that is not in time, with what verify said last.
+    pub async fn home(&self, patience: Duration) -> Result<Duration, String> {
+        let began = Instant::now();
+        poll("stand-ins keep what they took", patience, || async {
+            let said = self.cluster.verify(&self.http).await?;
+            let home = said["equal"] == true && said["foreign"] == 0;
+            home.then_some(()).ok_or_else(|| said.to_string())
         })
         .await?;
         Ok(began.elapsed())

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use crate::checker::{self, Violation};
 use crate::client::Client;
 use crate::history::{self, Fault, Line, Recorder, now_ms};
-use crate::lab::{Gateway, Lab};
+use crate::lab::{Gateway, Lab, poll};
 use crate::nemesis;
 use crate::records::{self, Outgoing};
 use crate::report;
@@ -160,15 +160,21 @@ impl Run {
         fault.end(&mut self.lab)?;
         begun.healed = now_ms();
         let whole = if wait {
-            self.lab.whole(PATIENCE).await.map(drop)
+            self.mended(&mut begun).await
         } else {
             Ok(())
         };
-        if wait && whole.is_ok() {
-            begun.equal = now_ms();
-        }
         self.workload.shared().record(&Line::Fault(begun.clone()));
         whole.map(|()| begun)
+    }
+
+    /// Waits until the cluster is whole, and notes when it was.
+    async fn mended(&self, fault: &mut Fault) -> Result<(), String> {
+        poll("the nodes do not meet", PATIENCE, || self.lab.met()).await?;
+        fault.met = now_ms();
+        self.lab.whole(PATIENCE).await?;
+        fault.equal = now_ms();
+        Ok(())
     }
 
     /// Heals everything, ends the clients, looks at what is there and judges.

@@ -10,9 +10,14 @@ mod copies;
 mod disks;
 mod pauses;
 mod splits;
+mod unmoved;
 
 /// Names, and what happens.
-pub const ALL: [(&str, &str); 15] = [
+pub const ALL: [(&str, &str); 16] = [
+    (
+        "node-killed",
+        "one node is killed: no call fails twice, and past the delay every record is on two nodes again",
+    ),
     (
         "owner-dies-mid-copy",
         "a node gets an empty disk, and the only complete owner dies while it copies",
@@ -31,7 +36,7 @@ pub const ALL: [(&str, &str); 15] = [
     ),
     (
         "cut-between-two",
-        "only A and B are cut, C sees both: every write is acknowledged",
+        "only A and B are cut, C sees both: every write is acknowledged, stand-ins come home",
     ),
     (
         "partition-heals",
@@ -59,7 +64,7 @@ pub const ALL: [(&str, &str); 15] = [
     ),
     (
         "rolling-restart",
-        "nodes restart one by one: no call fails twice",
+        "nodes restart one by one: no call fails twice, no record moves",
     ),
     (
         "one-way-cut",
@@ -71,12 +76,15 @@ pub const ALL: [(&str, &str); 15] = [
     ),
     (
         "new-addresses",
-        "all nodes come back with other addresses: one cluster within 15 s, nothing lost",
+        "all nodes come back with other addresses: one cluster within 15 s, no record moves",
     ),
 ];
 
 /// How long most faults last.
 const HOLD: Duration = Duration::from_secs(12);
+
+/// How long a dead node keeps its shards, in the scenario that waits for that.
+const REBALANCE_DELAY: Duration = Duration::from_secs(6);
 
 /// What a cluster may take to notice a fault, before calls are held to what is promised.
 const NOTICED_MS: u64 = 3_000;
@@ -106,6 +114,9 @@ pub fn settings(name: &str) -> &'static [(&'static str, &'static str)] {
     match name {
         // A copy that takes long enough to be in the middle of.
         "owner-dies-mid-copy" => &[("STEMEDB_REPAIR_BYTES_PER_S", "150000")],
+        // Long enough that something is kept, short enough to see it go.
+        "cut-between-two" => &[("STEMEDB_HOLD_S", "5")],
+        "node-killed" => &[("STEMEDB_REBALANCE_DELAY_S", "6")],
         _ => &[],
     }
 }
@@ -118,6 +129,7 @@ pub async fn play(name: &str, mut run: Run) -> Result<Outcome, String> {
     let played = match name {
         "owner-dies-mid-copy" => copies::owner_dies_mid_copy(&mut run).await,
         "both-copies-down" => copies::both_copies_down(&mut run).await,
+        "node-killed" => copies::node_killed(&mut run).await,
         "two-killed" => copies::two_killed(&mut run).await,
         "byte-flipped" => disks::byte_flipped(&mut run).await,
         "disk-full" => disks::others_take_over(&mut run, &nemesis::Fault::DiskFull(2)).await,

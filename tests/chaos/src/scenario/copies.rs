@@ -7,13 +7,16 @@ use crate::history::{Fault, Line, now_ms};
 use crate::nemesis;
 use crate::run::{PATIENCE, Run};
 
-use super::{HOLD, PROOF_MS, Within};
+use super::{HOLD, PROOF_MS, REBALANCE_DELAY, Within};
 
 /// Enough that copying them takes seconds at the rate that the scenario sets.
 const RECORDS: usize = 4_000;
 
 /// Longer than a proof counts.
 const PAST_PROOFS: Duration = Duration::from_secs(18);
+
+/// How long it may take until all others call a killed node DOWN.
+const DOWN: Duration = Duration::from_secs(5);
 
 /// How long a node with an empty disk may take to serve.
 const READY: Duration = Duration::from_secs(60);
@@ -41,6 +44,33 @@ pub(super) async fn owner_dies_mid_copy(run: &mut Run) -> Result<(), String> {
     run.end(&killed, begun, true).await?;
     replaced.healed = now_ms();
     run.workload.shared().record(&Line::Fault(replaced));
+    Ok(())
+}
+
+pub(super) async fn node_killed(run: &mut Run) -> Result<(), String> {
+    run.write_many(1, RECORDS / 4).await;
+    run.lab.whole(PATIENCE).await?;
+    let killed = nemesis::Fault::KillNode(3);
+    let begun = run.begin(&killed).await?;
+    let noticed = run.lab.down(3, PATIENCE).await?;
+    run.lab.hold(REBALANCE_DELAY).await;
+    let copied = run.lab.copied(PATIENCE).await?;
+    crate::say(&format!(
+        "  DOWN everywhere after {} ms; every record on two nodes {} ms past the delay",
+        noticed.as_millis(),
+        copied.as_millis()
+    ));
+    if noticed > DOWN {
+        run.complaints
+            .push(format!("DOWN only after {noticed:?}, not within {DOWN:?}"));
+    }
+    run.lab.hold(HOLD / 4).await;
+    let fault = run.end(&killed, begun, true).await?;
+    let within = Within::fault(run, &fault, 0)?;
+    within.each_write(run, "taken with one retry", |write| {
+        write.acknowledged() || write.accepted()
+    });
+    within.each_read(run, "answered with one retry", |read| read.status == 200);
     Ok(())
 }
 

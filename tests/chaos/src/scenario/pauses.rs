@@ -12,6 +12,7 @@ use crate::nemesis;
 use crate::records;
 use crate::run::{PATIENCE, Run, SCENARIO};
 
+use super::unmoved::Placed;
 use super::{HOLD, NOTICED_MS, PROOF_MS, Within};
 
 /// How long the owner stands still.
@@ -125,7 +126,9 @@ pub(super) async fn clock_back(run: &mut Run) -> Result<(), String> {
 }
 
 pub(super) async fn rolling_restart(run: &mut Run) -> Result<(), String> {
+    run.write_many(1, 1_000).await;
     run.lab.whole(PATIENCE).await?;
+    let placed = Placed::now(run).await?;
     let rolling = nemesis::Fault::Rolling;
     let fault = run.suffer(&rolling, Duration::ZERO, true).await?;
     // Until well after the last node: what goes wrong when it is back counts too.
@@ -135,5 +138,5 @@ pub(super) async fn rolling_restart(run: &mut Run) -> Result<(), String> {
         write.acknowledged() || write.accepted()
     });
     within.each_read(run, "answered with one retry", |read| read.status == 200);
-    Ok(())
+    placed.unmoved(run).await
 }
