@@ -1,12 +1,18 @@
 //! Clusters that grow and shrink, and nodes that come back in every way there is, with clients at work all the time.
 
+mod back;
 mod dead;
 mod disks;
+mod grow;
+mod local;
 mod names;
 
 use std::time::Duration;
 
 use e2e::cluster::Cluster;
+use e2e::http::Http;
+use e2e::node::Node;
+use e2e::scrape::Scrape;
 use e2e::{claims, command, eventually};
 
 use crate::load::Load;
@@ -34,10 +40,31 @@ async fn import(cluster: &Cluster, most: usize) -> usize {
 async fn traffic(load: &Load) {
     let from = load.so_far().count();
     eventually("traffic", SOON, || async {
-        let count = load.so_far().count() - from;
-        (count >= TRAFFIC)
+        let seen = load.so_far();
+        let count = seen.count() - from;
+        (count >= TRAFFIC && seen.checked > 0)
             .then_some(())
             .ok_or_else(|| format!("{count} of {TRAFFIC}"))
     })
     .await;
+}
+
+/// Records that repair has brought to these nodes since they were started.
+async fn pulled(http: &Http, nodes: &[Node]) -> u64 {
+    let mut sum = 0;
+    for node in nodes {
+        let text = http.get(&node.admin("/metrics")).await;
+        let scrape = Scrape::read(&text.expect("the gateway answers").text());
+        sum += scrape
+            .named("stemedb_antientropy_records_total")
+            .filter(|sample| {
+                sample
+                    .labels
+                    .get("direction")
+                    .is_some_and(|way| way == "pull")
+            })
+            .map(|sample| sample.value)
+            .sum::<f64>() as u64;
+    }
+    sum
 }
