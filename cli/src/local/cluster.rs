@@ -135,6 +135,20 @@ impl Cluster {
         self.save()
     }
 
+    /// Starts a process once more that ended because its next start is a good one. Whether it did.
+    pub(crate) fn start_again(&self, death: &Death) -> Result<bool, Failure> {
+        let nodes = self.nodes();
+        let mut processes = nodes
+            .iter()
+            .filter(|node| node.plan.name == death.node)
+            .flat_map(|node| &node.processes)
+            .filter(|process| process.service == death.service);
+        match processes.find(|process| process.state().starts_again()) {
+            Some(process) => process.start().map(|()| true),
+            None => Ok(false),
+        }
+    }
+
     /// Drains everything: gateways first, stores last. Returns what had to be killed.
     pub(crate) async fn stop_all(&self) -> Vec<String> {
         let processes: Vec<Arc<Process>> = self

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use sidecar::boot::EXIT_AGAIN;
 use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
 
@@ -46,6 +47,14 @@ impl State {
         match self {
             State::Ended(_) => None,
             State::Running(pid) | State::Paused(pid) => Some(pid),
+        }
+    }
+
+    /// Whether it ended because its next start is a good one.
+    pub(crate) fn starts_again(self) -> bool {
+        match self {
+            State::Ended(Some(status)) => status.code() == Some(i32::from(EXIT_AGAIN)),
+            _ => false,
         }
     }
 

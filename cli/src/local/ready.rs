@@ -53,7 +53,7 @@ pub(crate) async fn wait(processes: &[Arc<Process>], deadline: Duration) -> Resu
         }
         let ended = processes
             .iter()
-            .find(|process| process.state().pid().is_none());
+            .find(|process| process.state().pid().is_none() && !process.state().starts_again());
         if ended.is_some() || began.elapsed() > deadline {
             let logs: Vec<String> = waiting
                 .iter()

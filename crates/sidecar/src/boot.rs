@@ -1,5 +1,6 @@
 //! From the command line to a running service and back to an exit code. The four mains are one call of this.
 
+use std::error::Error;
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +12,14 @@ use crate::{grpc, health, telemetry};
 
 /// Exit code of a configuration that cannot be used (EX_USAGE of sysexits).
 pub const EXIT_CONFIGURATION: u8 = 64;
+
+/// Exit code of a service that has put something in order and goes on when it is started again (EX_TEMPFAIL of sysexits).
+pub const EXIT_AGAIN: u8 = 75;
+
+/// Among the sources of the error that ends a service: the next start is a good one. Whoever runs the service should start it again.
+#[derive(Debug, thiserror::Error)]
+#[error("it goes on when it is started again")]
+pub struct StartAgain;
 
 /// Exit code of wrong arguments.
 const EXIT_ARGUMENTS: u8 = 2;
@@ -63,7 +72,7 @@ pub fn service_main<F, E>(
 ) -> ExitCode
 where
     F: Future<Output = Result<(), E>>,
-    E: std::error::Error,
+    E: Error,
 {
     service_main_from(service, about, std::env::args().skip(1), run)
 }
@@ -77,7 +86,7 @@ pub fn service_main_from<F, E>(
 ) -> ExitCode
 where
     F: Future<Output = Result<(), E>>,
-    E: std::error::Error,
+    E: Error,
 {
     let arguments = match parse(arguments) {
         Ok(arguments) => arguments,
@@ -135,6 +144,11 @@ fn workers() -> usize {
     (cores / 2).clamp(1, WORKERS_MAX)
 }
 
+fn wants_start(error: &dyn Error) -> bool {
+    std::iter::successors(error.source(), |source| (*source).source())
+        .any(|source| source.is::<StartAgain>())
+}
+
 async fn serve<F, E>(
     service: &'static str,
     settings: Settings,
@@ -143,7 +157,7 @@ async fn serve<F, E>(
 ) -> ExitCode
 where
     F: Future<Output = Result<(), E>>,
-    E: std::error::Error,
+    E: Error,
 {
     let guard = match telemetry::init(service, &settings) {
         Ok(guard) => guard,
@@ -176,7 +190,10 @@ where
         }
         Err(error) => {
             tracing::error!(service, %error, "stopped by an error");
-            ExitCode::FAILURE
+            match wants_start(&error) {
+                true => ExitCode::from(EXIT_AGAIN),
+                false => ExitCode::FAILURE,
+            }
         }
     };
     guard.flush().await;
@@ -273,6 +290,7 @@ fn print(text: &str) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::{Reason, TaskError};
 
     fn parsed(arguments: &[&str]) -> Result<Arguments, String> {
         parse(arguments.iter().map(|argument| (*argument).to_owned()))
@@ -287,6 +305,27 @@ mod tests {
         let child = parsed(&["--die-with-parent=17"]).unwrap();
         assert_eq!(child.die_with, Some(Parent::Id(17)));
         assert_eq!(parsed(&[]), Ok(Arguments::default()));
+    }
+
+    #[test]
+    fn an_error_that_asks_for_another_start_is_found_behind_a_task() {
+        #[derive(Debug, thiserror::Error)]
+        enum Ended {
+            #[error("put in order")]
+            InOrder(#[source] StartAgain),
+            #[error(transparent)]
+            Task(#[from] crate::tasks::TaskError),
+        }
+        let of = |reason: Reason| {
+            Ended::Task(TaskError::Failed {
+                name: "part",
+                reason,
+            })
+        };
+        assert!(wants_start(&Ended::InOrder(StartAgain)));
+        assert!(wants_start(&of(Ended::InOrder(StartAgain).into())));
+        assert!(!wants_start(&of("broken".into())));
+        assert!(!wants_start(&Ended::Task(TaskError::Ended("part"))));
     }
 
     #[test]

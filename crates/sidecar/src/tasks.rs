@@ -8,6 +8,9 @@ use tokio::task::JoinSet;
 
 use crate::shutdown::Shutdown;
 
+/// What a task said when it failed.
+pub type Reason = Box<dyn std::error::Error + Send + Sync>;
+
 /// A task ended that should not have.
 #[derive(Debug, Error)]
 pub enum TaskError {
@@ -17,7 +20,8 @@ pub enum TaskError {
         /// The task.
         name: &'static str,
         /// What it said.
-        reason: String,
+        #[source]
+        reason: Reason,
     },
     /// It returned although nobody had asked for the shutdown.
     #[error("{0} ended unasked")]
@@ -30,7 +34,7 @@ pub enum TaskError {
 /// Named tasks that live and die together.
 #[derive(Debug)]
 pub struct Tasks {
-    set: JoinSet<(&'static str, Result<(), String>)>,
+    set: JoinSet<(&'static str, Result<(), Reason>)>,
     shutdown: Shutdown,
 }
 
@@ -44,13 +48,13 @@ impl Tasks {
     }
 
     /// Starts one that can fail.
-    pub fn spawn<E: std::fmt::Display>(
+    pub fn spawn<E: Into<Reason>>(
         &mut self,
         name: &'static str,
         task: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
         self.set
-            .spawn(async move { (name, task.await.map_err(|error| error.to_string())) });
+            .spawn(async move { (name, task.await.map_err(Into::into)) });
     }
 
     /// Starts one that cannot.
@@ -92,7 +96,7 @@ impl Tasks {
     }
 }
 
-type Ended = Result<(&'static str, Result<(), String>), tokio::task::JoinError>;
+type Ended = Result<(&'static str, Result<(), Reason>), tokio::task::JoinError>;
 
 fn judge(ended: Ended, asked: bool) -> Result<(), TaskError> {
     match ended {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lens::TooMuch;
 use proto::convert::WireError;
 use shard::homecoming::Kept;
+use sidecar::boot::StartAgain;
 use thiserror::Error;
 
 /// Why the service cannot start or go on.
@@ -32,7 +33,7 @@ pub enum Error {
     #[error(
         "this database is an older state of the store that the other nodes know, brought back together with its mark; start the store again: it will be a store of its own, and count as absent until it holds what all others have"
     )]
-    FellBack,
+    FellBack(#[source] StartAgain),
     /// Another process has it.
     #[error(
         "another store is running on {path}; stop it, or give this node a data directory of its own"

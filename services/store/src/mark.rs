@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use assertion::RecordId;
 use sidecar::Shutdown;
+use sidecar::boot::StartAgain;
 
 use crate::beginning::Beginning;
 use crate::error::Error;
@@ -106,7 +107,7 @@ impl Mark {
     /// Takes it away, so that the next start finds a copy. Why this one ends, in any case.
     fn discard(self) -> Error {
         match std::fs::remove_file(&self.path) {
-            Ok(()) => Error::FellBack,
+            Ok(()) => Error::FellBack(StartAgain),
             Err(source) => Error::Mark { source },
         }
     }

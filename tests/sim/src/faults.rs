@@ -32,7 +32,7 @@ impl World {
             4 => self.crash_store(node),
             5 => self.confuse(node),
             6 | 7 => self.cut(node),
-            _ => self.lose_disk(node),
+            _ => self.lose_disk(node, None),
         }
     }
 
@@ -103,7 +103,8 @@ impl World {
         self.at(after, Event::End(End::Mend));
     }
 
-    fn lose_disk(&mut self, node: usize) {
+    /// And stays away for so long, or for as long as chance wants.
+    pub(crate) fn lose_disk(&mut self, node: usize, away: Option<u64>) {
         if !self.nodes[node].disk.joined || !self.may_lose(node) {
             return;
         }
@@ -123,7 +124,7 @@ impl World {
         here.seen.fill(0);
         here.heard.clear();
         here.handed.clear();
-        let after = self.random.between(200, 8_000);
+        let after = away.unwrap_or_else(|| self.random.between(200, 8_000));
         self.at(after, Event::End(End::Start { node }));
     }
 

@@ -129,8 +129,10 @@ impl World {
 
     pub(crate) fn confirmed(&mut self, node: usize, owner: usize, id: u64, records: Vec<Record>) {
         // Mostly at once; now and then the process is held up.
+        let told = self.nodes[node].held_up_ms;
         let pause = match self.random.between(0, 9) {
             _ if self.now > FAULTS_UNTIL_MS => 10,
+            _ if self.story.is_some() => told.unwrap_or(10),
             0 => self.random.between(1, 20_000),
             1..=3 => self.random.between(1, 9_000),
             _ => self.random.between(1, 50),

@@ -7,6 +7,8 @@
 //! answer that is `complete` through T holds every record acknowledged before T. And once the faults end, every record that
 //! anybody has is on all its owners, and these hold the same.
 //!
+//! A [`Story`] is a history whose steps are told, for what chance hardly ever brings together.
+//!
 //! [`Broken`] breaks one rule at a time: the tests see that each of them is needed, and that the simulation would notice.
 
 mod changes;
@@ -20,13 +22,20 @@ mod oracle;
 mod plan;
 mod random;
 mod repair;
+mod story;
 mod watch;
 mod world;
 
 pub use oracle::{Summary, Violation};
 pub use plan::Broken;
+pub use story::Story;
 
 /// Plays the history of a seed. `Err`: what was promised did not hold.
 pub fn run(seed: u64, broken: Broken) -> Result<Summary, Box<Violation>> {
     world::World::new(seed, broken).run()
+}
+
+/// Plays a story as a seed has it. `Err`: what was promised did not hold.
+pub fn tell(story: Story, seed: u64, broken: Broken) -> Result<Summary, Box<Violation>> {
+    world::World::told(story, seed, broken).run()
 }

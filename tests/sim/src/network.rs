@@ -68,6 +68,12 @@ impl Network {
         }
     }
 
+    /// These two reach each other again.
+    pub(crate) fn join(&mut self, a: usize, b: usize) {
+        self.cuts.remove(&(a, b));
+        self.cuts.remove(&(b, a));
+    }
+
     /// All that was cut is whole again.
     pub(crate) fn mend(&mut self) {
         self.cuts.clear();

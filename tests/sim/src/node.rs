@@ -81,6 +81,8 @@ pub(crate) struct Node {
     pub(crate) store_began: u64,
     /// When the view was worked out last, boot milliseconds, and how often it was another one.
     pub(crate) viewed: (u64, u64),
+    /// How long it stands still before it gives rows up, when that is told.
+    pub(crate) held_up_ms: Option<u64>,
     /// Rows that owners were asked about.
     pub(crate) offers: BTreeMap<u64, Offer>,
     /// Of a node that leaves: rows that all owners confirmed.
@@ -120,6 +122,7 @@ impl Node {
             tenure: Tenure::new(num_shards),
             store_began: 0,
             viewed: (0, 0),
+            held_up_ms: None,
             offers: BTreeMap::new(),
             handed: BTreeSet::new(),
             dead: false,

@@ -124,6 +124,23 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Nothing happens but what is told.
+    pub(crate) fn told(founders: usize, random: &mut Random) -> Plan {
+        Plan {
+            founders,
+            copies: 2,
+            num_shards: 1,
+            joins_at_ms: Vec::new(),
+            leave_at_ms: None,
+            death_at_ms: None,
+            loss: 0,
+            latency_ms: random.pick(&[2, 10, 20]).unwrap_or(10),
+            write_every_ms: 0,
+            fault_every_ms: 0,
+            confusions: 0,
+        }
+    }
+
     pub(crate) fn draw(random: &mut Random) -> Plan {
         let (founders, copies) = random
             .pick(&[

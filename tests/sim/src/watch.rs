@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Known members that serve, or stopped not long ago.
-    fn place(&mut self, node: usize) {
+    pub(crate) fn place(&mut self, node: usize) {
         let now = self.now;
         let here = &self.nodes[node];
         let mut members: BTreeSet<usize> = here

@@ -10,6 +10,7 @@ use crate::node::{Held, Node, Process, Then, Timer};
 use crate::oracle::{Oracle, Summary, Violation};
 use crate::plan::{Broken, FAULTS_UNTIL_MS, HEALED_AFTER_MS, PROBE_EVERY_MS, Plan};
 use crate::random::Random;
+use crate::story::{Act, Story};
 
 /// Events that a violation shows.
 const SHOWN: usize = 40;
@@ -32,6 +33,7 @@ pub(crate) enum Event {
     Fault,
     End(End),
     Change(Change),
+    Act(Act),
     Probe,
     Heal,
 }
@@ -40,6 +42,8 @@ pub(crate) enum Event {
 pub(crate) struct World {
     seed: u64,
     pub(crate) broken: Broken,
+    /// Else chance decides what happens.
+    pub(crate) story: Option<Story>,
     pub(crate) plan: Plan,
     pub(crate) random: Random,
     pub(crate) now: u64,
@@ -57,6 +61,19 @@ impl World {
     pub(crate) fn new(seed: u64, broken: Broken) -> World {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random);
+        World::of(seed, broken, plan, random)
+    }
+
+    pub(crate) fn told(story: Story, seed: u64, broken: Broken) -> World {
+        let mut random = Random::new(seed);
+        let plan = story.plan(&mut random);
+        World {
+            story: Some(story),
+            ..World::of(seed, broken, plan, random)
+        }
+    }
+
+    fn of(seed: u64, broken: Broken, plan: Plan, mut random: Random) -> World {
         let count = plan.founders + plan.joins_at_ms.len();
         let node = |index: usize, random: &mut Random| {
             let founder = index < plan.founders;
@@ -80,6 +97,7 @@ impl World {
         World {
             seed,
             broken,
+            story: None,
             now: 0,
             queue: BTreeMap::new(),
             planned: 0,
@@ -114,8 +132,13 @@ impl World {
             self.nodes[node].heard = all.map(|other| (other, (0, true))).collect();
             self.start(node);
         }
-        self.at(1_000, Event::Client);
-        self.at(2_000, Event::Fault);
+        match self.story {
+            Some(story) => self.tell(story),
+            None => {
+                self.at(1_000, Event::Client);
+                self.at(2_000, Event::Fault);
+            }
+        }
         self.at(0, Event::Probe);
         self.at(FAULTS_UNTIL_MS, Event::Heal);
         self.plan_changes();
@@ -154,6 +177,7 @@ impl World {
             Event::Fault => {}
             Event::End(end) => return self.end_fault(&end),
             Event::Change(change) => self.change(change),
+            Event::Act(act) => self.act(act),
             Event::Probe => {
                 self.at(PROBE_EVERY_MS, Event::Probe);
                 return self.probe();
@@ -220,6 +244,11 @@ impl World {
         let node = self.random.index(self.nodes.len());
         let shard =
             u32::try_from(self.random.index(self.plan.num_shards as usize + 1)).unwrap_or(0);
+        self.client_writes(node, shard);
+    }
+
+    /// A record through a gateway, if it takes one.
+    pub(crate) fn client_writes(&mut self, node: usize, shard: u32) {
         let id = self.random.bytes();
         if self.nodes[node].is_up() && self.nodes[node].disk.serving && self.nodes[node].disk.joined
         {

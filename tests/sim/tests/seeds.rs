@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "what a long run did")]
 
-use sim::{Broken, run};
+use sim::{Broken, Story, run, tell};
 
 /// Histories of an ordinary test run. `SIM_SEEDS=20000` makes a long one.
 const SEEDS: u64 = 1_000;
@@ -130,6 +130,60 @@ fn confirmations_of_anybody_would_be_noticed() {
 #[test]
 fn proofs_that_outlive_their_rows_would_be_noticed() {
     notices(Broken::ProofsOutliveRows, 0);
+}
+
+/// Versions of each story. Some break a rule in one of ten.
+const VERSIONS: u64 = 100;
+
+#[test]
+fn every_story_ends_well() {
+    for story in Story::ALL {
+        for seed in 0..VERSIONS {
+            let summary = tell(story, seed, Broken::Nothing);
+            let summary = summary.unwrap_or_else(|violation| panic!("{story:?}: {violation}"));
+            assert_eq!(summary.acknowledged, 1, "{story:?}, seed {seed}");
+        }
+    }
+}
+
+/// Breaks a rule in a story, and counts in how many of its versions the promise breaks.
+fn notices_in(story: Story, broken: Broken) {
+    let promise = |seed: &u64| {
+        let violation = tell(story, *seed, broken).err();
+        violation.is_some_and(|found| !found.at_the_end)
+    };
+    let found = (0..VERSIONS).filter(promise).count();
+    println!("{broken:?} in {story:?}: {found} of {VERSIONS}");
+    assert!(found > 0, "{broken:?} was not noticed in {story:?}");
+}
+
+#[test]
+fn two_nodes_that_would_drop_each_others_copy_keep_both() {
+    for seed in 0..VERSIONS {
+        let kept = tell(Story::EachSeesTheOther, seed, Broken::Nothing);
+        kept.unwrap_or_else(|violation| panic!("{violation}"));
+    }
+    notices_in(Story::EachSeesTheOther, Broken::AnybodyConfirms);
+}
+
+#[test]
+fn confirmations_from_before_the_end_of_an_ownership_would_be_noticed() {
+    notices_in(Story::EachSawTheOther, Broken::NoHoldTime);
+}
+
+#[test]
+fn giving_up_under_an_old_view_would_be_noticed() {
+    notices_in(Story::OwnerAgain, Broken::OldView);
+}
+
+#[test]
+fn stale_confirmations_would_be_noticed() {
+    notices_in(Story::LostSince, Broken::StaleConfirmations);
+}
+
+#[test]
+fn confirming_rows_that_just_came_would_be_noticed() {
+    notices_in(Story::BehindTwoSessions, Broken::YoungRowsAreConfirmed);
 }
 
 /// One seed is one history: without that no seed is worth keeping.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use proto::v1;
+use sidecar::boot::StartAgain;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use stemedb_store::{Config, Error};
@@ -102,10 +103,8 @@ async fn a_store_that_peers_have_seen_further_on_ends_and_is_another_one_next() 
     let code = refused.metadata().get(proto::CODE_HEADER).unwrap();
     assert_eq!(code, "fell_back");
     let error = node.ended().await.unwrap_err();
-    assert!(
-        error.to_string().contains(&Error::FellBack.to_string()),
-        "{error}"
-    );
+    let why = Error::FellBack(StartAgain).to_string();
+    assert!(error.to_string().contains(&why), "{error}");
     let node = Node::start(directory.path()).await;
     let next = node.describe().await;
     assert_ne!(next.store_id, first.store_id);

@@ -228,12 +228,13 @@ impl Client {
     }
 }
 
-/// Every acknowledged record is in a complete answer of every gateway.
+/// Every acknowledged record is in an answer of every gateway that is complete through the last of them.
 pub(crate) async fn all_there(cluster: &Cluster, seen: &Seen) {
     let http = Http::new();
     for node in &cluster.nodes {
         for (subject, acknowledged) in &seen.acknowledged {
-            let body = complete(&http, node, subject).await;
+            let last = acknowledged.iter().map(|(_, at)| *at).max();
+            let body = complete(&http, node, subject, last.unwrap_or(0)).await;
             let held = ids(&body);
             let of = acknowledged.iter().map(|(id, _)| id);
             let lost: Vec<&String> = of.filter(|id| !held.contains(*id)).collect();
@@ -242,14 +243,17 @@ pub(crate) async fn all_there(cluster: &Cluster, seen: &Seen) {
     }
 }
 
-/// All records of a subject, from an answer that calls itself complete.
-async fn complete(http: &Http, node: &Node, subject: &str) -> Value {
+/// All records of a subject, from an answer that calls itself complete through a moment: an owner that a push missed a moment
+/// ago is complete through an earlier one.
+async fn complete(http: &Http, node: &Node, subject: &str, through: i64) -> Value {
     let url = node.api(&format!("/v1/query?subject={subject}&limit={PAGE}"));
     eventually("a complete answer", COMPLETE, || async {
         let reply = http.get(&url).await?;
         let body = reply.json();
-        let complete = body["meta"]["complete"] == true;
-        complete.then_some(body).ok_or_else(|| reply.text())
+        let meta = &body["meta"];
+        let proved = meta["proved_through"].as_i64();
+        let good = meta["complete"] == true && proved.is_some_and(|proved| proved > through);
+        good.then_some(body).ok_or_else(|| reply.text())
     })
     .await
 }

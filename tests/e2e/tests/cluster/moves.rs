@@ -1,11 +1,18 @@
 //! Clusters that grow and shrink, and nodes that come back in every way there is, with clients at work all the time.
+//!
+//! With few claims, in the gate. With all of them, by hand (docs/benchmarks.md, "Moving data"): `E2E_CLAIMS=292577`, and
+//! `E2E_PROGRAMS` names a directory of optimised programs.
 
 mod back;
 mod dead;
 mod disks;
+mod frozen;
 mod grow;
 mod local;
 mod names;
+mod older;
+mod space;
+mod strange;
 
 use std::time::Duration;
 
@@ -14,19 +21,33 @@ use e2e::http::Http;
 use e2e::node::Node;
 use e2e::scrape::Scrape;
 use e2e::{claims, command, eventually};
+use serde_json::Value;
 
 use crate::load::Load;
 
 /// For a development build on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
 
+/// Claims that move, or are compared, in a second at the very least.
+const CLAIMS_PER_S: usize = 2_000;
+
 /// Writes that the clients must have made before anything is done to the cluster.
 const TRAFFIC: usize = 40;
 
+/// How many claims `E2E_CLAIMS` asks for, when it does.
+fn by_hand() -> Option<usize> {
+    let wanted = std::env::var("E2E_CLAIMS").ok();
+    wanted.map(|count| count.parse().expect("a number of claims"))
+}
+
+/// [`SOON`], when so many claims may have to move first.
+fn soon(claims: usize) -> Duration {
+    SOON + Duration::from_secs((claims / CLAIMS_PER_S) as u64)
+}
+
 /// Real claims, as many as the test wants: `E2E_CLAIMS` says otherwise, and 292577 takes all of them.
 async fn import(cluster: &Cluster, most: usize) -> usize {
-    let wanted = std::env::var("E2E_CLAIMS").ok();
-    let count = wanted.map_or(most, |count| count.parse().expect("a number of claims"));
+    let count = by_hand().unwrap_or(most);
     let lines = claims::lines(0, count);
     let path = cluster.directory().join("claims.ndjson");
     claims::write(&path, &lines);
@@ -34,6 +55,17 @@ async fn import(cluster: &Cluster, most: usize) -> usize {
     let ended = command::run(&["import", path, "--url", &cluster.urls(), "--json"]).await;
     assert_eq!(ended.code, Some(0), "{} {}", ended.out, ended.err);
     lines.len()
+}
+
+/// Waits until all nodes are equal, nothing is on fewer nodes than it shall be, and, when that is asked for, nothing on more.
+async fn whole(cluster: &Cluster, http: &Http, deadline: Duration, home: bool) -> Value {
+    eventually("all nodes are equal", deadline, || async {
+        let said = cluster.verify(http).await?;
+        let equal = said["equal"] == true && said["under_replicated"] == 0;
+        let good = equal && (!home || said["foreign"] == 0);
+        good.then(|| said.clone()).ok_or_else(|| said.to_string())
+    })
+    .await
 }
 
 /// Waits until the clients have written something.

@@ -56,13 +56,13 @@ async fn noticed(node: &Node, times: usize) {
 }
 
 /// Everything in a directory but the logs.
-fn entries(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn entries(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).expect("a directory can be read");
     let paths = entries.map(|entry| entry.expect("a directory can be read").path());
     paths.filter(|path| !path.ends_with(LOGS)).collect()
 }
 
-fn wipe(directory: &Path) {
+pub(super) fn wipe(directory: &Path) {
     for path in entries(directory) {
         let gone = if path.is_dir() {
             fs::remove_dir_all(path)
