@@ -22,8 +22,8 @@ const CLOCK_BACK: Duration = Duration::from_secs(240);
 /// Longer than it takes to notice that a node is gone; a gate has minutes, not hours.
 const SHORT_HOLD_MS: std::ops::Range<u64> = 3_500..6_500;
 
-/// What healing takes beside the fault itself, for planning.
-const HEALING: Duration = Duration::from_secs(6);
+/// What beginning, healing and waiting take beside the fault itself, for planning.
+const HEALING: Duration = Duration::from_secs(1);
 
 /// Something that breaks. Nodes are numbers from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
