@@ -7,7 +7,7 @@
 mod form;
 mod run;
 mod sources;
-mod token;
+pub mod token;
 mod window;
 
 use std::collections::BTreeSet;

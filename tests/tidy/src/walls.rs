@@ -36,7 +36,7 @@ const SERVICES: [&str; 4] = [
 ];
 
 /// Crates of tests/, and the bench: nothing imports them, but that the bench and chaos run the nodes of e2e.
-const TESTS: [&str; 5] = ["chaos", "e2e", "sim", "tidy", "bench"];
+const TESTS: [&str; 6] = ["chaos", "e2e", "fuzz", "sim", "tidy", "bench"];
 
 /// Registry crates that stay in one room: (how the name starts, who may have it, why).
 const ROOMS: [(&str, &[&str], &str); 7] = [

@@ -26,7 +26,7 @@ const CHECK: usize = 4;
 
 /// What of each store was looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Token(BTreeMap<StoreId, Place>);
+pub struct Token(BTreeMap<StoreId, Place>);
 
 /// How far a store was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Token {
     ///
     /// # Errors
     /// 422 when it is none.
-    pub(super) fn read(text: &str) -> Result<Token, Problem> {
+    pub fn read(text: &str) -> Result<Token, Problem> {
         Token::parse(text).ok_or_else(|| {
             Problem::unprocessable(
                 "bad_token",
@@ -76,7 +76,7 @@ impl Token {
     }
 
     /// The text.
-    pub(super) fn write(&self) -> String {
+    pub fn write(&self) -> String {
         let mut bytes = Vec::with_capacity(1 + self.0.len() * ENTRY + CHECK);
         bytes.push(VERSION);
         for (store, place) in &self.0 {
