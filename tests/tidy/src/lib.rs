@@ -13,6 +13,7 @@ pub mod k8s;
 pub mod operations;
 pub mod panels;
 pub mod ports;
+pub mod promises;
 pub mod scrapes;
 pub mod source;
 pub mod toolchain;

@@ -2,8 +2,8 @@
 
 use tidy::{Fault, House};
 use tidy::{
-    compose, documents, drains, functions, k8s, operations, panels, ports, scrapes, source,
-    toolchain, variables, walls, wire,
+    compose, documents, drains, functions, k8s, operations, panels, ports, promises, scrapes,
+    source, toolchain, variables, walls, wire,
 };
 
 fn house() -> House {
@@ -188,4 +188,9 @@ fn every_metric_that_is_asked_for_is_counted() {
 #[test]
 fn the_operations_page_says_what_is_there() {
     none(&operations::check(&house()));
+}
+
+#[test]
+fn what_is_promised_is_held_by_tests_that_are_there() {
+    none(&promises::check(&house()));
 }

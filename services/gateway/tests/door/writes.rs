@@ -166,6 +166,34 @@ async fn a_full_disk_is_replaced_and_a_busy_store_is_waited_for() {
 }
 
 #[tokio::test]
+async fn stores_that_take_no_more_are_no_reason_to_say_that_it_is_stored() {
+    let stage = Stage::with(HASTY, |_| {}).await;
+    for store in &stage.stores {
+        store.state().mood = Mood::Busy(u32::MAX);
+    }
+    for durability in ["", "?durability=local", "?durability=all"] {
+        let path = format!("/v1/assert{durability}");
+        let reply = stage.post(&path, claim(373.17, "a")).await;
+        reply.refused(503, "maybe_stored");
+        assert_eq!(reply.headers["retry-after"], "1");
+    }
+    let asked: usize = stage
+        .stores
+        .iter()
+        .map(|store| store.state().appends.len())
+        .sum();
+    // Both owners, for three times three seconds, with pauses of up to 400 ms.
+    assert!(asked <= 2 * 3 * 12, "{asked} calls are no backing off");
+    for store in &stage.stores {
+        store.state().mood = Mood::Well;
+    }
+    assert_eq!(
+        stage.post("/v1/assert", claim(373.17, "a")).await.status,
+        201
+    );
+}
+
+#[tokio::test]
 async fn the_last_survivor_accepts_and_nobody_at_all_is_maybe_stored() {
     let stage = Stage::with(HASTY, |_| {}).await;
     let json = claim(373.17, "a");

@@ -5,4 +5,4 @@ mod reader;
 mod restored;
 mod stalled;
 mod watch;
-mod writers;
+pub(crate) mod writers;

@@ -3,5 +3,6 @@
 mod drained;
 mod homecoming;
 mod killed;
+mod lag;
 mod sidecars;
 mod survivor;

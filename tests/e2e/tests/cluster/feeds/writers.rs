@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::claims::id;
 
 /// For a development build on a busy machine.
-pub(super) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Calls in hand, half of what a gateway takes.
 const CALLS_MAX: usize = 256;
@@ -26,20 +26,20 @@ const TRIES: usize = 30;
 
 /// What became of the records.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(crate) struct Written {
     /// Ids that were acknowledged, in that order.
-    pub(super) acknowledged: Vec<String>,
+    pub(crate) acknowledged: Vec<String>,
     /// From the moment when each was due to its acknowledgement.
-    pub(super) took: Vec<Duration>,
+    pub(crate) took: Vec<Duration>,
     /// Replies that acknowledged nothing.
-    pub(super) again: usize,
+    pub(crate) again: usize,
     /// Records that were due so far.
-    pub(super) due: usize,
+    pub(crate) due: usize,
 }
 
 /// Writers at work.
 #[derive(Debug)]
-pub(super) struct Writers {
+pub(crate) struct Writers {
     written: Arc<Mutex<Written>>,
     stop: watch::Sender<bool>,
     work: JoinHandle<()>,
@@ -47,7 +47,7 @@ pub(super) struct Writers {
 
 impl Writers {
     /// `rate` records a second, each with a note of so many bytes, through all gateways in turn.
-    pub(super) fn start(cluster: &Cluster, rate: u32, note: usize) -> Writers {
+    pub(crate) fn start(cluster: &Cluster, rate: u32, note: usize) -> Writers {
         let gateways: Vec<String> = cluster
             .nodes
             .iter()
@@ -70,12 +70,12 @@ impl Writers {
     }
 
     /// What was written so far.
-    pub(super) fn so_far(&self) -> MutexGuard<'_, Written> {
+    pub(crate) fn so_far(&self) -> MutexGuard<'_, Written> {
         lock(&self.written)
     }
 
     /// Ends them when all that was due is acknowledged.
-    pub(super) async fn end(self) -> Written {
+    pub(crate) async fn end(self) -> Written {
         self.stop.send_replace(true);
         self.work.await.expect("the writers do not panic");
         let written = std::mem::take(&mut *lock(&self.written));
