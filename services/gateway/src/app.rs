@@ -3,12 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use metrics::counter;
 use sidecar::grpc::Channel;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::arrivals::Arrivals;
-use crate::metrics::SHED;
 use crate::nodes::Nodes;
 use crate::problem::Problem;
 use crate::read::Reader;
@@ -94,14 +92,8 @@ impl Places {
             Work::Write => &self.writes,
         };
         let place = Arc::clone(places).try_acquire_owned();
-        place.map_err(|_| shed("too many requests at a time"))
+        place.map_err(|_| Problem::overloaded("too many requests at a time"))
     }
-}
-
-/// Turns a request away, and counts it.
-pub fn shed(why: &str) -> Problem {
-    counter!(SHED).increment(1);
-    Problem::overloaded(why)
 }
 
 impl Default for Places {

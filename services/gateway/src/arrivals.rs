@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::app::shed;
 use crate::problem::Problem;
 
 /// Bodies that are coming. Most are there with their head; a large one takes a second.
@@ -72,7 +71,7 @@ impl Arrivals {
     pub fn enter(self: &Arc<Self>) -> Result<Arrival, Problem> {
         let mut coming = self.coming();
         if coming.bodies.len() >= self.places && !coming.overtake() {
-            return Err(shed("too many bodies are coming at a time"));
+            return Err(Problem::overloaded("too many bodies are coming at a time"));
         }
         let number = coming.next;
         coming.next += 1;
@@ -122,7 +121,7 @@ impl Arrival {
         let memory = Arc::clone(&self.arrivals.bytes).try_acquire_many_owned(wanted);
         memory.map(Memory).map_err(|_| {
             self.arrivals.coming().overtake();
-            shed("other requests' bodies fill the memory for them")
+            Problem::overloaded("other requests' bodies fill the memory for them")
         })
     }
 }

@@ -12,7 +12,10 @@ use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
+use metrics::counter;
 use serde_json::{Map, Value, json};
+
+use crate::metrics::SHED;
 
 /// Content type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -124,8 +127,9 @@ impl Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail, next_step).retry_after(1)
     }
 
-    /// More requests than this gateway takes.
+    /// More requests than this gateway takes. Counted, whoever turns one away.
     pub fn overloaded(why: &str) -> Problem {
+        counter!(SHED).increment(1);
         Problem::unavailable(
             "overloaded",
             format!("this gateway has too much in hand: {why}"),

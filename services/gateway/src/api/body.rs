@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::app::{Places, Work, shed};
+use crate::app::{Places, Work};
 use crate::arrivals::{Arrival, Memory};
 use crate::problem::Problem;
 
@@ -144,7 +144,7 @@ pub async fn read(
     let (bytes, memory) = tokio::select! {
         taken = take(&arrival, headers, body) => taken?,
         () = arrival.overtaken() => {
-            return Err(shed("this body came slowly, and others waited for its place"));
+            return Err(Problem::overloaded("this body came slowly, and others waited for its place"));
         }
     };
     drop(arrival);
