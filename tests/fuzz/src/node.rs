@@ -63,7 +63,7 @@ pub struct Reply {
 /// The node. It lives as long as the process.
 pub struct Node {
     runtime: Runtime,
-    app: Arc<App>,
+    router: axum::Router,
     channel: Channel,
     _directory: TempDir,
 }
@@ -87,9 +87,11 @@ impl Node {
             .build()
             .expect("a runtime");
         let (app, channel) = runtime.block_on(begin(directory.path()));
+        let cors = listener::cors(&[]).expect("no origins are origins");
+        let router = listener::public_router(&app, cors);
         let node = Node {
             runtime,
-            app,
+            router,
             channel,
             _directory: directory,
         };
@@ -115,8 +117,7 @@ impl Node {
     /// # Panics
     /// When there is no whole answer in time.
     pub fn ask(&self, request: Request<Full<Bytes>>) -> Reply {
-        let cors = listener::cors(&[]).expect("no origins are origins");
-        let router = listener::public_router(&self.app, cors);
+        let router = self.router.clone();
         self.wait(async move {
             let reply = router.oneshot(request).await;
             let (parts, body) = reply.unwrap_or_else(|never| match never {}).into_parts();

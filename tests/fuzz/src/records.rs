@@ -22,7 +22,7 @@ pub fn targets() -> Vec<Target> {
         name,
         seeds,
         check,
-        mutations: 3_000,
+        mutations: 20_000,
     };
     vec![
         target("record_of_client", clients, client),

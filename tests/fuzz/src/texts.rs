@@ -23,7 +23,7 @@ pub fn targets() -> Vec<Target> {
         name,
         seeds,
         check,
-        mutations: 2_000,
+        mutations: 10_000,
     };
     vec![
         target("metadata", descriptions, metadata),

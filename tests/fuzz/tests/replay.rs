@@ -28,7 +28,7 @@ fn replay(prefix: &str) {
         .collect();
     assert!(!chosen.is_empty());
     for target in chosen {
-        let inputs = corpus::inputs(&target).unwrap();
+        let inputs = corpus::inputs(&target).expect("a corpus that can be read");
         assert!(!inputs.is_empty(), "{} has no input", target.name);
         inputs.iter().for_each(|input| check(&target, input));
         let mut mutator = Mutator::new(SEED);
