@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 
 # Only crates of this workspace are watched while they run: they are what is looked at, and the rest need not be built again.
 export RUSTC_WORKSPACE_WRAPPER=$PWD/tests/fuzz/watched.sh
-cargo build --quiet -p fuzz --features fuzzer --bins
+cargo build --quiet -p fuzz --features fuzzer --bin fuzzer
 fuzz=$target_dir/debug/fuzz
 cp "$target_dir/debug/fuzzer" "$work/fuzzer"
 unset RUSTC_WORKSPACE_WRAPPER

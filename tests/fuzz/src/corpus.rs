@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::Target;
 
 /// Inputs of one file. libFuzzer finds many that differ in little; the first so many of its smallest set stay.
-const INPUTS_MAX: usize = 400;
+const INPUTS_MAX: usize = 100;
 
 /// Longest input that is saved: a corpus is read by people too.
-const INPUT_BYTES_MAX: usize = 2_048;
+const INPUT_BYTES_MAX: usize = 1_024;
 
 /// Where the corpus of a target is.
 pub fn path(target: &Target) -> PathBuf {
