@@ -246,6 +246,10 @@ impl<'a> Field<'a> {
 
 /// The path of a field whose name came from outside: as much of it as a person needs to find it.
 fn shown(prefix: &str, name: &str) -> String {
+    if name.is_empty() {
+        // A path of nothing would name no field.
+        return format!("{prefix}\"\"");
+    }
     let mut path = prefix.to_owned();
     path.extend(name.chars().take(NAME_SHOWN));
     if name.chars().nth(NAME_SHOWN).is_some() {
