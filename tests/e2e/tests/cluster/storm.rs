@@ -3,6 +3,5 @@
 mod drained;
 mod homecoming;
 mod killed;
-mod lag;
 mod sidecars;
 mod survivor;
