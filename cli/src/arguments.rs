@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    assert, config, epoch, keygen, members, node, placement, predicates, query, repair, source,
-    status, subjects, sync, trace, verify, vote, votes, watch,
+    assert, config, epoch, keygen, members, node, placement, predicates, query, repair, scrub,
+    source, status, subjects, sync, trace, verify, vote, votes, watch,
 };
 use crate::local::{orders, up};
 use crate::{export, import, mcp};
@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Sync(sync::Arguments),
     /// Shows what repair moves, pauses it, limits it
     Repair(repair::Arguments),
+    /// Looks for damage on all nodes
+    Scrub(scrub::Arguments),
     /// Lets a member leave, or declares it gone
     Node(node::Arguments),
     /// Shows who owns how much, and what would move
@@ -150,6 +152,7 @@ mod tests {
             "sync",
             "placement",
             "repair",
+            "scrub",
         ] {
             let found = command.find_subcommand(name).unwrap();
             let help = found

@@ -13,6 +13,7 @@ pub(crate) mod placement;
 pub(crate) mod predicates;
 pub(crate) mod query;
 pub(crate) mod repair;
+pub(crate) mod scrub;
 pub(crate) mod source;
 pub(crate) mod status;
 pub(crate) mod subjects;

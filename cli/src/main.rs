@@ -22,8 +22,8 @@ use clap::Parser;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    assert, config, epoch, keygen, members, node, placement, predicates, query, repair, source,
-    status, subjects, sync, trace, verify, vote, votes, watch,
+    assert, config, epoch, keygen, members, node, placement, predicates, query, repair, scrub,
+    source, status, subjects, sync, trace, verify, vote, votes, watch,
 };
 use crate::failure::{EXIT_DONE, Failure};
 use crate::local::{orders, up};
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => on_this_thread(verify::run(arguments)),
         Command::Sync(arguments) => on_this_thread(sync::run(arguments)),
         Command::Repair(arguments) => on_this_thread(repair::run(arguments)),
+        Command::Scrub(arguments) => on_this_thread(scrub::run(arguments)),
         Command::Node(arguments) => on_this_thread(node::run(arguments)),
         Command::Placement(arguments) => on_this_thread(placement::run(arguments)),
     };

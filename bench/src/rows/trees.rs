@@ -127,6 +127,7 @@ async fn insert(directory: &Path, records: &[Record], group: usize) -> Result<Du
         node: "bench".to_owned(),
         data_dir: directory.join("whole"),
         min_free_bytes: 0,
+        scrub_interval: None,
         readers: 1,
         num_shards: SHARDS,
         peers: nowhere,
@@ -138,7 +139,7 @@ async fn insert(directory: &Path, records: &[Record], group: usize) -> Result<Du
     let trees = Trees::open(database.readers.repair.clone(), SHARDS).await;
     let trees = Arc::new(trees.map_err(|error| error.to_string())?);
     let space = Arc::new(Space::new(config.data_dir.clone(), 0));
-    let (task, writer) = WriterTask::new(database.writer, trees, space);
+    let (task, writer) = WriterTask::new(database.writer, trees, space, Arc::new(database.damage));
     let task = tokio::spawn(task.run());
     let groups: Vec<(Vec<Incoming>, usize)> = records
         .chunks(group)

@@ -11,6 +11,9 @@
 //! shard end, and those of sessions that began before. And a store that knew of more members than copies is not among the holders
 //! of everything when the members become fewer than that: it counts as absent until it contains what they have.
 //!
+//! Ids of a shard may be lost as well: a damaged row is put aside. The shard is *lacking* then, and counts as absent until all that
+//! the other known members have of it is here.
+//!
 //! Why each part of the rule is there, and what a simulation found without it: docs/adr/0008-completeness.md.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +63,8 @@ pub struct Ledger {
     dates: BTreeMap<(String, u32), Date>,
     /// When rows of a shard were given up last.
     released: BTreeMap<u32, u64>,
+    /// Shards of which ids were lost, and when.
+    lacking: BTreeMap<u32, u64>,
     /// There were so many others that this store need not hold everything.
     wide: bool,
 }
@@ -88,6 +93,7 @@ impl Ledger {
             owned: Vec::new(),
             dates: BTreeMap::new(),
             released: BTreeMap::new(),
+            lacking: BTreeMap::new(),
             wide,
         }
     }
@@ -126,6 +132,29 @@ impl Ledger {
         if self.absent && self.is_contained_everywhere(now) {
             self.absent = false;
         }
+        let mut lacking = std::mem::take(&mut self.lacking);
+        lacking.retain(|shard, _| !self.is_contained(now, *shard));
+        self.lacking = lacking;
+    }
+
+    /// Ids of this shard were lost: what was proved before says nothing about what is here.
+    pub fn lose(&mut self, now: u64, shard: u32) {
+        self.lacking.insert(shard, now);
+        self.dates.retain(|(_, of), _| *of != shard);
+    }
+
+    /// Shards of which ids were lost that may not have come again.
+    pub fn lacking(&self) -> Vec<u32> {
+        self.lacking.keys().copied().collect()
+    }
+
+    /// All that the other known members had of a shard is here.
+    fn is_contained(&self, now: u64, shard: u32) -> bool {
+        let mut others = self.others.iter();
+        others.all(|peer| {
+            let date = self.dates.get(&(peer.clone(), shard));
+            date.is_some_and(|date| is_fresh(now, date.contained_at))
+        })
     }
 
     /// Notes whether this store is one of the holders of all that is acknowledged. Once it was not, it cannot conclude from a
@@ -147,8 +176,9 @@ impl Ledger {
     fn record(&mut self, proof: &Proof) {
         let proved_at = (!proof.peer_absent).then_some(proof.proved_at);
         let given_up = &self.released;
-        // What a session saw here before the release may be what was released.
-        let holds = |shard: &&u32| given_up.get(shard).is_none_or(|at| proof.proved_at > *at);
+        // What a session saw here before the release, or the loss, may be what has gone.
+        let after = |at: Option<&u64>| at.is_none_or(|at| proof.proved_at > *at);
+        let holds = |shard: &&u32| after(given_up.get(shard)) && after(self.lacking.get(shard));
         for shard in proof.shards.iter().filter(holds) {
             let date = self
                 .dates
@@ -169,13 +199,7 @@ impl Ledger {
         let Some(&last) = self.owned.iter().max() else {
             return false;
         };
-        self.others.iter().all(|peer| {
-            (0..=last).all(|shard| {
-                self.dates
-                    .get(&(peer.clone(), shard))
-                    .is_some_and(|date| is_fresh(now, date.contained_at))
-            })
-        })
+        (0..=last).all(|shard| self.is_contained(now, shard))
     }
 
     /// Whether this store counts as absent.
@@ -200,6 +224,12 @@ impl Ledger {
     /// record acknowledged before it is here.
     pub fn complete(&self, now: u64, shard: u32, global_shard: u32) -> Option<u64> {
         if self.absent || !self.reported_at.is_some_and(|at| is_fresh(now, at)) {
+            return None;
+        }
+        if [shard, global_shard]
+            .iter()
+            .any(|shard| self.lacking.contains_key(shard))
+        {
             return None;
         }
         let of_shard = self.proved(now, shard)?;
@@ -369,6 +399,31 @@ mod tests {
         assert_eq!(ledger.complete(1_700, 1, GLOBAL), None, "it began before");
         ledger.report(2_200, report(vec![proof("node2", 1_501)]));
         assert_eq!(ledger.complete(2_200, 1, GLOBAL), Some(1_501));
+    }
+
+    #[test]
+    fn a_shard_that_lost_ids_needs_all_others_again_and_the_rest_does_not() {
+        let mut ledger = Ledger::new(false);
+        let both = |at| report(vec![proof("node2", at), proof("node3", at)]);
+        ledger.report(1_000, both(900));
+        ledger.lose(1_100, 1);
+        assert_eq!(ledger.lacking(), [1]);
+        assert_eq!(ledger.complete(1_100, 1, GLOBAL), None);
+        assert_eq!(ledger.complete(1_100, 0, GLOBAL), Some(900));
+        ledger.report(1_200, both(1_100));
+        assert_eq!(ledger.lacking(), [1], "they began before");
+        ledger.report(1_300, report(vec![proof("node2", 1_200)]));
+        assert_eq!(ledger.lacking(), [1], "node3 may have it");
+        assert_eq!(ledger.complete(1_300, 1, GLOBAL), None);
+        ledger.report(1_400, report(vec![proof("node3", 1_300)]));
+        assert_eq!(ledger.lacking(), Vec::<u32>::new());
+        assert_eq!(ledger.complete(1_400, 1, GLOBAL), Some(1_300));
+        ledger.lose(1_500, GLOBAL);
+        assert_eq!(
+            ledger.complete(1_500, 0, GLOBAL),
+            None,
+            "all need the global shard"
+        );
     }
 
     #[test]

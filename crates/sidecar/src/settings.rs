@@ -95,6 +95,8 @@ pub struct Storage {
     pub min_free_bytes: u64,
     /// Reading connections.
     pub readers: u32,
+    /// Between two scrubs, none when `None`.
+    pub scrub_interval: Option<Duration>,
 }
 
 /// Everything that can be set.
@@ -277,6 +279,9 @@ fn build(layers: &Layers, node_id: String, secret: Option<String>) -> Settings {
             data_dir: PathBuf::from(layers.text("storage.data_dir")),
             min_free_bytes: layers.whole("storage.min_free_mib") << 20,
             readers: bounded(layers.whole("storage.readers")),
+            scrub_interval: Some(layers.whole("storage.scrub_interval_s"))
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
         },
         auth_mode: layers.text("auth.mode").to_owned(),
         allowed_origins: list(layers.text("http.allowed_origins")),

@@ -31,6 +31,8 @@ impl Releases {
 #[derive(Debug, Default)]
 pub struct Remembered {
     local_store: Vec<u8>,
+    /// How often the local store had lost ids.
+    losses: u64,
     remote_store: Vec<u8>,
     roots: BTreeMap<u32, Digest>,
     seen: Standing,
@@ -49,11 +51,13 @@ impl Remembered {
         self.seen.clone_from(standing);
     }
 
-    /// Binds the memory to the local store that answered. Another store than before has to prove everything anew.
-    pub fn bind_local(&mut self, store_id: &[u8]) {
-        if self.local_store != store_id {
+    /// Binds the memory to the local store that answered. Another store than before has to prove everything anew, and so has one
+    /// that has lost ids since: damaged rows that it put aside.
+    pub fn bind_local(&mut self, store_id: &[u8], losses: u64) {
+        if self.local_store != store_id || self.losses != losses {
             self.roots.clear();
             self.local_store = store_id.to_vec();
+            self.losses = losses;
         }
     }
 
@@ -116,7 +120,7 @@ mod tests {
 
     fn remembered() -> Remembered {
         let mut remembered = Remembered::default();
-        remembered.bind_local(b"here");
+        remembered.bind_local(b"here", 0);
         remembered.bind_remote(b"there");
         remembered.proved(7, OTHER);
         remembered
@@ -145,10 +149,17 @@ mod tests {
     #[test]
     fn another_store_on_either_side_proves_everything_anew() {
         let mut local = remembered();
-        local.bind_local(b"here");
+        local.bind_local(b"here", 0);
         assert!(local.contained(7, &OWN, &OTHER));
-        local.bind_local(b"wiped");
+        local.bind_local(b"wiped", 0);
         assert!(!local.contained(7, &OWN, &OTHER));
+
+        let mut damaged = remembered();
+        damaged.bind_local(b"here", 1);
+        assert!(!damaged.contained(7, &OWN, &OTHER));
+        damaged.proved(7, OTHER);
+        damaged.bind_local(b"here", 1);
+        assert!(damaged.contained(7, &OWN, &OTHER));
 
         let mut remote = remembered();
         assert!(remote.bind_remote(b"there"));

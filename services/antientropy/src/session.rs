@@ -47,7 +47,7 @@ pub struct Session<'a> {
     /// The peer's store.
     pub remote: Asked,
     /// Shards that the peer's ids are brought here of: those that this node owns, or all of them while its store counts
-    /// as absent, since it may have held any shard for somebody else.
+    /// as absent, since it may have held any shard for somebody else; and those of which it lost ids.
     pub owned: BTreeSet<u32>,
     /// The last shard there is, which is the global one.
     pub last: u32,
@@ -200,7 +200,10 @@ impl Session<'_> {
             .compare(&shards, None, Standing::default())
             .await?;
         if local.counts_as_absent && !self.joining {
-            self.owned = (0..=self.last).collect();
+            match local.lacking.is_empty() {
+                true => self.owned = (0..=self.last).collect(),
+                false => self.owned.extend(&local.lacking),
+            }
             shards = self.compared();
             local = self
                 .local
@@ -208,7 +211,7 @@ impl Session<'_> {
                 .await?;
         }
         self.remembered.keep_only(&self.owned);
-        self.remembered.bind_local(&local.store_id);
+        self.remembered.bind_local(&local.store_id, local.losses);
         let here: BTreeMap<u32, u64> = shards.iter().copied().zip(local.counts).collect();
         let mut own: BTreeMap<u32, Digest> = shards.into_iter().zip(local.roots).collect();
         own.retain(|shard, root| self.owned.contains(shard) || *root != EMPTY_ROOT);

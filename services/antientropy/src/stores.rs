@@ -63,6 +63,10 @@ pub struct Compared {
     pub store_id: Bytes,
     /// How far it had come.
     pub standing: Standing,
+    /// How often ids had gone from it without being given up.
+    pub losses: u64,
+    /// It counts as absent only because ids of these shards are gone.
+    pub lacking: Vec<u32>,
 }
 
 /// How far a store was seen to have come.
@@ -176,6 +180,8 @@ impl Asked {
                 counts_as_absent: reply.counts_as_absent,
                 store_id: reply.store_id,
                 standing,
+                losses: reply.losses,
+                lacking: reply.lacking,
             });
         }
         let (roots, rest) = reply.roots.as_chunks::<32>();
@@ -194,6 +200,8 @@ impl Asked {
             counts_as_absent: reply.counts_as_absent,
             store_id: reply.store_id,
             standing,
+            losses: reply.losses,
+            lacking: reply.lacking,
         })
     }
 

@@ -3,6 +3,7 @@
 //! Paths, methods and parameters are taken from the handlers that the router calls; a path that is not described is not
 //! served. What every call has in common is added here.
 
+pub mod damage;
 pub mod lists;
 pub mod nodes;
 pub mod questions;
@@ -32,7 +33,7 @@ pub const DOCS: &str = "/docs";
 #[openapi(
     info(
         title = "StemeDB",
-        description = "A database of claims: who said what, and what to make of it. docs/api.md tells it as a story. The paths under /cluster (members, verify, sync, tasks) are on the internal port only, 18181: its own /openapi.json describes them with all others."
+        description = "A database of claims: who said what, and what to make of it. docs/api.md tells it as a story. The paths under /cluster (members, verify, sync, tasks, scrub) are on the internal port only, 18181: its own /openapi.json describes them with all others."
     ),
     servers((url = "/", description = "this gateway; every gateway answers every request")),
     components(schemas(replies::Problem, questions::Kind, records::Record)),

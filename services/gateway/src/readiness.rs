@@ -15,6 +15,7 @@ use sidecar::grpc::Channel;
 use sidecar::health::{self, Readiness as Latch};
 use tokio::sync::watch;
 
+use crate::caller::Caller;
 use crate::error::Error;
 use crate::nodes::Nodes;
 use crate::problem::Problem;
@@ -40,6 +41,7 @@ pub type Services = BTreeMap<&'static str, Option<String>>;
 pub struct Readiness {
     nodes: Arc<Nodes>,
     services: watch::Sender<Services>,
+    alarms: watch::Sender<Vec<v1::Alarm>>,
     draining: Shutdown,
 }
 
@@ -51,6 +53,7 @@ impl Readiness {
         Arc::new(Readiness {
             nodes,
             services: watch::Sender::new(unknown.into()),
+            alarms: watch::Sender::new(Vec::new()),
             draining,
         })
     }
@@ -58,6 +61,21 @@ impl Readiness {
     /// How the neighbours are.
     pub fn services(&self) -> Services {
         self.services.borrow().clone()
+    }
+
+    /// What the own store wants an operator to know. What it said last counts while it does not answer.
+    pub fn alarms(&self) -> Vec<v1::Alarm> {
+        self.alarms.borrow().clone()
+    }
+
+    async fn ask_for_alarms(&self) {
+        let Some(lane) = self.nodes.lane(self.nodes.own()) else {
+            return;
+        };
+        let described = lane.store().describe(&Caller::default(), CHECK_MAX);
+        if let Ok(described) = described.await {
+            self.alarms.send_replace(described.alarms);
+        }
     }
 
     /// Whether this node stops.
@@ -161,7 +179,8 @@ pub async fn watch(
             let before = before.get(name).cloned().flatten();
             (*name, ask(channel.clone(), late, before).await)
         });
-        let services = futures::future::join_all(asks).await;
+        let asks = futures::future::join_all(asks);
+        let (services, ()) = tokio::join!(asks, readiness.ask_for_alarms());
         readiness
             .services
             .send_replace(services.into_iter().collect());

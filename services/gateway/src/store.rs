@@ -171,6 +171,20 @@ impl Store {
         within(limit, self.client().compare(request)).await
     }
 
+    /// How its search for damage stands.
+    ///
+    /// # Errors
+    /// As the store answers, or DEADLINE_EXCEEDED.
+    pub async fn scrub(
+        &self,
+        scrub: v1::ScrubRequest,
+        caller: &Caller,
+        limit: Duration,
+    ) -> Result<v1::ScrubReply, Status> {
+        let request = self.request(scrub, caller.api_key.as_ref());
+        within(limit, self.client().scrub(request)).await
+    }
+
     /// Ids of a shard in order.
     ///
     /// # Errors

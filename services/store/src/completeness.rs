@@ -11,6 +11,7 @@ use shard::homecoming::{Kept, Tenure};
 use shard::proof::{Ledger, MAX_AGE_MS};
 use sidecar::clock::{boot_ms, unix_ms};
 
+use crate::damage::Damage;
 use crate::error::Refusal;
 use crate::writer::{Condition, Writer};
 
@@ -22,6 +23,7 @@ pub struct Completeness {
     reports: tokio::sync::Mutex<()>,
     /// By shard: how often rows were given up.
     releases: Arc<[AtomicU64]>,
+    damage: Arc<Damage>,
     num_shards: u32,
 }
 
@@ -111,10 +113,14 @@ impl Standing {
 
 impl Completeness {
     /// No proofs yet.
-    pub fn new(condition: Condition, num_shards: u32) -> Completeness {
+    pub fn new(condition: Condition, damage: Arc<Damage>, num_shards: u32) -> Completeness {
+        let mut ledger = Ledger::restored(condition.counts_as_absent, condition.wide);
+        for shard in damage.shards() {
+            ledger.lose(boot_ms(), shard);
+        }
         Completeness {
             state: Mutex::new(State {
-                ledger: Ledger::restored(condition.counts_as_absent, condition.wide),
+                ledger,
                 owned: Vec::new(),
                 known: BTreeSet::new(),
                 tenure: Tenure::new(num_shards),
@@ -123,6 +129,7 @@ impl Completeness {
             }),
             reports: tokio::sync::Mutex::new(()),
             releases: (0..=num_shards).map(|_| AtomicU64::new(0)).collect(),
+            damage,
             num_shards,
         }
     }
@@ -163,11 +170,47 @@ impl Completeness {
             .map(|shard| state.ledger.complete(now, *shard, global))
             .reduce(|one, other| Some(one?.min(other?)))
             .flatten();
+        // What is waited for may be what nobody else has.
+        let lacking = self.damage.touches(&shards) || self.damage.touches(&[global]);
         Standing {
-            proved_at,
+            proved_at: proved_at.filter(|_| !lacking),
             watch: Watch::new(&self.releases, shards),
             offset_ms: unix_ms().saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)),
-            counts_as_absent: state.ledger.is_absent(),
+            counts_as_absent: self.is_absent(&state),
+        }
+    }
+
+    /// How often ids have gone without being given up.
+    pub fn losses(&self) -> u64 {
+        self.damage.losses()
+    }
+
+    fn is_absent(&self, state: &State) -> bool {
+        let lacking = !state.ledger.lacking().is_empty();
+        state.ledger.is_absent() || lacking || self.damage.is_unreadable()
+    }
+
+    /// Ids of these shards went without being given up: the store counts as absent until it holds what all others have of them,
+    /// and no answer that is being read is complete. With `any`, ids of any shard may have gone.
+    pub(crate) fn lose(&self, shards: &BTreeSet<u32>, any: bool) {
+        let mut state = self.state();
+        if any {
+            state.ledger.set_absent(boot_ms());
+        }
+        for shard in shards {
+            state.ledger.lose(boot_ms(), *shard);
+        }
+        for count in self.releases.iter() {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Shards of which ids were lost, when it is known which they were: the others are whole.
+    pub fn lacking(&self) -> Vec<u32> {
+        let state = self.state();
+        match state.ledger.is_absent() {
+            true => Vec::new(),
+            false => state.ledger.lacking(),
         }
     }
 
@@ -209,7 +252,7 @@ impl Completeness {
         state.leaving = leaving;
         // Taken where it is: rows may have been given up while the mark was written.
         state.ledger.report(now, report);
-        Ok(state.ledger.is_absent())
+        Ok(self.is_absent(&state))
     }
 
     /// Members that this store was last told of.
@@ -247,7 +290,7 @@ impl Completeness {
 
     /// Whether this store vouches for its rows of a shard.
     pub fn confirms(&self, shard: u32) -> bool {
-        self.state().tenure.confirms(boot_ms(), shard)
+        !self.damage.is_unreadable() && self.state().tenure.confirms(boot_ms(), shard)
     }
 
     /// Whether rows may be given up.
@@ -276,7 +319,7 @@ impl Completeness {
 
 impl State {
     fn may_release(&self, order: &Order) -> Result<(), Kept> {
-        if self.ledger.is_absent() {
+        if self.ledger.is_absent() || self.ledger.lacking().contains(&order.shard) {
             return Err(Kept::Absent);
         }
         if self.view != order.view {
@@ -301,6 +344,8 @@ fn condition(ledger: &Ledger) -> Condition {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -321,11 +366,12 @@ mod tests {
             counts_as_absent,
             wide: false,
         };
-        let completeness = Completeness::new(condition(false), 4);
+        let damage = || Arc::new(Damage::none(Path::new("")));
+        let completeness = Completeness::new(condition(false), damage(), 4);
         assert!(!completeness.of(1).judge().0);
         assert!(!completeness.of_owned().judge().0);
         assert!(
-            Completeness::new(condition(true), 4)
+            Completeness::new(condition(true), damage(), 4)
                 .of_all()
                 .counts_as_absent
         );

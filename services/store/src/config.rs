@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sidecar::Settings;
 
@@ -16,6 +17,8 @@ pub struct Config {
     pub min_free_bytes: u64,
     /// Connections that read at a time.
     pub readers: u32,
+    /// Between two scrubs; none: only when asked for.
+    pub scrub_interval: Option<Duration>,
     /// Shards of the cluster; must be what the database was made with.
     pub num_shards: u32,
     /// Where peers reach `Store`.
@@ -35,6 +38,7 @@ impl From<&Settings> for Config {
             data_dir: settings.storage.data_dir.clone(),
             min_free_bytes: settings.storage.min_free_bytes,
             readers: settings.storage.readers,
+            scrub_interval: settings.storage.scrub_interval,
             num_shards: settings.cluster.num_shards,
             peers: settings.cluster.rpc_addr,
             local: loopback.store,
@@ -53,6 +57,7 @@ mod tests {
             ("STEMEDB_LOOPBACK_PORT", "20100"),
             ("STEMEDB_RPC_ADDR", "127.0.0.1:20002"),
             ("STEMEDB_MIN_FREE_MIB", "3"),
+            ("STEMEDB_SCRUB_INTERVAL_S", "0"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings = Settings::from_parts(None, variables.into_iter()).unwrap();
@@ -60,5 +65,6 @@ mod tests {
         let ports = [config.peers, config.local, config.metrics].map(|address| address.port());
         assert_eq!(ports, [20_002, 20_101, 20_105]);
         assert_eq!(config.min_free_bytes, 3 << 20);
+        assert_eq!(config.scrub_interval, None);
     }
 }

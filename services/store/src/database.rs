@@ -10,6 +10,7 @@ use sqlx::{
 };
 
 use crate::config::Config;
+use crate::damage::Damage;
 use crate::error::{Error, NOT_A_DATABASE, sqlite_code};
 use crate::mark::{self, Mark};
 
@@ -17,7 +18,7 @@ use crate::mark::{self, Mark};
 const APPLICATION_ID: i64 = 0x5374_656d;
 
 /// The schema that the migrations lead to; in the header as `user_version`.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 
 const FILE: &str = "store.db";
 const LOCK_FILE: &str = "store.lock";
@@ -57,6 +58,8 @@ pub struct Identity {
     pub counts_as_absent: bool,
     /// There were more members than copies since it last held everything.
     pub wide: bool,
+    /// When a whole scrub ended last, Unix milliseconds; 0: never.
+    pub scrubbed_at_ms: i64,
 }
 
 /// The open database.
@@ -74,6 +77,10 @@ pub struct Database {
     pub files: Files,
     /// How far it came.
     pub mark: Mark,
+    /// What is known to be damaged.
+    pub damage: Damage,
+    /// How a scrub opens a connection of its own: one that has kept no pages reads what is on the disk.
+    pub scrubs: SqliteConnectOptions,
 }
 
 /// Connections that only read. Cheap to clone.
@@ -87,10 +94,7 @@ pub struct Readers {
 
 impl Readers {
     async fn open(options: &SqliteConnectOptions, questions: u32) -> Result<Readers, sqlx::Error> {
-        let options = options
-            .clone()
-            .read_only(true)
-            .pragma("cache_size", format!("-{READER_CACHE_KIB}"));
+        let options = reading(options);
         let pool = |connections| {
             SqlitePoolOptions::new()
                 .min_connections(connections)
@@ -112,6 +116,14 @@ impl Readers {
         self.questions.close().await;
         self.repair.close().await;
     }
+}
+
+/// How a connection that only reads is opened.
+fn reading(options: &SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .clone()
+        .read_only(true)
+        .pragma("cache_size", format!("-{READER_CACHE_KIB}"))
 }
 
 /// The files of the database, locked for this process while the value lives.
@@ -149,10 +161,7 @@ impl Database {
     pub async fn open(config: &Config) -> Result<Database, Error> {
         let files = lock(&config.data_dir)?;
         let path = files.path.clone();
-        let opened = |source| Error::Open {
-            path: path.clone(),
-            source,
-        };
+        let opened = |source| Error::of_opening(&path, source);
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .busy_timeout(BUSY_TIMEOUT)
@@ -185,6 +194,9 @@ impl Database {
             });
         }
         let mark = settle(&mut writer, &mut identity, new, &files).await?;
+        let damage = Damage::open(&mut writer, files.directory())
+            .await
+            .map_err(opened)?;
         let checkpointer = options
             .clone()
             .busy_timeout(Duration::ZERO)
@@ -201,6 +213,8 @@ impl Database {
             identity,
             files,
             mark,
+            damage,
+            scrubs: reading(&options),
         })
     }
 }
@@ -213,10 +227,7 @@ async fn settle(
     new: bool,
     files: &Files,
 ) -> Result<Mark, Error> {
-    let opened = |source| Error::Open {
-        path: files.path.clone(),
-        source,
-    };
+    let opened = |source| Error::of_opening(&files.path, source);
     let last = "SELECT coalesce(max(last_sequence), 0) FROM shard";
     let sequence = number(writer, last).await.map_err(opened)?;
     let sequence = u64::try_from(sequence).unwrap_or_default();
@@ -300,7 +311,7 @@ async fn examine(connection: &mut SqliteConnection, path: &Path) -> Result<bool,
             path,
             found: "no SQLite database at all".into(),
         }),
-        Err(source) => Err(Error::Open { path, source }),
+        Err(source) => Err(Error::of_opening(&path, source)),
     }
 }
 
@@ -334,7 +345,7 @@ async fn identity(writer: &mut SqliteConnection, num_shards: u32) -> Result<Iden
     .execute(&mut *writer)
     .await?;
     let row =
-        sqlx::query("SELECT store_id, num_shards, cluster_id, counts_as_absent, wide FROM store")
+        sqlx::query("SELECT store_id, num_shards, cluster_id, counts_as_absent, wide, scrubbed_at_ms FROM store")
             .fetch_one(writer)
             .await?;
     let store_id: Vec<u8> = row.try_get(0)?;
@@ -346,6 +357,7 @@ async fn identity(writer: &mut SqliteConnection, num_shards: u32) -> Result<Iden
         cluster_id: row.try_get(2)?,
         counts_as_absent: row.try_get(3)?,
         wide: row.try_get(4)?,
+        scrubbed_at_ms: row.try_get(5)?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong, named for the act that failed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lens::TooMuch;
 use proto::convert::WireError;
@@ -84,6 +84,16 @@ pub enum Error {
         /// Why.
         source: sqlx::Error,
     },
+    /// The file is damaged.
+    #[error(
+        "the database {path} is malformed: {source}; move it and the files beside it (store.*) away and start the store again: it fills itself from the other nodes"
+    )]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
     /// The schema cannot be brought up to date.
     #[error("cannot bring the schema of {path} up to date: {source}")]
     Migrate {
@@ -118,6 +128,18 @@ pub enum Error {
     Task(#[from] sidecar::tasks::TaskError),
 }
 
+impl Error {
+    /// That a database does not open.
+    pub(crate) fn of_opening(path: &Path, source: sqlx::Error) -> Error {
+        let path = path.to_path_buf();
+        if is_malformed(&source) {
+            Error::Malformed { path, source }
+        } else {
+            Error::Open { path, source }
+        }
+    }
+}
+
 /// Why a write was not done. Only [`Refusal::MaybeStored`] leaves anything open.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
@@ -137,6 +159,9 @@ pub enum Refusal {
     /// Nothing was stored: somebody else holds a lock on the file.
     #[error("another program has the database locked; end its transaction")]
     Busy,
+    /// Nothing was stored: the database cannot be relied on.
+    #[error("the database of this node is malformed: {0}")]
+    Malformed(String),
     /// Nothing was stored: this node is leaving the cluster.
     #[error("this node is leaving the cluster; write to another one")]
     Leaving,
@@ -231,8 +256,15 @@ pub(crate) fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     Some(extended & 0xff)
 }
 
+/// Whether an error says that the database is malformed.
+pub(crate) fn is_malformed(error: &sqlx::Error) -> bool {
+    matches!(sqlite_code(error), Some(CORRUPT | NOT_A_DATABASE))
+}
+
 /// `SQLITE_BUSY`
 pub(crate) const BUSY: i32 = 5;
+/// `SQLITE_CORRUPT`
+const CORRUPT: i32 = 11;
 /// `SQLITE_FULL`
 pub(crate) const FULL: i32 = 13;
 /// `SQLITE_NOTADB`

@@ -14,6 +14,7 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status};
 
 use crate::completeness::Completeness;
+use crate::damage::Damage;
 use crate::door::Belonging;
 use crate::error::{CallError, Refusal};
 use crate::follow::Follows;
@@ -22,6 +23,7 @@ use crate::homecoming::Homecoming;
 use crate::intake::{Incoming, Intake};
 use crate::lookup;
 use crate::query::Queries;
+use crate::scrub::{self, Scrub};
 use crate::space::Space;
 use crate::trees::Trees;
 use crate::walk::Walks;
@@ -63,6 +65,10 @@ pub struct Parts {
     pub space: Arc<Space>,
     /// Used disk.
     pub holdings: Holdings,
+    /// What is known to be damaged.
+    pub damage: Arc<Damage>,
+    /// Looks for more.
+    pub scrub: Arc<Scrub>,
 }
 
 impl StoreService {
@@ -146,7 +152,8 @@ impl StoreService {
         let parts = &*self.0;
         let standing = parts.completeness.of_owned();
         let (_, proved_through_ms) = standing.judge();
-        let room = parts.space.check();
+        let room = parts.space.check().map_err(|refusal| refusal.to_string());
+        let room = parts.damage.why_unreadable().map_or(room, Err);
         v1::DescribeReply {
             store_id: Bytes::copy_from_slice(&parts.store_id),
             cluster_id: parts
@@ -156,10 +163,7 @@ impl StoreService {
                 .unwrap_or_default(),
             num_shards: parts.num_shards,
             serving: room.is_ok(),
-            reason: room
-                .err()
-                .map(|refusal| refusal.to_string())
-                .unwrap_or_default(),
+            reason: room.err().unwrap_or_default(),
             records: parts.trees.records(),
             sequence: parts.trees.sequence(),
             counts_as_absent: standing.counts_as_absent,
@@ -167,7 +171,14 @@ impl StoreService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             proved_through_ms,
             known: parts.completeness.known(),
+            alarms: scrub::alarms(&parts.damage),
         }
+    }
+
+    /// What a caller sees of an error. One that says that something is damaged has it looked at.
+    fn refuse(&self, error: CallError) -> Status {
+        self.0.damage.met(&error);
+        status(error)
     }
 }
 
@@ -188,7 +199,7 @@ impl Store for StoreService {
         self.store(request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Answer<v1::QueryReply> {
@@ -197,7 +208,7 @@ impl Store for StoreService {
             .answer(request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Answer<v1::GetReply> {
@@ -210,7 +221,7 @@ impl Store for StoreService {
         lookup::get(readers, trees, completeness, request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn describe(&self, _: Request<v1::DescribeRequest>) -> Answer<v1::DescribeReply> {
@@ -222,7 +233,7 @@ impl Store for StoreService {
             .walks
             .compare(request.get_ref())
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn descend(&self, request: Request<v1::DescendRequest>) -> Answer<v1::DescendReply> {
@@ -231,7 +242,7 @@ impl Store for StoreService {
             .descend(request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn missing(&self, request: Request<v1::MissingRequest>) -> Answer<v1::MissingReply> {
@@ -240,7 +251,7 @@ impl Store for StoreService {
             .missing(request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn fetch(&self, request: Request<v1::FetchRequest>) -> Answer<Self::FetchStream> {
@@ -249,8 +260,10 @@ impl Store for StoreService {
             .walks
             .fetch(request.into_inner())
             .await
-            .map_err(status)?;
-        let chunks = ReceiverStream::new(chunks).map(|chunk| chunk.map_err(status));
+            .map_err(|error| self.refuse(error))?;
+        let service = self.clone();
+        let chunks = ReceiverStream::new(chunks)
+            .map(move |chunk| chunk.map_err(|error| service.refuse(error)));
         Ok(Response::new(Box::pin(chunks)))
     }
 
@@ -260,7 +273,7 @@ impl Store for StoreService {
             .list(request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn confirm(&self, request: Request<v1::ConfirmRequest>) -> Answer<v1::ConfirmReply> {
@@ -269,7 +282,7 @@ impl Store for StoreService {
             .confirm(request.get_ref())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn context(&self, request: Request<v1::ContextRequest>) -> Answer<v1::ContextReply> {
@@ -278,7 +291,7 @@ impl Store for StoreService {
             .context(request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn list_subjects(
@@ -290,7 +303,7 @@ impl Store for StoreService {
             .subjects(request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn list(&self, request: Request<v1::ListRequest>) -> Answer<v1::ListReply> {
@@ -299,7 +312,7 @@ impl Store for StoreService {
             .list(request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 
     async fn follow(&self, request: Request<v1::FollowRequest>) -> Answer<v1::FollowReply> {
@@ -308,7 +321,14 @@ impl Store for StoreService {
             .page(request.into_inner())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
+    }
+
+    async fn scrub(&self, request: Request<v1::ScrubRequest>) -> Answer<v1::ScrubReply> {
+        if request.get_ref().start {
+            self.0.scrub.start();
+        }
+        Ok(Response::new(self.0.scrub.status()))
     }
 }
 
@@ -357,7 +377,7 @@ impl StoreControl for StoreService {
             .release(request.get_ref())
             .await
             .map(Response::new)
-            .map_err(status)
+            .map_err(|error| self.refuse(error))
     }
 }
 
@@ -374,6 +394,9 @@ pub(crate) fn status(error: CallError) -> Status {
             (Code::ResourceExhausted, "overloaded")
         }
         CallError::Refused(Refusal::Busy) => (Code::Unavailable, "database_locked"),
+        CallError::Refused(Refusal::Malformed(_)) => {
+            (Code::FailedPrecondition, "database_malformed")
+        }
         CallError::Refused(Refusal::Leaving) => (Code::Unavailable, "leaving"),
         CallError::NotReleased(_) => (Code::FailedPrecondition, "not_released"),
         CallError::Refused(Refusal::Stopping) => (Code::Unavailable, "stopping"),

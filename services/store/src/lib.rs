@@ -6,7 +6,8 @@
 //! [`mentions`] by source and predicate.
 //! [`trees`] keeps what the shards come to, in memory and beside the rows, and is the one thing that writer and readers share:
 //! it shows only what is durable. [`completeness`] holds what repair has proved, and with it when an answer may say
-//! `complete`. [`homecoming`] confirms what belongs here, and gives up what does not.
+//! `complete`. [`homecoming`] confirms what belongs here, and gives up what does not. [`scrub`] looks for damage; what it and
+//! answers found is in [`damage`].
 //!
 //! The store knows no members and calls nobody. Peers reach it on one listener and must name its cluster; the node's own
 //! services reach it on another, which also has the calls that change what the store believes.
@@ -16,6 +17,7 @@ pub mod checkpoint;
 pub mod completeness;
 pub mod config;
 pub mod context;
+pub mod damage;
 pub mod database;
 pub mod door;
 pub mod error;
@@ -32,6 +34,7 @@ pub mod mentions;
 pub mod metrics;
 mod prefix;
 pub mod query;
+pub mod scrub;
 pub mod space;
 pub mod subjects;
 pub mod trees;
@@ -45,6 +48,7 @@ use proto::v1::store_control_server::StoreControlServer;
 use proto::v1::store_server::StoreServer;
 use sidecar::Shutdown;
 use sidecar::tasks::Tasks;
+use sqlx::sqlite::SqliteConnectOptions;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
@@ -54,6 +58,7 @@ pub use error::Error;
 
 use beginning::Beginning;
 use completeness::Completeness;
+use damage::Damage;
 use database::{Database, Identity, Readers};
 use door::{Belonging, Door};
 use follow::Follows;
@@ -61,6 +66,7 @@ use grpc::{Parts, StoreService};
 use holdings::Holdings;
 use homecoming::Homecoming;
 use query::Queries;
+use scrub::Scrub;
 use space::Space;
 use trees::Trees;
 use walk::Walks;
@@ -137,11 +143,10 @@ pub async fn assemble(
         identity,
         files,
         mark,
+        damage,
+        scrubs,
     } = Database::open(config).await?;
-    let opened = |source| Error::Open {
-        path: config.data_dir.clone(),
-        source,
-    };
+    let opened = |source| Error::of_opening(&config.data_dir, source);
     let filled = mentions::fill(&mut writer, &shutdown).await;
     if !filled.map_err(|source| Error::Index {
         path: config.data_dir.clone(),
@@ -155,7 +160,9 @@ pub async fn assemble(
     let trees = Arc::new(trees.await.map_err(opened)?);
     let directory = files.directory().to_path_buf();
     let space = Arc::new(Space::new(directory, config.min_free_bytes));
-    let (task, writer) = WriterTask::new(writer, Arc::clone(&trees), Arc::clone(&space));
+    let damage = Arc::new(damage);
+    let scrubs = (scrubs, config.scrub_interval, Arc::clone(&damage));
+    let (task, writer) = WriterTask::new(writer, Arc::clone(&trees), Arc::clone(&space), damage);
     let holdings = Holdings::new(files, Arc::clone(&trees));
     tracing::info!(
         records = trees.records(),
@@ -190,7 +197,7 @@ pub async fn assemble(
     );
     let disk = (space, holdings);
     let who = (belonging, identity, beginning);
-    let parts = parts(who, writer, &readers, trees, follows, disk);
+    let parts = parts(who, writer, &readers, trees, follows, disk, scrubs);
     serve(parts, listeners, tasks, shutdown).await;
     Ok(readers)
 }
@@ -202,25 +209,36 @@ fn parts(
     trees: Arc<Trees>,
     follows: Follows,
     (space, holdings): (Arc<Space>, Holdings),
+    (scrubs, interval, damage): (SqliteConnectOptions, Option<Duration>, Arc<Damage>),
 ) -> Parts {
     let Identity {
         store_id,
         num_shards,
         counts_as_absent,
         wide,
+        scrubbed_at_ms,
         ..
     } = identity;
     let condition = Condition {
         counts_as_absent,
         wide,
     };
-    let completeness = Arc::new(Completeness::new(condition, num_shards));
+    let completeness = Completeness::new(condition, Arc::clone(&damage), num_shards);
+    let completeness = Arc::new(completeness);
     let questions = readers.questions.clone();
     let homecoming = Arc::new(Homecoming::new(
         readers.repair.clone(),
         Arc::clone(&trees),
         Arc::clone(&completeness),
         writer.clone(),
+    ));
+    let scrub = Arc::new(Scrub::new(
+        scrubs,
+        writer.clone(),
+        Arc::clone(&trees),
+        Arc::clone(&completeness),
+        Arc::clone(&damage),
+        (interval, scrubbed_at_ms),
     ));
     let shared = || (Arc::clone(&trees), Arc::clone(&completeness));
     let (of_queries, of_walks) = (shared(), shared());
@@ -244,6 +262,8 @@ fn parts(
         completeness,
         space,
         holdings,
+        damage,
+        scrub,
     }
 }
 
@@ -252,6 +272,8 @@ async fn serve(parts: Parts, listeners: Listeners, tasks: &mut Tasks, shutdown: 
     let belonging = parts.belonging.clone();
     let homecoming = Arc::clone(&parts.homecoming);
     tasks.spawn_infallible("homecoming", homecoming.keep_marks(shutdown.clone()));
+    let scrub = Arc::clone(&parts.scrub);
+    tasks.spawn_infallible("scrub", scrub.run(shutdown.clone()));
     let service = StoreService::new(parts);
     let store = |door| {
         let belonging = belonging.clone();

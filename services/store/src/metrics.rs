@@ -7,6 +7,7 @@ use metrics::{
 };
 
 use crate::trees::Trees;
+use crate::writer::Mended;
 
 const ASSERTIONS: &str = "stemedb_assertions_total";
 const INGESTED: &str = "stemedb_assertions_ingested_total";
@@ -20,6 +21,14 @@ const DISK: &str = "stemedb_store_disk_bytes";
 const TREES: &str = "stemedb_store_trees_bytes";
 const RELEASED: &str = "stemedb_store_released_records_total";
 const DAMAGED: &str = "stemedb_store_damaged_rows_total";
+const SCRUBBED_ROWS: &str = "stemedb_store_scrubbed_rows_total";
+const SCRUBBED_AT: &str = "stemedb_store_scrub_last_timestamp_seconds";
+const QUARANTINED: &str = "stemedb_store_quarantined_rows_total";
+const HEALED: &str = "stemedb_store_healed_rows_total";
+const WAITED_FOR: &str = "stemedb_store_quarantined_rows";
+const MENDED: &str = "stemedb_store_mended_lines_total";
+const DERIVED: &str = "stemedb_store_mended_roots_total";
+const MALFORMED: &str = "stemedb_store_malformed";
 
 /// Gives every series its sentence, and those that may stay empty their zero. Once per process.
 pub fn describe() {
@@ -62,9 +71,39 @@ pub fn describe() {
         DAMAGED,
         "Times that a row was read whose bytes are not those of its id"
     );
-    for name in [INGESTED, GROUPS, GROUP_RECORDS, RELEASED, DAMAGED] {
+    describe_scrub();
+    let empty = [INGESTED, GROUPS, GROUP_RECORDS, RELEASED, DAMAGED];
+    let of_scrub = [SCRUBBED_ROWS, QUARANTINED, HEALED, MENDED, DERIVED];
+    for name in empty.into_iter().chain(of_scrub) {
         counter!(name).absolute(0);
     }
+}
+
+fn describe_scrub() {
+    describe_counter!(SCRUBBED_ROWS, "Rows that scrubs have looked at");
+    describe_gauge!(
+        SCRUBBED_AT,
+        Unit::Seconds,
+        "When a whole scrub ended last, Unix time; 0: never"
+    );
+    describe_counter!(
+        QUARANTINED,
+        "Damaged rows that were put aside, so that their records are fetched again"
+    );
+    describe_counter!(HEALED, "Damaged rows whose records have come again");
+    describe_gauge!(
+        WAITED_FOR,
+        "Damaged rows whose records have not come again yet"
+    );
+    describe_counter!(
+        MENDED,
+        "Lines of indexes that did not fit their records and were put right"
+    );
+    describe_counter!(
+        DERIVED,
+        "Roots of shards that were not those of their ids and were derived anew"
+    );
+    describe_gauge!(MALFORMED, "1 while SQLite cannot read the database, else 0");
 }
 
 /// A group of this many records is looked at.
@@ -97,6 +136,34 @@ pub(crate) fn answered(lens: &'static str, took: Duration) {
 /// A row is not what it was.
 pub(crate) fn damaged() {
     counter!(DAMAGED).increment(1);
+}
+
+/// A scrub looked at rows.
+pub(crate) fn scrubbing(rows: u64) {
+    counter!(SCRUBBED_ROWS).increment(rows);
+}
+
+/// A whole scrub ended at this Unix millisecond.
+pub(crate) fn scrubbed(at_ms: i64) {
+    gauge!(SCRUBBED_AT).set(at_ms as f64 / 1_000.0);
+}
+
+/// A transaction put something right.
+pub(crate) fn mended(mended: &Mended) {
+    counter!(QUARANTINED).increment(mended.quarantined);
+    counter!(MENDED).increment(mended.lines);
+    counter!(DERIVED).increment(mended.roots);
+}
+
+/// Records have come again.
+pub(crate) fn healed(rows: usize) {
+    counter!(HEALED).increment(rows as u64);
+}
+
+/// What is waited for, and whether nothing can be read.
+pub(crate) fn lost(rows: usize, malformed: bool) {
+    gauge!(WAITED_FOR).set(rows as f64);
+    gauge!(MALFORMED).set(f64::from(u8::from(malformed)));
 }
 
 /// What the store holds now.

@@ -183,6 +183,13 @@ impl Trees {
         Ok(tree)
     }
 
+    /// A shard's tree when it is in memory.
+    pub(crate) fn in_memory(&self, shard: u32) -> Option<Tree> {
+        let slots = self.slots();
+        let loaded = slots.shards.get(shard as usize)?.loaded.as_ref()?;
+        Some(loaded.tree.clone())
+    }
+
     /// Where an id is: `Ok` with its shard when a tree in memory has it, else `Err` with the shards whose trees are not in
     /// memory and that have ids at all.
     pub fn locate(&self, id: &Id) -> Result<u32, Vec<u32>> {
@@ -217,12 +224,34 @@ impl Trees {
 }
 
 async fn read<'e>(executor: impl SqliteExecutor<'e>, shard: u32) -> Result<Tree, sqlx::Error> {
+    Ok(derive(executor, shard).await?.tree)
+}
+
+/// What the ids of a shard come to.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    /// The ids.
+    pub(crate) tree: Tree,
+    /// The highest sequence among their rows.
+    pub(crate) last_sequence: i64,
+}
+
+/// Reads the ids of a shard.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) async fn derive<'e>(
+    executor: impl SqliteExecutor<'e>,
+    shard: u32,
+) -> Result<Derived, sqlx::Error> {
     let mut ids: Vec<Id> = Vec::new();
-    let mut rows = sqlx::query("SELECT id FROM place WHERE shard = ? ORDER BY id")
+    let mut last_sequence = 0;
+    let mut rows = sqlx::query("SELECT id, sequence FROM place WHERE shard = ? ORDER BY id")
         .bind(shard)
         .fetch(executor);
     while let Some(row) = rows.try_next().await? {
         ids.push(id(row.try_get(0)?)?);
+        last_sequence = last_sequence.max(row.try_get(1)?);
         tokio::task::consume_budget().await;
     }
     drop(rows);
@@ -232,9 +261,11 @@ async fn read<'e>(executor: impl SqliteExecutor<'e>, shard: u32) -> Result<Tree,
         tree.root();
         tree
     };
-    tokio::task::spawn_blocking(build)
-        .await
-        .map_err(|_| sqlx::Error::WorkerCrashed)
+    let tree = tokio::task::spawn_blocking(build);
+    Ok(Derived {
+        tree: tree.await.map_err(|_| sqlx::Error::WorkerCrashed)?,
+        last_sequence,
+    })
 }
 
 impl Slots {

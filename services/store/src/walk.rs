@@ -83,6 +83,8 @@ impl Walks {
             0 => None,
             _ => Some(convert::record_id(&request.expected)?.to_bytes()),
         };
+        // Before the roots: what goes between the two is seen at the next comparison.
+        let losses = self.completeness.losses();
         let roots: Vec<(Digest, u64)> =
             shards.iter().map(|shard| self.trees.root(*shard)).collect();
         let named = shards
@@ -96,6 +98,8 @@ impl Walks {
             store_id: self.store_id.clone(),
             run: self.beginning.run(),
             sequence: self.trees.sequence(),
+            losses,
+            lacking: self.completeness.lacking(),
             ..v1::CompareReply::default()
         };
         if !equal {

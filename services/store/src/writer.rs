@@ -6,6 +6,7 @@
 //! ends with an error, which ends the process: the next one starts from what is really there.
 
 mod group;
+mod mend;
 mod release;
 mod rows;
 
@@ -16,16 +17,20 @@ use sqlx::{Executor as _, Row as _, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::completeness::{Completeness, Order};
+use crate::damage::Damage;
 use crate::database;
-use crate::error::{BUSY, Error, FULL, Refusal, sqlite_code};
+use crate::error::{BUSY, Error, FULL, Refusal, is_malformed, sqlite_code};
 use crate::intake::Incoming;
 use crate::metrics;
 use crate::space::Space;
 use crate::trees::Trees;
 use group::Group;
+use mend::Mend;
 use merkle::Id;
 use release::Release;
 
+pub use mend::Mended;
+pub(crate) use mend::{Line, Suspect};
 pub use release::{Outcome, Released};
 pub(crate) use rows::{Statements, id_head};
 
@@ -60,6 +65,8 @@ enum Job {
     Adopt(String, oneshot::Sender<Result<(), Refusal>>),
     Note(Condition, oneshot::Sender<Result<(), Refusal>>),
     Release(Box<Release>),
+    Mend(Mend),
+    Scrubbed(i64, oneshot::Sender<Result<(), Refusal>>),
     Checkpoint,
 }
 
@@ -180,6 +187,33 @@ impl Writer {
         self.ask(Job::Release(Box::new(release)), outcome).await
     }
 
+    /// Looks at suspects again and puts right what is wrong; durable when this returns.
+    ///
+    /// # Errors
+    /// As the refusal says.
+    pub(crate) async fn mend(
+        &self,
+        suspects: Vec<Suspect>,
+        completeness: Arc<Completeness>,
+    ) -> Result<Mended, Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        let mend = Mend {
+            suspects,
+            completeness,
+            reply,
+        };
+        self.ask(Job::Mend(mend), outcome).await
+    }
+
+    /// Notes when a whole scrub ended, Unix milliseconds.
+    ///
+    /// # Errors
+    /// As the refusal says.
+    pub(crate) async fn scrubbed(&self, at_ms: i64) -> Result<(), Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        self.ask(Job::Scrubbed(at_ms, reply), outcome).await
+    }
+
     /// Copies the rest of the log into the file between two groups.
     pub async fn checkpoint(&self) {
         // A writer that is gone has checkpointed.
@@ -240,6 +274,7 @@ pub struct WriterTask {
     connection: SqliteConnection,
     trees: Arc<Trees>,
     space: Arc<Space>,
+    damage: Arc<Damage>,
     statements: Statements,
     /// Calls that shared the last commit.
     siblings: usize,
@@ -253,6 +288,7 @@ impl WriterTask {
         connection: SqliteConnection,
         trees: Arc<Trees>,
         space: Arc<Space>,
+        damage: Arc<Damage>,
     ) -> (WriterTask, Writer) {
         let (sender, jobs) = mpsc::channel(JOBS_MAX);
         let room = Arc::new(Semaphore::new(WAITING_KIB_MAX));
@@ -268,6 +304,7 @@ impl WriterTask {
                 connection,
                 trees,
                 space,
+                damage,
                 statements,
                 siblings: 0,
                 settled: false,
@@ -346,6 +383,16 @@ impl WriterTask {
                 let done = self.release(&release).await;
                 self.conclude(done, release.reply).await?;
             }
+            Job::Mend(mend) => {
+                let done = self.mend(&mend).await;
+                self.conclude(done, mend.reply).await?;
+            }
+            Job::Scrubbed(at_ms, reply) => {
+                let update = sqlx::query("UPDATE store SET scrubbed_at_ms = ?").bind(at_ms);
+                let done = update.execute(&mut self.connection).await;
+                self.conclude(done.map(|_| ()).map_err(Failure::Sqlite), reply)
+                    .await?;
+            }
             Job::Checkpoint => self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?,
         }
         Ok(None)
@@ -383,11 +430,19 @@ impl WriterTask {
     }
 
     async fn write(&mut self, appends: &[Append]) -> Result<Vec<bool>, Failure> {
+        if let Some(why) = self.damage.why_unreadable() {
+            return Err(Refusal::Malformed(why).into());
+        }
         self.space.check()?;
         self.settle().await?;
         let records = appends.iter().flat_map(|append| &append.records);
         let group = Group::new(records, &mut self.connection, &self.trees).await?;
-        let written = group.write(&mut self.connection, &self.trees, &self.statements);
+        let written = group.write(
+            &mut self.connection,
+            &self.trees,
+            &self.statements,
+            &self.damage,
+        );
         Ok(written.await?)
     }
 
@@ -400,7 +455,10 @@ impl WriterTask {
         let refusal = match sqlite_code(&error) {
             Some(FULL) => self.space.found_full(),
             Some(BUSY) => Refusal::Busy,
-            _ => return Err(Error::Write(error)),
+            _ => {
+                self.damage.sqlite(&error);
+                return Err(Error::Write(error));
+            }
         };
         // SQLite may have rolled back by itself, or never begun.
         let _ = self.connection.execute("ROLLBACK").await;
@@ -411,6 +469,20 @@ impl WriterTask {
     async fn release(&mut self, release: &Release) -> Result<Outcome, Failure> {
         self.settle().await?;
         Ok(release::write(&mut self.connection, &self.trees, release).await?)
+    }
+
+    /// A database that cannot be read is no reason to end here: nothing was written, and the others are told.
+    async fn mend(&mut self, mend: &Mend) -> Result<Mended, Failure> {
+        self.settle().await?;
+        let done = mend::write(&mut self.connection, &self.trees, &self.damage, mend).await;
+        match done {
+            Err(error) if is_malformed(&error) => {
+                self.damage.sqlite(&error);
+                let _ = self.connection.execute("ROLLBACK").await;
+                Err(Refusal::Malformed(error.to_string()).into())
+            }
+            done => Ok(done?),
+        }
     }
 
     async fn conclude<T>(

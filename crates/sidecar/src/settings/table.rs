@@ -248,6 +248,13 @@ pub const TABLE: &[Entry] = &[
         "Connections that read the database at a time.",
     ),
     entry(
+        "storage.scrub_interval_s",
+        "STEMEDB_SCRUB_INTERVAL_S",
+        "86400",
+        whole(0, 31_536_000),
+        "Seconds between scrubs, which look for damage in all rows. 0: only when asked for.",
+    ),
+    entry(
         "auth.mode",
         "STEMEDB_AUTH",
         "off",

@@ -510,6 +510,13 @@ impl Store for TestStore {
     ) -> Result<Response<v1::FollowReply>, Status> {
         not_here()
     }
+
+    async fn scrub(
+        &self,
+        _: Request<v1::ScrubRequest>,
+    ) -> Result<Response<v1::ScrubReply>, Status> {
+        not_here()
+    }
 }
 
 #[tonic::async_trait]

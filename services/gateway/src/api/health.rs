@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::cluster::scrub::alarms;
 use crate::description::nodes::{Health, Live};
 use crate::problem::{json_reply, ok};
 
@@ -17,26 +18,35 @@ use crate::problem::{json_reply, ok};
     path = "/v1/health",
     tag = "node",
     operation_id = "health",
-    description = "It never waits for other nodes.",
+    description = "It never waits for other nodes. `alarms` is what an operator should know of while the node serves.",
     responses(
-        (status = 200, description = "ready", body = Health, example = json!({"status": "ready", "node": "node1", "services": {"gateway": "ok", "store": "ok", "membership": "ok", "antientropy": "ok"}})),
+        (status = 200, description = "ready", body = Health, example = json!({"status": "ready", "node": "node1", "services": {"gateway": "ok", "store": "ok", "membership": "ok", "antientropy": "ok"}, "alarms": []})),
         (status = 503, description = "not ready, and why", body = Health, example = json!({"status": "not_ready", "node": "node1",
-            "reasons": ["store does not answer"], "services": {"gateway": "ok", "store": "does not answer", "membership": "ok", "antientropy": "ok"}}))
+            "reasons": ["store does not answer"], "services": {"gateway": "ok", "store": "does not answer", "membership": "ok", "antientropy": "ok"}, "alarms": []}))
     )
 )]
 pub async fn ready(State(app): State<Arc<App>>) -> Response {
     let reasons = app.readiness.reasons();
     let services = services(&app);
+    let alarms = alarms(&app.readiness.alarms());
     let node = app.nodes.own().to_string();
     if reasons.is_empty() {
-        return ok(&json!({ "status": "ready", "node": node, "services": services }));
+        return ok(
+            &json!({ "status": "ready", "node": node, "services": services, "alarms": alarms }),
+        );
     }
     let status = if app.readiness.is_draining() {
         "draining"
     } else {
         "not_ready"
     };
-    let body = json!({ "status": status, "node": node, "reasons": reasons, "services": services });
+    let body = json!({
+        "status": status,
+        "node": node,
+        "reasons": reasons,
+        "services": services,
+        "alarms": alarms,
+    });
     json_reply(StatusCode::SERVICE_UNAVAILABLE, body.to_string())
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::damage::Alarm;
+
 /// How a node is.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
@@ -17,6 +19,8 @@ pub struct Health {
     pub reasons: Option<Vec<String>>,
     /// Its services: `ok`, or why not.
     pub services: BTreeMap<String, String>,
+    /// What an operator should know of, whether it is ready or not.
+    pub alarms: Vec<Alarm>,
 }
 
 /// That a process lives.

@@ -191,6 +191,14 @@ pub struct SyncParameters {
     pub peer: Option<Vec<String>>,
 }
 
+/// Where a scrub begins.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ScrubParameters {
+    /// Names of nodes; without it all.
+    pub node: Option<Vec<String>>,
+}
+
 /// How a member leaves.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -64,6 +64,7 @@ fn internal() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(cluster::repair::pause))
         .routes(routes!(cluster::repair::resume))
         .routes(routes!(cluster::repair::rate))
+        .routes(routes!(cluster::scrub::scrubs, cluster::scrub::scrub))
 }
 
 /// Layers, the outermost last.
@@ -81,7 +82,7 @@ fn dress(routes: Router<Arc<App>>, app: &Arc<App>, cors: CorsLayer) -> Router {
 
 async fn not_found(uri: Uri) -> Problem {
     let next_step = if uri.path().starts_with("/cluster") {
-        "ask the internal listener (port 18181) for /cluster/members, verify, diff, sync and tasks; docs/api.md lists all paths"
+        "ask the internal listener (port 18181) for /cluster/members, verify, diff, sync, tasks and scrub; docs/api.md lists all paths"
     } else {
         "docs/api.md lists all paths; reads are GET /v1/query, writes POST /v1/assert"
     };

@@ -15,6 +15,7 @@ mod lists;
 mod marks;
 mod neighbours;
 mod reads;
+mod scrub;
 mod slow;
 mod stage;
 mod store;

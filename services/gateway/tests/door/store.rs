@@ -69,6 +69,11 @@ pub(crate) struct State {
     pub(crate) follows: usize,
     /// Rows that were copied from another store: its id and the sequence there.
     pub(crate) origins: BTreeMap<RecordId, ([u8; 16], u64)>,
+    /// How its scrub stands, and how often it was begun.
+    pub(crate) scrub: v1::ScrubReply,
+    pub(crate) scrubs: usize,
+    /// What it wants an operator to know.
+    pub(crate) alarms: Vec<v1::Alarm>,
     /// Who it is.
     pub(crate) store_id: [u8; 16],
     sequence: u64,
@@ -119,6 +124,9 @@ impl FakeStore {
                 told: 0,
                 follows: 0,
                 origins: BTreeMap::new(),
+                scrub: v1::ScrubReply::default(),
+                scrubs: 0,
+                alarms: Vec::new(),
                 store_id: *RecordId::of(node.as_bytes())
                     .as_bytes()
                     .first_chunk()
@@ -230,11 +238,12 @@ impl FakeStore {
 
     /// Notes the call, and waits for ever when it should.
     async fn enter(&self, metadata: &MetadataMap) {
-        let mood = {
-            let mut state = self.state();
-            state.metadata = metadata.clone();
-            state.mood
-        };
+        self.state().metadata = metadata.clone();
+        self.hang().await;
+    }
+
+    async fn hang(&self) {
+        let mood = self.state().mood;
         if mood == Mood::Frozen {
             std::future::pending::<()>().await;
         }
@@ -692,9 +701,10 @@ impl Store for FakeStore {
 
     async fn describe(
         &self,
-        request: Request<v1::DescribeRequest>,
+        _: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeReply>, Status> {
-        self.enter(request.metadata()).await;
+        // The gateway asks every second: what the call before said stays to be seen.
+        self.hang().await;
         let state = self.state();
         Ok(Response::new(v1::DescribeReply {
             store_id: Bytes::copy_from_slice(&state.store_id),
@@ -703,6 +713,7 @@ impl Store for FakeStore {
             serving: state.mood != Mood::Full,
             records: state.records.len() as u64,
             sequence: state.sequence,
+            alarms: state.alarms.clone(),
             ..v1::DescribeReply::default()
         }))
     }
@@ -749,6 +760,16 @@ impl Store for FakeStore {
             ids: ids.into(),
             more,
         }))
+    }
+
+    async fn scrub(
+        &self,
+        request: Request<v1::ScrubRequest>,
+    ) -> Result<Response<v1::ScrubReply>, Status> {
+        self.enter(request.metadata()).await;
+        let mut state = self.state();
+        state.scrubs += usize::from(request.get_ref().start);
+        Ok(Response::new(state.scrub.clone()))
     }
 
     async fn descend(

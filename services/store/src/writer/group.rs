@@ -7,6 +7,7 @@ use merkle::{Digest, Tree};
 use sqlx::{Executor as _, SqliteConnection};
 
 use super::rows::{Row, ShardRow, Statements};
+use crate::damage::{Damage, Lost};
 use crate::intake::Incoming;
 use crate::metrics;
 use crate::trees::{Change, Trees};
@@ -64,6 +65,7 @@ impl<'a> Group<'a> {
         connection: &mut SqliteConnection,
         trees: &Trees,
         statements: &Statements,
+        damage: &Damage,
     ) -> Result<Vec<bool>, sqlx::Error> {
         let Group {
             rows,
@@ -98,6 +100,9 @@ impl<'a> Group<'a> {
             })
             .collect();
         statements.upsert(connection, &shards).await?;
+        let ids = rows.iter().map(|row| row.incoming.record.id().to_bytes());
+        let healed = damage.waited_for(ids);
+        heal(connection, &healed).await?;
         connection.execute("COMMIT").await?;
         metrics::committed(rows.len(), begun.elapsed());
         let changes = changed
@@ -106,8 +111,21 @@ impl<'a> Group<'a> {
             .map(|((shard, tree), root)| Change { shard, tree, root })
             .collect();
         trees.publish(changes, u64::try_from(last_sequence).unwrap_or_default());
+        damage.heal(&healed);
         Ok(new)
     }
+}
+
+/// Records that had been damaged have come again.
+async fn heal(connection: &mut SqliteConnection, healed: &[Lost]) -> Result<(), sqlx::Error> {
+    for lost in healed {
+        sqlx::query("UPDATE quarantine SET healed_at_ms = ? WHERE sequence = ?")
+            .bind(sidecar::clock::unix_ms())
+            .bind(lost.sequence)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn digests(trees: &BTreeMap<u32, Tree>) -> Vec<Digest> {

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use assertion::RecordId;
+use assertion::{Record, RecordId};
 use merkle::Digest;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
@@ -145,9 +145,7 @@ impl Statements {
         rows: &[Row<'_>],
     ) -> Result<(), sqlx::Error> {
         let lines = |row: &Row<'_>| {
-            let epoch = row.incoming.record.epoch();
-            let named = epoch.into_iter().flat_map(|epoch| &epoch.supersedes);
-            let named = named.filter_map(|id| id.parse::<RecordId>().ok());
+            let named = superseded(&row.incoming.record);
             let (at, sequence) = (row.incoming.record.at_ms(), row.sequence);
             let lines = named.map(|id| (id.to_bytes().to_vec(), at, sequence));
             lines.collect::<Vec<_>>()
@@ -195,6 +193,13 @@ impl Statements {
         }
         Ok(())
     }
+}
+
+/// The epochs that a record supersedes.
+pub(crate) fn superseded(record: &Record) -> impl Iterator<Item = RecordId> {
+    let epoch = record.epoch().into_iter();
+    let named = epoch.flat_map(|epoch| &epoch.supersedes);
+    named.filter_map(|id| id.parse::<RecordId>().ok())
 }
 
 fn bind_mention<'q>(query: Sqlite<'q>, mention: &Mention) -> Sqlite<'q> {

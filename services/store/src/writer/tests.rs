@@ -32,6 +32,7 @@ async fn open(directory: &Path) -> (WriterTask, Writer, Arc<Trees>, Readers) {
         node: "node1".into(),
         data_dir: directory.to_path_buf(),
         min_free_bytes: 0,
+        scrub_interval: None,
         readers: 1,
         num_shards: 4,
         peers: any,
@@ -42,7 +43,12 @@ async fn open(directory: &Path) -> (WriterTask, Writer, Arc<Trees>, Readers) {
     let readers = database.readers;
     let trees = Arc::new(Trees::open(readers.repair.clone(), 4).await.unwrap());
     let space = Arc::new(Space::new(directory.to_path_buf(), 0));
-    let (task, writer) = WriterTask::new(database.writer, Arc::clone(&trees), space);
+    let (task, writer) = WriterTask::new(
+        database.writer,
+        Arc::clone(&trees),
+        space,
+        Arc::new(database.damage),
+    );
     (task, writer, trees, readers)
 }
 

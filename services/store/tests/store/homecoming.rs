@@ -21,7 +21,7 @@ use crate::writes::{ids, roots};
 const VERSION: u64 = 7;
 
 /// The store is told what it owns; with a proof of every shard from the one peer.
-async fn tell(node: &Node, owned: &[u32]) {
+pub(crate) async fn tell(node: &Node, owned: &[u32]) {
     let request = v1::ReportProofsRequest {
         known: ["node1", "node2", "node3"].map(String::from).to_vec(),
         replication_factor: 2,

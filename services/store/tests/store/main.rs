@@ -16,4 +16,5 @@ mod questions;
 mod records;
 mod repair;
 mod scans;
+mod scrub;
 mod writes;

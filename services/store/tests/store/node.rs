@@ -28,6 +28,7 @@ pub(crate) fn config(directory: &Path) -> Config {
         node: "node1".into(),
         data_dir: directory.to_path_buf(),
         min_free_bytes: 0,
+        scrub_interval: None,
         readers: 2,
         num_shards: SHARDS,
         peers: any,

@@ -95,6 +95,7 @@ async fn filled(directory: &Path, records: &[Record]) -> Readers {
         node: "node1".into(),
         data_dir: directory.to_path_buf(),
         min_free_bytes: 0,
+        scrub_interval: None,
         readers: 2,
         num_shards: SHARDS,
         peers: any,
@@ -104,7 +105,12 @@ async fn filled(directory: &Path, records: &[Record]) -> Readers {
     let database = Database::open(&config).await.unwrap();
     let trees = Trees::open(database.readers.repair.clone(), SHARDS).await;
     let space = Arc::new(Space::new(directory.to_path_buf(), 0));
-    let (task, writer) = WriterTask::new(database.writer, Arc::new(trees.unwrap()), space);
+    let (task, writer) = WriterTask::new(
+        database.writer,
+        Arc::new(trees.unwrap()),
+        space,
+        Arc::new(database.damage),
+    );
     let task = tokio::spawn(task.run());
     for batch in records.chunks(4_000) {
         let incoming = batch.iter().map(|record| Incoming {

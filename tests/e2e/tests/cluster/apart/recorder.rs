@@ -218,6 +218,13 @@ impl Store for Recorder {
     ) -> Result<Response<v1::FollowReply>, Status> {
         none()
     }
+
+    async fn scrub(
+        &self,
+        _: Request<v1::ScrubRequest>,
+    ) -> Result<Response<v1::ScrubReply>, Status> {
+        none()
+    }
 }
 
 #[tonic::async_trait]

@@ -1,0 +1,263 @@
+//! Looks for damage in the background: a pass over all rows every `storage.scrub_interval_s`, at a bounded share of one core.
+//!
+//! A pass reads with a connection of its own, which has kept no pages, and decides nothing: what it suspects goes to the
+//! [`crate::writer`], which looks again where nobody else writes. Records come first, each with the lines that it should have in
+//! every index; then the lines of every index, each with the record that it leads to; then the roots of all shards against their
+//! ids. An answer that meets a damaged row has it looked at at once, and a pass begins.
+
+mod lines;
+mod page;
+mod pass;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::v1;
+use sidecar::Shutdown;
+use sidecar::clock::unix_ms;
+use sqlx::sqlite::SqliteConnectOptions;
+use tokio::sync::Notify;
+
+use crate::completeness::Completeness;
+use crate::damage::{Damage, Lost};
+use crate::error::Refusal;
+use crate::metrics;
+use crate::trees::Trees;
+use crate::writer::{Mended, Suspect, Writer};
+use pass::{End, Pass};
+
+/// Share of one core, in percent, of the pass that is due: half a day for a hundred million rows.
+const SHARE_DUE: u32 = 5;
+
+/// The same when somebody asked for it, or something was found: they wait for it.
+const SHARE_ASKED: u32 = 50;
+
+/// The first pass after a start comes no earlier: the node has to catch up first.
+const FIRST_AFTER: Duration = Duration::from_secs(60);
+
+/// After a pass that could not be ended, and between passes that are begun because of what answers meet.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Ids of waited-for records in an answer.
+const LISTED_MAX: usize = 100;
+
+/// Everything a pass works with.
+#[derive(Debug)]
+pub struct Scrub {
+    options: SqliteConnectOptions,
+    writer: Writer,
+    trees: Arc<Trees>,
+    completeness: Arc<Completeness>,
+    damage: Arc<Damage>,
+    interval: Option<Duration>,
+    progress: Mutex<Progress>,
+    asked: Notify,
+}
+
+/// How far it is, and what was found since the process started.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    /// None: no pass runs.
+    phase: Option<&'static str>,
+    asked: bool,
+    begun_at_ms: i64,
+    ended_at_ms: i64,
+    rows: u64,
+    passes: u64,
+    mended: Mended,
+    /// Why the last pass did not come to its end; empty: it did.
+    error: String,
+}
+
+impl Scrub {
+    /// Over these parts. `interval`: none, when passes are only made when asked for; `ended_at_ms`: when the last one ended.
+    pub fn new(
+        options: SqliteConnectOptions,
+        writer: Writer,
+        trees: Arc<Trees>,
+        completeness: Arc<Completeness>,
+        damage: Arc<Damage>,
+        (interval, ended_at_ms): (Option<Duration>, i64),
+    ) -> Scrub {
+        Scrub {
+            options,
+            writer,
+            trees,
+            completeness,
+            damage,
+            interval,
+            progress: Mutex::new(Progress {
+                ended_at_ms,
+                ..Progress::default()
+            }),
+            asked: Notify::new(),
+        }
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // Numbers are replaced, never left half changed.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a pass now; one that runs goes on faster.
+    pub fn start(&self) {
+        let mut progress = self.progress();
+        progress.asked = true;
+        if progress.phase.is_none() {
+            progress.phase = Some(pass::FIRST);
+        }
+        drop(progress);
+        self.asked.notify_one();
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> v1::ScrubReply {
+        let progress = self.progress().clone();
+        let (lost, quarantined) = self.damage.lost(LISTED_MAX);
+        let Mended {
+            quarantined: found,
+            lines,
+            roots,
+        } = progress.mended;
+        v1::ScrubReply {
+            state: progress.phase.unwrap_or("idle").to_owned(),
+            begun_at_ms: progress.begun_at_ms,
+            ended_at_ms: progress.ended_at_ms,
+            rows: progress.rows,
+            rows_to_do: pass::rows_in(self.trees.records()).saturating_sub(progress.rows),
+            passes: progress.passes,
+            error: progress.error,
+            found_rows: found,
+            mended_lines: lines,
+            mended_roots: roots,
+            quarantined: quarantined as u64,
+            waited_for: lost.iter().map(waited_for).collect(),
+            alarms: alarms(&self.damage),
+        }
+    }
+
+    /// Works until the shutdown.
+    pub async fn run(self: Arc<Scrub>, shutdown: Shutdown) {
+        let mut next = self.first_after();
+        loop {
+            tokio::select! {
+                () = sleep(next) => {}
+                () = self.asked.notified() => {}
+                () = self.damage.noticed() => {
+                    self.look_at_suspected().await;
+                    self.start();
+                    continue;
+                }
+                () = shutdown.cancelled() => return,
+            }
+            let whole = tokio::select! {
+                whole = self.pass() => whole,
+                () = shutdown.cancelled() => return,
+            };
+            next = match whole {
+                true => self.interval,
+                false => Some(AGAIN_AFTER),
+            };
+        }
+    }
+
+    /// Until the first pass: what is left of the interval, even over a restart.
+    fn first_after(&self) -> Option<Duration> {
+        let interval = self.interval?;
+        let since = unix_ms().saturating_sub(self.progress().ended_at_ms);
+        let since = Duration::from_millis(u64::try_from(since).unwrap_or_default());
+        Some(interval.saturating_sub(since).max(FIRST_AFTER))
+    }
+
+    /// Rows that answers found damaged.
+    async fn look_at_suspected(&self) {
+        let suspected = self.damage.suspected();
+        if suspected.is_empty() {
+            return;
+        }
+        let suspects = suspected.into_iter().map(Suspect::Row).collect();
+        if let Err(error) = self.mend(suspects).await {
+            tracing::warn!(%error, "rows that answers found damaged could not be looked at yet");
+        }
+    }
+
+    async fn mend(&self, suspects: Vec<Suspect>) -> Result<(), Refusal> {
+        let completeness = Arc::clone(&self.completeness);
+        let mended = self.writer.mend(suspects, completeness).await?;
+        let mut progress = self.progress();
+        progress.mended.add(&mended);
+        Ok(())
+    }
+
+    /// One pass. True: it came to its end.
+    async fn pass(&self) -> bool {
+        let before = {
+            let mut progress = self.progress();
+            progress.begun_at_ms = unix_ms();
+            progress.rows = 0;
+            progress.phase = Some(pass::FIRST);
+            progress.mended
+        };
+        let end = Pass::run(self).await;
+        let now = unix_ms();
+        let noted = match end {
+            Ok(()) => self.writer.scrubbed(now).await.map_err(End::Refused),
+            Err(end) => Err(end),
+        };
+        if let Err(End::Sqlite(error)) = &noted {
+            self.damage.sqlite(error);
+        }
+        let mut progress = self.progress();
+        progress.phase = None;
+        progress.asked = false;
+        progress.error = noted.as_ref().err().map(End::to_string).unwrap_or_default();
+        if let Err(error) = &noted {
+            tracing::error!(%error, "a scrub did not come to its end");
+            return false;
+        }
+        progress.passes += 1;
+        progress.ended_at_ms = now;
+        metrics::scrubbed(now);
+        let (rows, mended) = (progress.rows, progress.mended);
+        drop(progress);
+        if mended == before {
+            tracing::info!(rows, "a scrub found nothing wrong");
+        } else {
+            tracing::warn!(
+                rows,
+                ?mended,
+                "a scrub found damage, which was put right or aside"
+            );
+        }
+        true
+    }
+}
+
+async fn sleep(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn waited_for(lost: &Lost) -> v1::QuarantinedRow {
+    v1::QuarantinedRow {
+        id: Bytes::copy_from_slice(&lost.id),
+        shard: lost.shard,
+        noticed_at_ms: lost.noticed_at_ms,
+        reason: lost.reason.clone(),
+    }
+}
+
+/// What an operator should know, as it is sent.
+pub(crate) fn alarms(damage: &Damage) -> Vec<v1::Alarm> {
+    let alarms = damage.alarms().into_iter();
+    alarms
+        .map(|alarm| v1::Alarm {
+            code: alarm.code.to_owned(),
+            message: alarm.message,
+            since_ms: alarm.since_ms,
+        })
+        .collect()
+}

@@ -1,0 +1,418 @@
+//! Damage to real files: found, put right or aside, and never answered with.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use assertion::Record;
+use proto::v1;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
+use tempfile::{TempDir, tempdir};
+use tonic::{Code, Status};
+
+use crate::homecoming::tell;
+use crate::node::{Node, SHARDS};
+use crate::opening::shell;
+use crate::records::{append, claims, epoch, id, push, source, vote};
+use crate::writes::roots;
+
+/// A pass over a few hundred rows takes less than a second, on a machine that others use as well.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn look(node: &Node, start: bool) -> v1::ScrubReply {
+    let request = v1::ScrubRequest { start };
+    node.store().scrub(request).await.unwrap().into_inner()
+}
+
+async fn until(node: &Node, what: &str, so: impl Fn(&v1::ScrubReply) -> bool) -> v1::ScrubReply {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let said = look(node, false).await;
+        if so(&said) {
+            return said;
+        }
+        assert!(Instant::now() < deadline, "not {what}: {said:?}");
+    }
+}
+
+/// A whole pass.
+async fn scrub(node: &Node) -> v1::ScrubReply {
+    look(node, true).await;
+    until(node, "idle", |said| said.state == "idle").await
+}
+
+/// Records of every kind, with lines in every table.
+fn records() -> Vec<Record> {
+    let mut records = claims(0..300);
+    let first = epoch("first", &[], 10);
+    records.push(epoch("second", &[&first], 20));
+    records.push(vote(&records[0], "voter", 0.5, 30));
+    records.push(source("urn:1", false, 40));
+    records.push(first);
+    records
+}
+
+/// Everything that the tables say of the records.
+async fn tables(directory: &Path) -> Vec<String> {
+    let mut connection = shell(directory).await;
+    let mut lines = Vec::new();
+    for sql in [
+        "SELECT 'record ' || sequence || ' ' || id_head || ' ' || hex(canonical) FROM record ORDER BY sequence",
+        "SELECT 'place ' || shard || ' ' || hex(id) || ' ' || sequence FROM place ORDER BY shard, id",
+        "SELECT 'topic ' || kind || ' ' || subject || ' ' || predicate || ' ' || at_ms || ' ' || sequence FROM topic ORDER BY 1",
+        "SELECT 'mention ' || key || ' ' || minus_at_ms || ' ' || sequence FROM mention ORDER BY 1",
+        "SELECT 'supersession ' || hex(epoch) || ' ' || at_ms || ' ' || sequence FROM supersession ORDER BY 1",
+        "SELECT 'shard ' || shard || ' ' || hex(root) || ' ' || ids || ' ' || last_sequence FROM shard ORDER BY shard",
+    ] {
+        for row in connection.fetch_all(sql).await.unwrap() {
+            lines.push(row.try_get(0).unwrap());
+        }
+    }
+    connection.close().await.unwrap();
+    lines
+}
+
+async fn edit(directory: &Path, sql: &str) {
+    let mut connection = shell(directory).await;
+    let done = sqlx::query(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(done.rows_affected(), 1, "{sql}");
+    connection.close().await.unwrap();
+}
+
+/// Turns a bit of the file, in the last of these bytes.
+fn flip(directory: &Path, wanted: &str) {
+    let path = directory.join("store.db");
+    let bytes = std::fs::read(&path).unwrap();
+    let places = bytes.windows(wanted.len());
+    let found: Vec<usize> = (0..)
+        .zip(places)
+        .filter(|(_, window)| *window == wanted.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    assert_eq!(found.len(), 1, "{wanted} is in the file once");
+    let at = found[0] + wanted.len() - 1;
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[bytes[at] ^ 1], at as u64).unwrap();
+}
+
+async fn ask(node: &Node, subject: &str) -> Result<v1::QueryReply, Status> {
+    let selection = v1::Selection {
+        subject: Some(subject.into()),
+        ..v1::Selection::default()
+    };
+    let request = v1::QueryRequest {
+        selection: Some(selection),
+        limit: 100,
+        ..v1::QueryRequest::default()
+    };
+    Ok(node.store().query(request).await?.into_inner())
+}
+
+async fn filled() -> (TempDir, Node) {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    append(&node, &records()).await;
+    (directory, node)
+}
+
+/// All that this node's peers have is here.
+async fn proved(node: &Node) {
+    let all: Vec<u32> = (0..=SHARDS).collect();
+    tell(node, &all).await;
+}
+
+#[tokio::test]
+async fn a_sound_store_is_left_as_it_is() {
+    let (directory, node) = filled().await;
+    proved(&node).await;
+    let before = tables(directory.path()).await;
+    let said = scrub(&node).await;
+    assert_eq!((said.passes, said.error.as_str()), (1, ""));
+    assert_eq!(
+        (said.found_rows, said.mended_lines, said.mended_roots),
+        (0, 0, 0)
+    );
+    // A row, an id, a topic of each; two mentions of each claim; one epoch supersedes another.
+    assert_eq!(said.rows, 3 * 304 + 2 * 300 + 1);
+    assert!(said.ended_at_ms > 0 && said.alarms.is_empty());
+    assert_eq!(tables(directory.path()).await, before);
+    assert!(ask(&node, "cas:7").await.unwrap().complete);
+    node.stop().await;
+    let node = Node::start(directory.path()).await;
+    let again = look(&node, false).await;
+    assert_eq!(again.ended_at_ms, said.ended_at_ms, "kept over a restart");
+    node.stop().await;
+}
+
+/// Claim 7, of two about its subject.
+async fn damaged_row(node: Node, damage: impl AsyncFn(&Path, Node) -> Node, directory: &Path) {
+    let lost = &claims(0..300)[7];
+    let node = damage(directory, node).await;
+    proved(&node).await;
+    let said = scrub(&node).await;
+    assert_eq!((said.found_rows, said.quarantined), (1, 1), "{said:?}");
+    assert_eq!(said.waited_for[0].id, id(lost));
+    assert_eq!(said.alarms[0].code, "quarantined_rows");
+    let described = node.describe().await;
+    assert!(described.counts_as_absent && described.serving);
+    assert_eq!((described.records, described.alarms.len()), (303, 1));
+    let answer = ask(&node, "cas:7").await.unwrap();
+    assert_eq!((answer.records.len(), answer.complete), (1, false));
+    // What the set comes to is what it would without the record.
+    let rest: Vec<Record> = records().into_iter().filter(|it| it != lost).collect();
+    let other = tempdir().unwrap();
+    let without = Node::start(other.path()).await;
+    append(&without, &rest).await;
+    assert_eq!(roots(&node).await, roots(&without).await);
+    without.stop().await;
+    // Proofs end the absence; the shard of a record that nobody has stays open.
+    proved(&node).await;
+    assert!(!node.describe().await.counts_as_absent);
+    assert!(!ask(&node, "cas:7").await.unwrap().complete);
+    node.stop().await;
+
+    let node = Node::start(directory).await;
+    proved(&node).await;
+    assert_eq!(look(&node, false).await.quarantined, 1, "over a restart");
+    assert!(!ask(&node, "cas:7").await.unwrap().complete);
+    let statuses = append(&node, std::slice::from_ref(lost)).await;
+    assert_eq!(statuses, [v1::AppendStatus::Stored]);
+    let said = look(&node, false).await;
+    assert_eq!((said.quarantined, said.alarms.len()), (0, 0));
+    let answer = ask(&node, "cas:7").await.unwrap();
+    assert_eq!((answer.records.len(), answer.complete), (2, true));
+    let said = scrub(&node).await;
+    assert_eq!((said.found_rows, said.mended_lines), (0, 0), "{said:?}");
+    node.stop().await;
+    let mut connection = shell(directory).await;
+    let kept: (i64, bool) =
+        sqlx::query_as("SELECT count(*), healed_at_ms IS NOT NULL FROM quarantine")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    assert_eq!(kept, (1, true));
+}
+
+#[tokio::test]
+async fn a_byte_flipped_in_a_record_row_of_a_stopped_store_is_found_and_healed() {
+    let (directory, node) = filled().await;
+    let damage = async |directory: &Path, node: Node| {
+        node.stop().await;
+        flip(directory, "\"uri\":\"urn:7");
+        Node::start(directory).await
+    };
+    damaged_row(node, damage, directory.path()).await;
+}
+
+#[tokio::test]
+async fn a_byte_flipped_in_a_record_row_of_a_running_store_is_found_and_healed() {
+    let (directory, node) = filled().await;
+    let damage = async |directory: &Path, node: Node| {
+        let sql = "UPDATE record SET canonical = CAST(replace(CAST(canonical AS TEXT), 'urn:7\"', 'urn:7''') AS BLOB)
+                   WHERE CAST(canonical AS TEXT) LIKE '%\"urn:7\"%'";
+        edit(directory, sql).await;
+        node
+    };
+    damaged_row(node, damage, directory.path()).await;
+}
+
+#[tokio::test]
+async fn a_record_row_that_is_gone_is_waited_for() {
+    let (directory, node) = filled().await;
+    let damage = async |directory: &Path, node: Node| {
+        edit(directory, "DELETE FROM record WHERE sequence = 8").await;
+        node
+    };
+    damaged_row(node, damage, directory.path()).await;
+}
+
+/// A byte in a line of each table that is not a record, and what is counted.
+const EDITS: [(&str, bool); 13] = [
+    (
+        "UPDATE topic SET subject = subject || 'x' WHERE sequence = 5",
+        true,
+    ),
+    (
+        "UPDATE topic SET predicate = 'boiling_point_j' WHERE sequence = 6",
+        true,
+    ),
+    (
+        "UPDATE topic SET at_ms = at_ms + 64 WHERE sequence = 7",
+        true,
+    ),
+    ("UPDATE topic SET kind = 3 WHERE sequence = 8", true),
+    ("UPDATE topic SET sequence = 8192 WHERE sequence = 9", true),
+    (
+        "UPDATE place SET id = CAST(x'00' || substr(id, 2) AS BLOB) WHERE sequence = 10",
+        true,
+    ),
+    (
+        "UPDATE place SET id = CAST(substr(id, 1, 31) || x'00' AS BLOB) WHERE sequence = 11",
+        true,
+    ),
+    ("UPDATE place SET sequence = 8193 WHERE sequence = 12", true),
+    (
+        "UPDATE place SET shard = (shard + 1) % 8 WHERE sequence = 13",
+        true,
+    ),
+    ("UPDATE mention SET key = key + 1 WHERE rowid_of(14)", true),
+    (
+        "UPDATE supersession SET epoch = CAST(substr(epoch, 1, 31) || x'00' AS BLOB)",
+        true,
+    ),
+    (
+        "UPDATE record SET id_head = id_head + 1 WHERE sequence = 15",
+        true,
+    ),
+    (
+        "UPDATE shard SET root = CAST(x'00' || substr(root, 2) AS BLOB) WHERE shard = 3",
+        false,
+    ),
+];
+
+fn sql_of(edit: &str) -> String {
+    // A claim has two lines there; the one with the smaller key.
+    edit.replace(
+        "rowid_of(14)",
+        "sequence = 14 AND key = (SELECT min(key) FROM mention WHERE sequence = 14)",
+    )
+}
+
+async fn mended(node: &Node, directory: &Path, before: &[String], sql: &str, line: bool) {
+    let was = look(node, false).await;
+    let said = scrub(node).await;
+    let now = tables(directory).await;
+    let differ: Vec<_> = before.iter().filter(|line| !now.contains(line)).collect();
+    assert_eq!(now, before, "{sql}: {differ:?}");
+    let (lines, roots) = (
+        said.mended_lines - was.mended_lines,
+        said.mended_roots - was.mended_roots,
+    );
+    assert_eq!((lines > 0, roots > 0), (line, !line), "{sql}: {said:?}");
+    assert_eq!((said.found_rows, said.quarantined), (0, 0), "{sql}");
+    proved(node).await;
+    for number in 0..20 {
+        let answer = ask(node, &format!("cas:{number}")).await.unwrap();
+        assert_eq!((answer.records.len(), answer.complete), (2, true), "{sql}");
+    }
+    let again = scrub(node).await;
+    assert_eq!(again.mended_lines, said.mended_lines, "{sql}");
+}
+
+#[tokio::test]
+async fn a_line_of_any_index_and_a_root_of_a_running_store_are_put_right() {
+    let (directory, node) = filled().await;
+    let before = tables(directory.path()).await;
+    for (sql, line) in EDITS {
+        let sql = sql_of(sql);
+        edit(directory.path(), &sql).await;
+        mended(&node, directory.path(), &before, &sql, line).await;
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_of_any_index_and_a_root_of_a_stopped_store_are_put_right() {
+    let (directory, node) = filled().await;
+    node.stop().await;
+    let before = tables(directory.path()).await;
+    let lower = "UPDATE shard SET last_sequence = 1 WHERE shard = 2";
+    for (sql, line) in EDITS.into_iter().chain([(lower, false)]) {
+        let sql = sql_of(sql);
+        edit(directory.path(), &sql).await;
+        let node = Node::start(directory.path()).await;
+        mended(&node, directory.path(), &before, &sql, line).await;
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_byte_flipped_in_the_file_of_a_stopped_store_is_put_right_in_an_index() {
+    let (directory, node) = filled().await;
+    let two = [crate::records::about("zz:only", "q", 5, 1_000)];
+    append(&node, &two).await;
+    node.stop().await;
+    let before = tables(directory.path()).await;
+    // The last subject, so that the line stays where it is: the subject and predicate of the index, without what JSON has between.
+    flip(directory.path(), "zz:onlyq");
+    let node = Node::start(directory.path()).await;
+    proved(&node).await;
+    let said = scrub(&node).await;
+    assert_eq!((said.found_rows, said.mended_lines), (0, 2), "{said:?}");
+    assert_eq!(tables(directory.path()).await, before);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_row_that_an_answer_meets_is_looked_at_unasked() {
+    let (directory, node) = filled().await;
+    node.stop().await;
+    flip(directory.path(), "\"uri\":\"urn:7");
+    let node = Node::start(directory.path()).await;
+    let status = ask(&node, "cas:7").await.unwrap_err();
+    assert_eq!(status.code(), Code::DataLoss);
+    let said = until(&node, "looked at", |said| said.quarantined == 1).await;
+    assert_eq!(said.waited_for[0].id, id(&claims(7..8)[0]));
+    assert_eq!(ask(&node, "cas:7").await.unwrap().records.len(), 1);
+    until(&node, "through", |said| said.passes == 1).await;
+    node.stop().await;
+}
+
+/// Overwrites the page of the file that holds these bytes.
+fn tear(directory: &Path, wanted: &str) {
+    let path = directory.join("store.db");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut places = bytes.windows(wanted.len());
+    let at = places
+        .position(|window| window == wanted.as_bytes())
+        .unwrap();
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[0xff; 4096], at as u64 / 4096 * 4096)
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_read_says_so_until_it_is_moved_away() {
+    let (directory, node) = filled().await;
+    node.stop().await;
+    tear(directory.path(), "\"uri\":\"urn:7\"");
+    let node = Node::start(directory.path()).await;
+    proved(&node).await;
+    assert!(node.describe().await.serving);
+    // A claim about it is on the page: met by an answer, no scrub was asked for.
+    let refused = ask(&node, "cas:7").await.unwrap_err();
+    assert_eq!(refused.code(), Code::Internal, "{refused}");
+    let unfit = async |node: &Node| {
+        proved(node).await;
+        let described = node.describe().await;
+        assert!(!described.serving && described.counts_as_absent);
+        assert!(described.reason.contains("away"), "{}", described.reason);
+        assert_eq!(described.alarms[0].code, "database_malformed");
+        let refused = node.store().append(push(&claims(900..901))).await;
+        let code = refused.unwrap_err();
+        assert_eq!(
+            code.metadata().get(proto::CODE_HEADER).unwrap(),
+            "database_malformed"
+        );
+        assert!(!ask(node, "cas:1").await.is_ok_and(|answer| answer.complete));
+    };
+    unfit(&node).await;
+    until(&node, "found unreadable", |said| !said.error.is_empty()).await;
+    node.stop().await;
+    let node = Node::start(directory.path()).await;
+    unfit(&node).await;
+    node.stop().await;
+    // What the operator is told to do.
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let node = Node::start(directory.path()).await;
+    let described = node.describe().await;
+    assert!(described.serving && described.alarms.is_empty());
+    assert_eq!(described.records, 0);
+    node.stop().await;
+}
