@@ -18,6 +18,7 @@ use sidecar::Shutdown;
 use sidecar::clock::unix_ms;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::completeness::Completeness;
 use crate::damage::{Damage, Lost};
@@ -36,8 +37,9 @@ const SHARE_ASKED: u32 = 50;
 /// The first pass after a start comes no earlier: the node has to catch up first.
 const FIRST_AFTER: Duration = Duration::from_secs(60);
 
-/// After a pass that could not be ended, and between passes that are begun because of what answers meet.
-const AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// After a pass that could not be ended, and between passes that are begun because of what answers meet: damage that stays must not
+/// keep a node reading all the time.
+const AGAIN_AFTER: Duration = Duration::from_secs(300);
 
 /// Ids of waited-for records in an answer.
 const LISTED_MAX: usize = 100;
@@ -139,14 +141,16 @@ impl Scrub {
 
     /// Works until the shutdown.
     pub async fn run(self: Arc<Scrub>, shutdown: Shutdown) {
-        let mut next = self.first_after();
+        let mut next = self.first_after().map(|after| Instant::now() + after);
+        let mut again = Instant::now();
         loop {
             tokio::select! {
-                () = sleep(next) => {}
+                () = sleep_until(next) => {}
                 () = self.asked.notified() => {}
                 () = self.damage.noticed() => {
                     self.look_at_suspected().await;
-                    self.start();
+                    next = Some(next.map_or(again, |next| next.min(again)));
+                    self.progress().asked = true;
                     continue;
                 }
                 () = shutdown.cancelled() => return,
@@ -155,9 +159,10 @@ impl Scrub {
                 whole = self.pass() => whole,
                 () = shutdown.cancelled() => return,
             };
+            again = Instant::now() + AGAIN_AFTER;
             next = match whole {
-                true => self.interval,
-                false => Some(AGAIN_AFTER),
+                true => self.interval.map(|interval| Instant::now() + interval),
+                false => Some(again),
             };
         }
     }
@@ -234,9 +239,9 @@ impl Scrub {
     }
 }
 
-async fn sleep(time: Option<Duration>) {
+async fn sleep_until(time: Option<Instant>) {
     match time {
-        Some(time) => tokio::time::sleep(time).await,
+        Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -86,6 +86,8 @@ struct Mending<'a> {
     lacking: BTreeSet<u32>,
     /// An id went that is not known.
     unknown: bool,
+    /// How often all ids were read.
+    scans: u32,
 }
 
 /// Looks at the suspects again and puts right what is wrong.
@@ -108,6 +110,7 @@ pub(super) async fn write(
         looked_at: BTreeSet::new(),
         lacking: BTreeSet::new(),
         unknown: false,
+        scans: 0,
     };
     for suspect in &mend.suspects {
         match suspect {

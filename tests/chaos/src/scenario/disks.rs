@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::history::{Line, Write, now_ms};
 use crate::lab::poll;
@@ -62,6 +63,19 @@ pub(super) async fn byte_flipped(run: &mut Run) -> Result<(), String> {
     run.lab.whole(PATIENCE).await?;
     // Nobody may be shown the wrong bytes meanwhile; that it is mended the checker sees in the end.
     let gateways: Vec<_> = run.lab.numbers().map(|node| run.gateway(node)).collect();
+    // Unasked it comes within a day.
+    let url = format!("{}/cluster/scrub?node=node{node}", gateways[0].admin);
+    let begun = e2e::http::Http::new().post(&url, "").await?;
+    if begun.status != 200 {
+        return Err(begun.text());
+    }
+    poll("the damage is not found", PATIENCE, || async {
+        let scrub = scrub(&gateways, node).await?;
+        (scrub["found_rows"] == 1 && scrub["quarantined"] == 0)
+            .then_some(())
+            .ok_or_else(|| scrub.to_string())
+    })
+    .await?;
     poll("the record is not mended", PATIENCE, || async {
         let holders = replicas(&gateways, &flipped.id).await?;
         (holders >= 2)
@@ -70,8 +84,19 @@ pub(super) async fn byte_flipped(run: &mut Run) -> Result<(), String> {
     })
     .await?;
     let took = now_ms() - began;
-    crate::say(&format!("  held by two again {took} ms after the start"));
+    crate::say(&format!(
+        "  found, and held by two again {took} ms after the start"
+    ));
     Ok(())
+}
+
+/// How the scrub of a node stands, as the first one says.
+async fn scrub(gateways: &[crate::lab::Gateway], node: usize) -> Result<Value, String> {
+    let url = format!("{}/cluster/scrub", gateways[0].admin);
+    let said = e2e::http::Http::new().get(&url).await?.json();
+    let mut nodes = said["nodes"].as_array().into_iter().flatten();
+    let found = nodes.find(|said| said["id"] == format!("node{node}"));
+    found.cloned().ok_or_else(|| said.to_string())
 }
 
 /// Nodes that say they hold a record.
