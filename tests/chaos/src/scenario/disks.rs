@@ -120,18 +120,23 @@ fn flip(run: &Run, node: usize) -> Result<Write, String> {
     for claim in claims {
         // The closing quote too, or number 1 would be found in number 10.
         let wanted = format!("\"note\":\"{}\"", claim.note);
+        // A page that was split keeps a copy that is not used.
         let found = bytes
             .windows(wanted.len())
-            .position(|window| window == wanted.as_bytes());
-        if let Some(at) = found {
-            let at = at + wanted.len() - 2;
-            let file = OpenOptions::new().write(true).open(&path);
-            let file = file.map_err(|error| error.to_string())?;
-            file.write_all_at(&[bytes[at] ^ 1], at as u64)
-                .and_then(|()| file.sync_all())
-                .map_err(|error| error.to_string())?;
-            return Ok(claim);
+            .enumerate()
+            .filter(|(_, window)| *window == wanted.as_bytes());
+        let found: Vec<usize> = found.map(|(at, _)| at + wanted.len() - 2).collect();
+        if found.is_empty() {
+            continue;
         }
+        let file = OpenOptions::new().write(true).open(&path);
+        let file = file.map_err(|error| error.to_string())?;
+        for at in found {
+            file.write_all_at(&[bytes[at] ^ 1], at as u64)
+                .map_err(|error| error.to_string())?;
+        }
+        file.sync_all().map_err(|error| error.to_string())?;
+        return Ok(claim);
     }
     Err(format!("no claim is found in {}", path.display()))
 }
