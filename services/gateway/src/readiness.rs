@@ -72,7 +72,8 @@ impl Readiness {
         let Some(lane) = self.nodes.lane(self.nodes.own()) else {
             return;
         };
-        let described = lane.store().describe(&Caller::default(), CHECK_MAX);
+        let caller = Caller::default();
+        let described = lane.store().describe(&caller, CHECK_MAX);
         if let Ok(described) = described.await {
             self.alarms.send_replace(described.alarms);
         }

@@ -190,3 +190,32 @@ async fn a_store_that_counts_as_absent_is_proved_every_shard_there_is() {
         .sum();
     assert_eq!(told as usize, owned.len());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_store_lost_comes_again_from_whom_it_was_remembered_to_have_nothing_new() {
+    let plan = Plan { nodes: 3, ..BRISK };
+    let cluster = Cluster::start(plan, |_| {}).await;
+    let [one, two, three] = &cluster.nodes[..] else {
+        unreachable!()
+    };
+    let (owned, foreign) = (cluster.owned(0), cluster.owned(2));
+    let shard = *owned.difference(&foreign).next().unwrap();
+    // Of two that it does not own it lacks one later.
+    let others: Vec<u32> = (0..8).filter(|shard| !owned.contains(shard)).collect();
+    three.store.put(record(shard, 1));
+    for shard in &others[..2] {
+        three.store.put_all(*shard, 0..5);
+    }
+    until("the record", || one.store.holds(&record(shard, 1))).await;
+    one.sessions("node3", 2).await;
+    two.store.set_down(true);
+    one.store.state().lose(&record(shard, 1));
+    until("it again", || one.store.holds(&record(shard, 1))).await;
+    assert_eq!(one.store.len(), 1, "and nothing that others own");
+
+    one.store.state().lacking = vec![others[0]];
+    until("the shard that it lacks", || one.store.len() == 6).await;
+    one.sessions("node3", 2).await;
+    assert!((0..5).all(|number| one.store.holds(&record(others[0], number))));
+    assert_eq!(one.store.len(), 6, "and no other");
+}

@@ -61,6 +61,9 @@ pub(crate) struct State {
     /// With the time of their arrival, in milliseconds of CLOCK_BOOTTIME.
     pub(crate) reports: Vec<(u64, v1::ReportProofsRequest)>,
     pub(crate) counts_as_absent: bool,
+    /// How often it lost ids, and the shards of which it may lack some.
+    pub(crate) losses: u64,
+    pub(crate) lacking: Vec<u32>,
     /// Its last row, as it says.
     pub(crate) sequence: u64,
     /// What peers said they had seen of it, with each comparison.
@@ -103,6 +106,8 @@ impl TestStore {
             compare_bytes: Vec::new(),
             reports: Vec::new(),
             counts_as_absent: false,
+            losses: 0,
+            lacking: Vec::new(),
             seen: Vec::new(),
             refused: BTreeSet::new(),
             lies: false,
@@ -207,6 +212,16 @@ async fn serve(store: TestStore) -> std::net::SocketAddr {
 }
 
 impl State {
+    /// A damaged row is put aside.
+    pub(crate) fn lose(&mut self, canonical: &[u8]) {
+        let (id, shard) = (id_of(canonical), shard_of(canonical));
+        assert!(self.trees.get_mut(&shard).unwrap().remove(&id));
+        self.rows.remove(&id);
+        self.losses += 1;
+        self.lacking = vec![shard];
+        self.counts_as_absent = true;
+    }
+
     /// False when it was there.
     fn insert(&mut self, canonical: Bytes, held: v1::HeldRecord) -> bool {
         let id = id_of(&canonical);
@@ -340,6 +355,8 @@ impl Store for TestStore {
             // Of any length that they may have.
             run: u64::MAX,
             sequence: state.sequence,
+            losses: state.losses,
+            lacking: state.lacking.clone(),
             ..v1::CompareReply::default()
         };
         if !equal {
