@@ -66,7 +66,7 @@ async fn a_byte_flipped_in_a_record_row_is_found_and_healed_from_the_other_owner
     never_wrong(&cluster, &http, &subject).await;
     let look = ["scrub", "--status", "--json", "--url"];
     let urls = cluster.node(1).admin("");
-    let ended = command::run(&[&look[..], &[&urls]].concat()).await;
+    let ended = command::run(&[&look[..], &[urls.as_str()]].concat()).await;
     assert_eq!(ended.code, Some(1), "{}", ended.err);
 
     let healing = Instant::now();
@@ -94,7 +94,7 @@ async fn a_byte_flipped_in_a_record_row_is_found_and_healed_from_the_other_owner
         "{holders:?}"
     );
     let watch = ["scrub", "--node", "node2", "--watch", "--json", "--url"];
-    let ended = command::run(&[&watch[..], &[&urls]].concat()).await;
+    let ended = command::run(&[&watch[..], &[urls.as_str()]].concat()).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert_eq!(ended.json()["nodes"][0]["found_rows"], 1, "once, before");
 }
