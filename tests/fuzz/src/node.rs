@@ -159,6 +159,7 @@ async fn begin(directory: &Path) -> (Arc<App>, Channel) {
         node: NAME.into(),
         data_dir: directory.to_path_buf(),
         min_free_bytes: 0,
+        scrub_interval: None,
         readers: 2,
         num_shards: SHARDS,
         peers: any,
