@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use crate::claim::Value;
 use crate::model::{Assertion, Content, Epoch, Object, Source, SourceRecord, Vote};
 use crate::signature::Signature;
 
@@ -112,14 +113,19 @@ fn signed(out: &mut Vec<u8>, signatures: &[Signature]) {
 }
 
 /// `{"type":…,"value":…}`.
-pub(crate) fn object(out: &mut Vec<u8>, value: &Object) {
+pub(crate) fn object(out: &mut Vec<u8>, object: &Object) {
+    value(out, &Value::of(object));
+}
+
+/// The same, of a value that is borrowed.
+pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>) {
     out.extend_from_slice(b"{\"type\":\"");
     out.extend_from_slice(value.type_name().as_bytes());
     out.extend_from_slice(b"\",\"value\":");
     match value {
-        Object::Text(text) | Object::Reference(text) => string(out, text),
-        Object::Number(value) => number(out, *value),
-        Object::Boolean(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+        Value::Text(text) | Value::Reference(text) => string(out, text),
+        Value::Number(value) => number(out, *value),
+        Value::Boolean(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
     }
     out.push(b'}');
 }

@@ -9,6 +9,7 @@
 //! [`Record::from_canonical`] takes only bytes that are already canonical, and judges the same on every node and at any time.
 
 mod canonical;
+mod claim;
 mod decimal;
 mod fields;
 mod id;
@@ -20,6 +21,7 @@ mod record;
 mod signature;
 
 pub use canonical::{number as write_number, string as write_string};
+pub use claim::{Claim, Value};
 pub use id::{NotAnId, RecordId};
 pub use invalid::Invalid;
 pub use model::{

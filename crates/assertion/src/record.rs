@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::canonical;
+use crate::claim::Claim;
 use crate::id::RecordId;
 use crate::invalid::Invalid;
 use crate::limits::{AHEAD_MAX_MS, CANONICAL_MAX, JSON_MAX, TIME_MAX_MS};
@@ -195,6 +196,12 @@ impl Record {
             Content::Assertion(claim) => Some(claim),
             _ => None,
         }
+    }
+
+    /// The same as lenses see it.
+    pub fn claim(&self) -> Option<Claim<'_>> {
+        self.assertion()
+            .map(|claim| Claim::of(self.id, &self.canonical, claim))
     }
 
     /// The vote that it is, if it is one.

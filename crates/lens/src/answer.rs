@@ -88,8 +88,10 @@ impl Verdict {
 
 impl Answer {
     /// The claim that was picked; `None` when nothing matched, and for the skeptic.
-    pub fn winner(&self) -> Option<&Record> {
-        self.picked().map(|ranked| &ranked.record)
+    pub fn winner(&self) -> Option<Record> {
+        // It was a record when it was weighed.
+        self.picked()
+            .and_then(|ranked| Record::from_stored(&ranked.canonical).ok())
     }
 
     fn picked(&self) -> Option<&Ranked> {
@@ -158,7 +160,7 @@ impl Answer {
         out.extend_from_slice(b",\"winner\":");
         match self.picked() {
             Some(ranked) => {
-                out.extend_from_slice(&ranked.record.public_json());
+                out.extend_from_slice(&ranked.public_json());
                 out.extend_from_slice(b",\"value\":");
                 ranked.write_value(out);
                 out.extend_from_slice(b",\"confidence\":");
@@ -202,7 +204,7 @@ impl Answer {
             out.extend_from_slice(b",\"class\":");
             write_string(out, class.name());
             out.extend_from_slice(b",\"winner\":");
-            out.extend_from_slice(&layer.strongest.record.public_json());
+            out.extend_from_slice(&layer.strongest.public_json());
             out.extend_from_slice(b",\"value\":");
             layer.strongest.write_value(out);
             out.extend_from_slice(b",\"candidates\":");
@@ -264,7 +266,7 @@ impl Share {
         out.extend_from_slice(b",\"ids_total\":");
         count(out, group.claims as u64);
         out.extend_from_slice(b",\"strongest\":");
-        out.extend_from_slice(&group.strongest.record.public_json());
+        out.extend_from_slice(&group.strongest.public_json());
         out.push(b'}');
     }
 }

@@ -1,83 +1,25 @@
 //! The claims that are considered, once all of them are known: votes on them are counted, and the answer is given.
 
-use std::collections::BTreeMap;
+use std::iter::Peekable;
 
-use assertion::{Assertion, Content, Record, RecordId};
+use assertion::{Content, Record, RecordId};
 
 use crate::answer::{Answer, GROUP_LISTED};
+use crate::claims::Claims;
 use crate::conflict::Conflict;
-use crate::group::{Group, group};
+use crate::group::Group;
 use crate::parameters::Lens;
 use crate::resolver::{Resolver, TooMuch};
 use crate::votes::Votes;
 
-/// What a subject takes besides its name: the map around it.
-const SUBJECT_BYTES: usize = 64;
-
-/// The claims that are considered: 40 bytes of each.
-#[derive(Debug, Default)]
-pub(crate) struct Claims {
-    list: Vec<Claim>,
-    /// What they are about, numbered as they came. Kept when there are votes to count: a vote names the subject of its claim.
-    subjects: BTreeMap<String, u32>,
-}
-
-#[derive(Debug)]
-struct Claim {
-    id: RecordId,
-    /// The number of its value.
-    value: u32,
-    /// The number of its subject.
-    subject: u32,
-}
-
-impl Claims {
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Adds a claim. Returns how many bytes its subject takes, when it is kept and new.
-    pub(crate) fn add(
-        &mut self,
-        claim: &Assertion,
-        id: RecordId,
-        value: u32,
-        with_subject: bool,
-    ) -> usize {
-        let known = self.subjects.get(&claim.subject).copied();
-        let (subject, bytes) = match known {
-            _ if !with_subject => (0, 0),
-            Some(subject) => (subject, 0),
-            None => {
-                let subject = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
-                self.subjects.insert(claim.subject.clone(), subject);
-                (subject, claim.subject.len() + SUBJECT_BYTES)
-            }
-        };
-        self.list.push(Claim { id, value, subject });
-        bytes
-    }
-
-    fn sort(&mut self) {
-        self.list
-            .sort_unstable_by_key(|claim| (claim.subject, claim.id));
-    }
-
-    /// The place of the claim that a vote names by id and subject: one that names another subject lies in another shard, and
-    /// never counts.
-    fn place(&self, subject: &str, id: RecordId) -> Option<usize> {
-        let subject = *self.subjects.get(subject)?;
-        self.list
-            .binary_search_by_key(&(subject, id), |claim| (claim.subject, claim.id))
-            .ok()
-    }
-}
+/// Bytes of ids that are hashed at a time: as much as makes hashing fast.
+const HASHED_BYTES: usize = 64 * 1024;
 
 /// What one answer keeps, in numbers. Each has its bound: [`crate::MAX_CLAIMS`], [`crate::MAX_DISTINCT_VALUES`],
 /// [`crate::MAX_VALUE_BYTES`], [`crate::MAX_SOURCES`], [`crate::MAX_EPOCHS`], [`crate::MAX_VOTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
-    /// Claims considered: 40 bytes of each.
+    /// Claims considered: 33 bytes of each.
     pub claims: usize,
     /// Distinct values: the strongest claim of each.
     pub values: usize,
@@ -110,12 +52,13 @@ impl Ballot {
     /// Claims of one subject whose votes count, in ascending order: those from a place on (0: the first), at most so many. As
     /// many further is the next place; `None` when there are no more, or the lens does not look at votes.
     pub fn claims(&self, from: usize, most: usize) -> Option<(&str, Vec<RecordId>)> {
-        let Claims { list, subjects } = &self.resolver.claims;
-        let first = list.get(from)?;
-        let (subject, _) = subjects.iter().find(|(_, n)| **n == first.subject)?;
-        let same = list[from..].iter().take(most);
-        let same = same.take_while(|claim| claim.subject == first.subject);
-        Some((subject, same.map(|claim| claim.id).collect()))
+        self.resolver.claims.votable(from, most)
+    }
+
+    /// Which of these ids, which ascend, are those of claims that are considered; and how many of these claims there are up to
+    /// the last of them. Whoever knows which claims have votes asks for the votes on these alone.
+    pub fn among(&self, ids: &[RecordId]) -> (Vec<RecordId>, usize) {
+        self.resolver.claims.among(ids)
     }
 
     /// Takes one vote. One on a claim that is not considered, a record of another kind, or what is later than `as_of`, changes
@@ -162,8 +105,8 @@ impl Ballot {
         let epoch_cycles = with_epochs.then(|| resolver.epochs.cycles());
         let tolerance = resolver.parameters.options().tolerance.unwrap_or(0.0);
         let candidates = resolver.claims.len();
-        let mut groups = group(resolver.values, tolerance);
-        fill(&mut groups, resolver.claims, &votes);
+        let mut groups = resolver.values.group(tolerance);
+        fill(&mut groups, &resolver.claims, &votes, resolver.judge);
         let conflict = Conflict::of(groups);
         let (winner, tally) = match resolver.judge {
             Lens::Consensus => (conflict.widest().cloned(), None),
@@ -196,39 +139,62 @@ impl Ballot {
             sources,
             ..
         } = &self.resolver;
-        let mut ids: Vec<&RecordId> = claims.list.iter().map(|claim| &claim.id).collect();
-        ids.extend(self.votes.counted().map(|(_, vote)| &vote.id));
-        ids.extend(epochs.ids());
-        ids.extend(sources.considered());
-        ids.sort_unstable();
+        let mut others: Vec<&RecordId> = Vec::new();
+        others.extend(self.votes.counted().map(|(_, vote)| &vote.id));
+        others.extend(epochs.ids());
+        others.extend(sources.considered());
+        others.sort_unstable();
+        let claims = claims.onward(0).map(|(id, _)| id).peekable();
+        let ids = Merged(claims, others.into_iter().copied().peekable());
         let mut hasher = blake3::Hasher::new();
+        let mut bytes = Vec::with_capacity(HASHED_BYTES + 32);
         for id in ids {
-            hasher.update(id.as_bytes());
+            bytes.extend_from_slice(id.as_bytes());
+            if bytes.len() >= HASHED_BYTES {
+                hasher.update(&bytes);
+                bytes.clear();
+            }
         }
+        hasher.update(&bytes);
         *hasher.finalize().as_bytes()
     }
 }
 
-/// Tells each group the first of its claims, and the votes on all of them.
-fn fill(groups: &mut [Group], claims: Claims, votes: &Votes) {
+/// Two ascending lists as one.
+struct Merged<A: Iterator, B: Iterator>(Peekable<A>, Peekable<B>);
+
+impl<A: Iterator<Item = RecordId>, B: Iterator<Item = RecordId>> Iterator for Merged<A, B> {
+    type Item = RecordId;
+
+    fn next(&mut self) -> Option<RecordId> {
+        match (self.0.peek(), self.1.peek()) {
+            (Some(a), Some(b)) if b < a => self.1.next(),
+            (None, _) => self.1.next(),
+            _ => self.0.next(),
+        }
+    }
+}
+
+/// Tells each group the votes on its claims; and the first of them, for the lens that lists them.
+fn fill(groups: &mut [Group], claims: &Claims, votes: &Votes, judge: Lens) {
     let values = groups.iter().map(|group| 1 + group.joined.len()).sum();
     let mut group_of = vec![0; values];
     for (place, group) in groups.iter().enumerate() {
         for value in group.joined.iter().chain([&group.number]) {
-            group_of[*value as usize] = place;
+            group_of[usize::from(*value)] = place;
         }
     }
-    let mut list = claims.list;
     for (claim, vote) in votes.counted() {
-        groups[group_of[list[claim].value as usize]]
-            .votes
-            .push(*vote);
+        if let Some(value) = claims.value_at(claim) {
+            groups[group_of[usize::from(value)]].votes.push(*vote);
+        }
     }
-    list.sort_unstable_by_key(|claim| claim.id);
-    for claim in list {
-        let ids = &mut groups[group_of[claim.value as usize]].ids;
-        if ids.len() < GROUP_LISTED {
-            ids.push(claim.id);
+    if judge == Lens::Skeptic {
+        for (id, value) in claims.onward(0) {
+            let ids = &mut groups[group_of[usize::from(value)]].ids;
+            if ids.len() < GROUP_LISTED {
+                ids.push(id);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Decay: what time leaves of a confidence.
 
-use assertion::Assertion;
+use assertion::Claim;
 
 /// Half-lives by tier, in days: what a regulator states holds until it is withdrawn, hearsay is half forgotten in a month.
 const HALF_LIFE_DAYS: [Option<u16>; 6] =
@@ -14,8 +14,8 @@ pub(crate) struct Decay(pub(crate) Option<i64>);
 
 impl Decay {
     /// The confidence of a claim at that moment. Claims of the future have not begun to decay.
-    pub(crate) fn confidence(self, claim: &Assertion) -> f64 {
-        let half_life = HALF_LIFE_DAYS[usize::from(claim.source.class.tier())];
+    pub(crate) fn confidence(self, claim: &Claim<'_>) -> f64 {
+        let half_life = HALF_LIFE_DAYS[usize::from(claim.class.tier())];
         let (Some(evaluated_at), Some(days)) = (self.0, half_life) else {
             return claim.confidence;
         };
@@ -32,28 +32,25 @@ impl Decay {
 
 #[cfg(test)]
 mod tests {
-    use assertion::{Lifecycle, Object, Source, SourceClass};
+    use assertion::{Lifecycle, RecordId, SourceClass, Value};
 
     use super::*;
 
     const DAY: i64 = 86_400_000;
 
     fn left(class: SourceClass, confidence: f64, age: i64) -> f64 {
-        let claim = Assertion {
+        let claim = Claim {
+            id: RecordId::from_bytes([0; 32]),
+            canonical: b"",
             subject: "s".into(),
             predicate: "p".into(),
-            object: Object::Boolean(true),
-            source: Source {
-                uri: "u".into(),
-                class,
-                hash: None,
-            },
+            value: Value::Boolean(true),
+            uri: "u".into(),
+            class,
             confidence,
             lifecycle: Lifecycle::Approved,
             asserted_at: -7,
             epoch: None,
-            parent: None,
-            note: None,
         };
         Decay(Some(age - 7)).confidence(&claim)
     }

@@ -3,19 +3,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use assertion::{Object, RecordId};
+use assertion::{RecordId, Value};
 
 use crate::strength::{Candidate, Ranked, Strength};
 use crate::votes::Counted;
-
-/// A value as a key: by type, then by value; numbers ascend.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum ValueKey {
-    Boolean(bool),
-    Number(Number),
-    Reference(String),
-    Text(String),
-}
 
 /// A finite number with a total order (-0 does not occur).
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +32,60 @@ impl PartialEq for Number {
 
 impl Eq for Number {}
 
-impl ValueKey {
-    pub(crate) fn of(object: &Object) -> ValueKey {
-        match object {
-            Object::Boolean(value) => ValueKey::Boolean(*value),
-            Object::Number(value) => ValueKey::Number(Number(*value)),
-            Object::Reference(subject) => ValueKey::Reference(subject.clone()),
-            Object::Text(text) => ValueKey::Text(text.clone()),
+/// The distinct values of an answer. What is looked up is borrowed: most claims say what is known already.
+#[derive(Debug, Default)]
+pub(crate) struct Values {
+    booleans: BTreeMap<bool, Group>,
+    numbers: BTreeMap<Number, Group>,
+    references: BTreeMap<String, Group>,
+    texts: BTreeMap<String, Group>,
+}
+
+impl Values {
+    pub(crate) fn len(&self) -> usize {
+        self.booleans.len() + self.numbers.len() + self.references.len() + self.texts.len()
+    }
+
+    pub(crate) fn get_mut(&mut self, value: &Value<'_>) -> Option<&mut Group> {
+        match value {
+            Value::Boolean(value) => self.booleans.get_mut(value),
+            Value::Number(value) => self.numbers.get_mut(&Number(*value)),
+            Value::Reference(subject) => self.references.get_mut(&**subject),
+            Value::Text(text) => self.texts.get_mut(&**text),
         }
+    }
+
+    pub(crate) fn insert(&mut self, value: &Value<'_>, group: Group) {
+        match value {
+            Value::Boolean(value) => self.booleans.insert(*value, group),
+            Value::Number(value) => self.numbers.insert(Number(*value), group),
+            Value::Reference(subject) => self.references.insert(subject.to_string(), group),
+            Value::Text(text) => self.texts.insert(text.to_string(), group),
+        };
+    }
+
+    /// Groups them: numbers, in ascending order, join the group whose first (smallest) value is within `tolerance` × the larger
+    /// magnitude; all else groups by equality.
+    pub(crate) fn group(self, tolerance: f64) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::with_capacity(self.len());
+        let mut first_of_group: Option<f64> = None;
+        for (Number(number), value) in self.numbers {
+            match (first_of_group, groups.last_mut()) {
+                (Some(first), Some(open))
+                    if number - first <= tolerance * number.abs().max(first.abs()) =>
+                {
+                    open.merge(value);
+                }
+                _ => {
+                    first_of_group = Some(number);
+                    groups.push(value);
+                }
+            }
+        }
+        groups.extend(self.booleans.into_values());
+        groups.extend(self.references.into_values());
+        groups.extend(self.texts.into_values());
+        groups
     }
 }
 
@@ -62,11 +99,11 @@ pub(crate) struct Group {
     /// Bytes of the longest claim: what may be kept as the strongest, in whatever order the claims come.
     longest: usize,
     /// The number of its value; each new value has the next.
-    pub(crate) number: u32,
+    pub(crate) number: u16,
     /// Numbers of the values that joined it.
-    pub(crate) joined: Vec<u32>,
+    pub(crate) joined: Vec<u16>,
     pub(crate) claims: usize,
-    /// The first of its claims by id, as many as an answer lists; filled in when all are known.
+    /// The first of its claims by id, as many as an answer lists; filled in when all are known, for the lens that lists them.
     pub(crate) ids: Vec<RecordId>,
     /// The strongest claim of each source uri: a source counts once, however often it repeats itself.
     pub(crate) voices: BTreeMap<String, Strength>,
@@ -75,11 +112,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn new(candidate: Candidate<'_>, number: u32) -> Group {
-        let uri = candidate.claim.source.uri.clone();
+    pub(crate) fn new(candidate: Candidate<'_>, number: u16) -> Group {
+        let uri = candidate.claim.uri.to_string();
         Group {
             strongest: candidate.keep(),
-            longest: candidate.record.canonical().len(),
+            longest: candidate.claim.canonical.len(),
             number,
             joined: Vec::new(),
             claims: 1,
@@ -103,13 +140,13 @@ impl Group {
     pub(crate) fn add(&mut self, candidate: Candidate<'_>) -> usize {
         let strength = candidate.strength;
         if strength.is_stronger_than(&self.strongest.strength) {
-            self.strongest = candidate.keep();
+            candidate.replace(&mut self.strongest);
         }
-        let length = candidate.record.canonical().len();
+        let length = candidate.claim.canonical.len();
         let mut more = length.saturating_sub(self.longest);
         self.longest += more;
         self.claims += 1;
-        let uri = &candidate.claim.source.uri;
+        let uri = &candidate.claim.uri;
         if hear(&mut self.voices, uri, strength) {
             more += voice_bytes(uri);
         }
@@ -155,30 +192,4 @@ fn hear(voices: &mut BTreeMap<String, Strength>, uri: &str, strength: Strength) 
         Some(_) => {}
     }
     false
-}
-
-/// Groups distinct values, given in key order. Numbers join the group whose first (smallest) value is within
-/// `tolerance` × the larger magnitude; all else groups by equality.
-pub(crate) fn group(values: BTreeMap<ValueKey, Group>, tolerance: f64) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut first_of_group: Option<f64> = None;
-    for (key, value) in values {
-        let ValueKey::Number(Number(number)) = key else {
-            first_of_group = None;
-            groups.push(value);
-            continue;
-        };
-        match (first_of_group, groups.last_mut()) {
-            (Some(first), Some(open))
-                if number - first <= tolerance * number.abs().max(first.abs()) =>
-            {
-                open.merge(value);
-            }
-            _ => {
-                first_of_group = Some(number);
-                groups.push(value);
-            }
-        }
-    }
-    groups
 }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod ballot;
+mod claims;
 mod conflict;
 mod decay;
 mod epochs;

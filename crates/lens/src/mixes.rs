@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use assertion::Assertion;
+use assertion::Claim;
 
 use crate::selection::Selection;
 
@@ -25,7 +25,7 @@ impl Mixes {
     }
 
     /// Takes a claim that is considered.
-    pub(crate) fn note(&mut self, claim: &Assertion) {
+    pub(crate) fn note(&mut self, claim: &Claim<'_>) {
         note(&mut self.predicates, &claim.predicate);
         note(&mut self.subjects, &claim.subject);
     }

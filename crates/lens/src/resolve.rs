@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use assertion::{Content, Record, RecordId};
+use assertion::{Claim, Content, Record, RecordId};
 
 use crate::answer::Answer;
 use crate::parameters::Parameters;
@@ -23,11 +23,11 @@ pub fn resolve<'a>(
         epochs,
         votes,
     } = AtHand::sort(records);
-    let matches = |claim: &&assertion::Assertion| parameters.selection.matches(claim) == Match::Yes;
-    let uris = claims.values().filter_map(|record| record.assertion());
-    let uris: BTreeSet<&str> = uris
+    let matches = |claim: &&Claim<'_>| parameters.selection.takes(claim) == Match::Yes;
+    let uris: BTreeSet<&str> = claims
+        .values()
         .filter(matches)
-        .map(|claim| &*claim.source.uri)
+        .map(|claim| &*claim.uri)
         .collect();
     let mut resolver = Resolver::new(parameters);
     for (uri, record) in sources {
@@ -45,7 +45,7 @@ pub fn resolve<'a>(
         }
         unasked.extend(resolver.unasked_epochs());
     }
-    for claim in claims.into_values() {
+    for claim in claims.values() {
         resolver.push(claim)?;
     }
     let mut ballot = resolver.ballot();
@@ -58,7 +58,7 @@ pub fn resolve<'a>(
 /// Records by what they bear on.
 #[derive(Default)]
 struct AtHand<'a> {
-    claims: BTreeMap<RecordId, &'a Record>,
+    claims: BTreeMap<RecordId, Claim<'a>>,
     sources: Vec<(&'a str, &'a Record)>,
     /// Each under its own id, and under those that it supersedes.
     epochs: BTreeMap<RecordId, Vec<&'a Record>>,
@@ -71,7 +71,8 @@ impl<'a> AtHand<'a> {
         for record in records {
             match record.content() {
                 Content::Assertion(_) => {
-                    at_hand.claims.insert(record.id(), record);
+                    let claim = record.claim();
+                    at_hand.claims.extend(claim.map(|claim| (claim.id, claim)));
                 }
                 Content::Source(source) => at_hand.sources.push((&source.uri, record)),
                 Content::Vote(_) => at_hand.votes.push(record),

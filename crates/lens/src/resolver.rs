@@ -1,16 +1,16 @@
 //! The fold: claims in, in any order; an answer out.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
-use assertion::{Assertion, Content, Record, RecordId, SourceClass};
+use assertion::{Claim, Content, Record, RecordId, SourceClass};
 use thiserror::Error;
 
 use crate::answer::{Answer, Layer, LeftOut};
-use crate::ballot::{Ballot, Claims};
+use crate::ballot::Ballot;
+use crate::claims::Claims;
 use crate::decay::Decay;
 use crate::epochs::{Epochs, MAX_EPOCHS};
-use crate::group::{Group, ValueKey};
+use crate::group::{Group, Values};
 use crate::mixes::Mixes;
 use crate::parameters::{Lens, Parameters};
 use crate::selection::Match;
@@ -25,7 +25,7 @@ pub const MAX_DISTINCT_VALUES: usize = 10_000;
 /// names of subjects. Long texts and many sources are bounded by size, not by number; a node runs a handful of lenses at once.
 pub const MAX_VALUE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Most claims one answer considers: 40 bytes of each are kept, for the set digest and for votes.
+/// Most claims one answer considers: 33 bytes of each are kept, for the set digest and for votes.
 pub const MAX_CLAIMS: usize = 2_000_000;
 
 /// The question covers more than one answer can weigh.
@@ -73,7 +73,7 @@ pub enum TooMuch {
 /// 4. when all claims were pushed, the votes on those that are considered are learned ([`Resolver::ballot`]).
 ///
 /// The first three may be done claim by claim, in any order of claims, or for many at a time. Each claim is pushed once; what has
-/// been learned may be repeated. Kept are: per distinct value a claim and the uris of its sources; 40 bytes per claim; of sources,
+/// been learned may be repeated. Kept are: per distinct value a claim and the uris of its sources; 33 bytes per claim; of sources,
 /// epochs and votes those that bear.
 #[derive(Debug)]
 pub struct Resolver {
@@ -82,7 +82,7 @@ pub struct Resolver {
     decay: Decay,
     pub(crate) epochs: Epochs,
     pub(crate) sources: Sources,
-    pub(crate) values: BTreeMap<ValueKey, Group>,
+    pub(crate) values: Values,
     pub(crate) value_bytes: usize,
     pub(crate) claims: Claims,
     pub(crate) left_out: LeftOut,
@@ -96,14 +96,14 @@ impl Resolver {
     pub fn new(parameters: Parameters) -> Resolver {
         Resolver {
             mixes: Mixes::of(&parameters.selection),
+            claims: Claims::of(&parameters),
             judge: parameters.judge(),
             decay: Decay(parameters.options.evaluated_at),
             parameters,
             epochs: Epochs::default(),
             sources: Sources::default(),
-            values: BTreeMap::new(),
+            values: Values::default(),
             value_bytes: 0,
-            claims: Claims::default(),
             left_out: LeftOut::default(),
             best: None,
             layers: BTreeMap::new(),
@@ -133,15 +133,15 @@ impl Resolver {
     ///
     /// # Errors
     /// When more epochs bear than one answer may keep.
-    pub fn expect(&mut self, record: &Record) -> Result<(), TooMuch> {
-        let (Lens::Epoch, Some(claim)) = (self.parameters.lens, record.assertion()) else {
+    pub fn expect(&mut self, claim: &Claim<'_>) -> Result<(), TooMuch> {
+        if self.parameters.lens != Lens::Epoch {
+            return Ok(());
+        }
+        let Some(id) = claim.epoch.and_then(|epoch| epoch.parse().ok()) else {
             return Ok(());
         };
-        let Some(id) = claim.epoch.as_ref().and_then(|epoch| epoch.parse().ok()) else {
-            return Ok(());
-        };
-        let else_left_out = self.parameters.selection.matches(claim) != Match::Yes
-            || self.sources.is_retracted(&claim.source.uri);
+        let else_left_out = self.parameters.selection.takes(claim) != Match::Yes
+            || self.sources.is_retracted(&claim.uri);
         match else_left_out {
             true => Ok(()),
             false => self.epochs.bears(id),
@@ -154,32 +154,25 @@ impl Resolver {
         self.epochs.take_unasked()
     }
 
-    /// Takes one claim. A record of another kind is learned.
+    /// Takes one claim.
     ///
     /// # Errors
     /// When the question covers more than one answer can weigh.
-    pub fn push(&mut self, record: &Record) -> Result<(), TooMuch> {
-        let Some(claim) = record.assertion() else {
-            return self.learn(record);
-        };
-        self.expect(record)?;
+    pub fn push(&mut self, claim: &Claim<'_>) -> Result<(), TooMuch> {
+        self.expect(claim)?;
         if !self.is_considered(claim) {
             return Ok(());
         }
         if self.claims.len() == MAX_CLAIMS {
             return Err(TooMuch::Claims);
         }
-        let candidate = Candidate {
-            record,
-            claim,
-            strength: Strength::of(claim, record.id(), self.decay),
-        };
-        if self
-            .best
-            .as_ref()
-            .is_none_or(|best| self.prefers(&candidate.strength, &best.strength))
-        {
-            self.best = Some(candidate.keep());
+        let strength = Strength::of(claim, self.decay);
+        let candidate = Candidate { claim, strength };
+        let judge = self.judge;
+        match &mut self.best {
+            None => self.best = Some(candidate.keep()),
+            Some(best) if prefers(judge, &strength, &best.strength) => candidate.replace(best),
+            Some(_) => {}
         }
         if self.judge == Lens::Layered {
             self.layer(candidate);
@@ -191,15 +184,15 @@ impl Resolver {
     }
 
     /// Judges a claim, and counts it by the first reason to leave it out.
-    fn is_considered(&mut self, claim: &Assertion) -> bool {
+    fn is_considered(&mut self, claim: &Claim<'_>) -> bool {
         let left_out = &mut self.left_out;
-        match self.parameters.selection.matches(claim) {
+        match self.parameters.selection.takes(claim) {
             Match::No => return false,
             Match::Withdrawn => left_out.withdrawn += 1,
             Match::Filtered => left_out.filtered += 1,
             Match::Yes => {
-                let superseded = self.epochs.supersede(claim.epoch.as_deref());
-                if self.sources.withdraw(&claim.source.uri, !superseded) {
+                let superseded = self.epochs.supersede(claim.epoch);
+                if self.sources.withdraw(&claim.uri, !superseded) {
                     left_out.retracted += 1;
                 } else if superseded {
                     left_out.superseded += 1;
@@ -212,7 +205,7 @@ impl Resolver {
     }
 
     fn layer(&mut self, candidate: Candidate<'_>) {
-        let class = candidate.claim.source.class;
+        let class = candidate.claim.class;
         let layer = self.layers.entry(class).or_insert_with(|| Layer {
             strongest: candidate.keep(),
             candidates: 0,
@@ -222,48 +215,32 @@ impl Resolver {
             .strength
             .is_stronger_than(&layer.strongest.strength)
         {
-            layer.strongest = candidate.keep();
+            candidate.replace(&mut layer.strongest);
         }
     }
 
     fn count(&mut self, candidate: Candidate<'_>) -> Result<(), TooMuch> {
-        let key = ValueKey::of(&candidate.claim.object);
+        let claim = candidate.claim;
         let distinct = self.values.len();
-        let value = match self.values.entry(key) {
-            Entry::Occupied(value) => {
-                let value = value.into_mut();
+        let number = match self.values.get_mut(&claim.value) {
+            Some(value) => {
                 self.value_bytes += value.add(candidate);
-                value
+                value.number
             }
-            Entry::Vacant(_) if distinct == MAX_DISTINCT_VALUES => return Err(TooMuch::Values),
-            Entry::Vacant(place) => {
-                let number = u32::try_from(distinct).map_err(|_| TooMuch::Values)?;
-                let value = place.insert(Group::new(candidate, number));
+            None if distinct == MAX_DISTINCT_VALUES => return Err(TooMuch::Values),
+            None => {
+                let number = u16::try_from(distinct).map_err(|_| TooMuch::Values)?;
+                let value = Group::new(candidate, number);
                 self.value_bytes += value.bytes();
-                value
+                self.values.insert(&claim.value, value);
+                number
             }
         };
-        let Candidate {
-            claim, strength, ..
-        } = candidate;
-        let with_subject = self.judge == Lens::Votes;
-        self.value_bytes += self
-            .claims
-            .add(claim, strength.id, value.number, with_subject);
+        self.value_bytes += self.claims.add(claim, number);
         if self.value_bytes > MAX_VALUE_BYTES {
             return Err(TooMuch::Bytes);
         }
         Ok(())
-    }
-
-    /// Whether a lens that picks one claim picks `a` before `b`. Every tie ends in the order of strength.
-    fn prefers(&self, a: &Strength, b: &Strength) -> bool {
-        match self.judge {
-            Lens::Recency => b.asserted_at.cmp(&a.asserted_at).then(a.order(b)),
-            Lens::Confidence => b.confidence.total_cmp(&a.confidence).then(a.order(b)),
-            _ => a.order(b),
-        }
-        .is_lt()
     }
 
     /// No more claims: what votes may be on is known.
@@ -275,4 +252,14 @@ impl Resolver {
     pub fn finish(self) -> Answer {
         self.ballot().finish()
     }
+}
+
+/// Whether a lens that picks one claim picks `a` before `b`. Every tie ends in the order of strength.
+fn prefers(judge: Lens, a: &Strength, b: &Strength) -> bool {
+    match judge {
+        Lens::Recency => b.asserted_at.cmp(&a.asserted_at).then(a.order(b)),
+        Lens::Confidence => b.confidence.total_cmp(&a.confidence).then(a.order(b)),
+        _ => a.order(b),
+    }
+    .is_lt()
 }

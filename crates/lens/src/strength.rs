@@ -2,7 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use assertion::{Assertion, Record, RecordId, write_object};
+use assertion::{Claim, RecordId, public_json};
 
 use crate::decay::Decay;
 
@@ -17,12 +17,12 @@ pub(crate) struct Strength {
 }
 
 impl Strength {
-    pub(crate) fn of(claim: &Assertion, id: RecordId, decay: Decay) -> Strength {
+    pub(crate) fn of(claim: &Claim<'_>, decay: Decay) -> Strength {
         Strength {
-            tier: claim.source.class.tier(),
+            tier: claim.class.tier(),
             confidence: decay.confidence(claim),
             asserted_at: claim.asserted_at,
-            id,
+            id: claim.id,
         }
     }
 
@@ -43,32 +43,43 @@ impl Strength {
 /// A claim that is considered, with its place in the order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Candidate<'a> {
-    pub(crate) record: &'a Record,
-    pub(crate) claim: &'a Assertion,
+    pub(crate) claim: &'a Claim<'a>,
     pub(crate) strength: Strength,
 }
 
 impl Candidate<'_> {
     pub(crate) fn keep(&self) -> Ranked {
         Ranked {
-            record: self.record.clone(),
+            canonical: self.claim.canonical.to_vec(),
             strength: self.strength,
         }
     }
+
+    /// The same in the place of another one, whose room is used again: each claim may be stronger than all before it.
+    pub(crate) fn replace(&self, other: &mut Ranked) {
+        other.canonical.clear();
+        other.canonical.extend_from_slice(self.claim.canonical);
+        other.strength = self.strength;
+    }
 }
 
-/// The same, to keep.
+/// The same, to keep: the bytes are less than what they say, and are read again by an answer that shows them.
 #[derive(Debug, Clone)]
 pub(crate) struct Ranked {
-    pub(crate) record: Record,
+    pub(crate) canonical: Vec<u8>,
     pub(crate) strength: Strength,
 }
 
 impl Ranked {
+    /// Its public JSON form.
+    pub(crate) fn public_json(&self) -> Vec<u8> {
+        public_json(&self.strength.id, &self.canonical)
+    }
+
     /// Writes the claimed value. Only claims are ranked; a record of another kind would have none.
     pub(crate) fn write_value(&self, out: &mut Vec<u8>) {
-        match self.record.assertion() {
-            Some(claim) => write_object(out, &claim.object),
+        match Claim::from_stored(&self.canonical) {
+            Some(claim) => claim.value.write(out),
             None => out.extend_from_slice(b"null"),
         }
     }

@@ -38,6 +38,9 @@ pub(crate) use union::no_store_answers;
 /// How long a store may take for one answer: its own limit, and the way.
 pub(crate) const CALL_MAX: Duration = Duration::from_secs(3);
 
+/// The same with a lens, over a million claims perhaps.
+const LENS_CALL_MAX: Duration = Duration::from_secs(7);
+
 /// How long an owner may be silent until the next one is asked as well. Answers take a few milliseconds.
 const HEDGE: Duration = Duration::from_millis(300);
 

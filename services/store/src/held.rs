@@ -102,13 +102,24 @@ pub(crate) fn record(row: &SqliteRow) -> Result<Option<Record>, CallError> {
         Ok(record) if id_head(record.id().as_bytes()) == row.try_get::<i64, _>(2)? => {
             Ok(Some(record))
         }
-        _ => {
-            metrics::damaged();
-            Err(CallError::Damaged {
-                sequence: row.try_get(1)?,
-            })
-        }
+        _ => Err(damaged(row.try_get(1)?)),
     }
+}
+
+/// Whether the bytes of a row are a record, of whatever kind, with this beginning of the id.
+pub(crate) fn is_record(head: i64, canonical: &[u8]) -> bool {
+    Record::from_stored(canonical).is_ok_and(|record| is_head(head, record.id()))
+}
+
+/// Whether the id begins so.
+pub(crate) fn is_head(head: i64, id: RecordId) -> bool {
+    id_head(id.as_bytes()) == head
+}
+
+/// Counts a damaged row, and says which it is.
+pub(crate) fn damaged(sequence: i64) -> CallError {
+    metrics::damaged();
+    CallError::Damaged { sequence }
 }
 
 /// A record as it is found, without provenance.

@@ -1,8 +1,8 @@
-//! The index of sources and predicates: what a question without a subject goes by.
+//! The index of sources, predicates and epochs, newest first: what a question without a subject goes by.
 
 use std::time::{Duration, Instant};
 
-use assertion::Record;
+use assertion::{Content, Record};
 use futures::TryStreamExt as _;
 use sidecar::Shutdown;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
@@ -25,7 +25,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// A line of `mention`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mention {
-    /// None: the record is no claim, and the line is not written.
+    /// None: the record has no such line, and it is not written.
     pub(crate) key: Option<i64>,
     pub(crate) minus_at_ms: i64,
     pub(crate) sequence: i64,
@@ -33,12 +33,13 @@ pub(crate) struct Mention {
 
 /// The lines of a record.
 pub(crate) fn of(record: &Record, sequence: i64) -> [Mention; OF_A_RECORD] {
-    let keys = match record.assertion() {
-        Some(claim) => [
+    let keys = match record.content() {
+        Content::Assertion(claim) => [
             Some(key_of_source(&claim.source.uri)),
             Some(key_of_predicate(&claim.predicate)),
         ],
-        None => [None, None],
+        Content::Epoch(_) => [Some(key_of_epochs()), None],
+        Content::Vote(_) | Content::Source(_) => [None, None],
     };
     keys.map(|key| Mention {
         key,
@@ -56,6 +57,11 @@ pub(crate) fn key_of_source(uri: &str) -> i64 {
 /// The key of all claims with a predicate.
 pub(crate) fn key_of_predicate(name: &str) -> i64 {
     key(b"predicate\0", name)
+}
+
+/// The key of all epochs.
+pub(crate) fn key_of_epochs() -> i64 {
+    key(b"kind\0", "epoch")
 }
 
 fn key(what: &[u8], name: &str) -> i64 {
@@ -182,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_has_two_lines_and_other_records_none() {
+    fn a_claim_has_two_lines() {
         let claim = r#"{"subject":"s","predicate":"p","object":{"type":"number","value":1},"asserted_at":5,
             "source":{"uri":"u","class":"expert"}}"#;
         let claim = Record::from_client_json(claim.as_bytes(), 0).unwrap();
@@ -190,8 +196,19 @@ mod tests {
         assert_eq!(source.key, Some(key_of_source("u")));
         assert_eq!(predicate.key, Some(key_of_predicate("p")));
         assert_eq!((source.minus_at_ms, source.sequence), (-5, 7));
+    }
+
+    #[test]
+    fn an_epoch_has_the_line_of_the_migration_and_other_records_none() {
         let epoch = br#"{"kind":"epoch","name":"e","started_at":5}"#;
         let epoch = Record::from_client_json(epoch, 0).unwrap();
-        assert!(of(&epoch, 8).iter().all(|line| line.key.is_none()));
+        let [line, none] = of(&epoch, 8);
+        assert_eq!((line.minus_at_ms, line.sequence, none.key), (-5, 8, None));
+        let migration = include_str!("../migrations/0005_epochs_by_time.sql");
+        let key = line.key.unwrap();
+        assert!(migration.contains(&format!("SELECT {key}, ")), "{key}");
+        let source = br#"{"kind":"source","uri":"u","class":"expert","recorded_at":5}"#;
+        let source = Record::from_client_json(source, 0).unwrap();
+        assert!(of(&source, 9).iter().all(|line| line.key.is_none()));
     }
 }

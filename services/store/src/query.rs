@@ -25,7 +25,7 @@ use crate::error::CallError;
 use crate::trees::Trees;
 use crate::{context, held, list, metrics, subjects};
 use claims::Way;
-pub(crate) use claims::through;
+pub(crate) use claims::{mentions, through};
 pub(crate) use page::Page;
 
 /// Lenses that run at a time: each may keep tens of megabytes of distinct values.
@@ -36,6 +36,10 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long one answer may take. A question that takes longer is too wide, and would take a reader from all others.
 const ANSWER_SECONDS: u64 = 2;
+
+/// The same with a lens. It weighs a million claims in less than half of it on a machine that has nothing else to do, and keeps
+/// the log from being copied into the file meanwhile.
+const LENS_SECONDS: u64 = 6;
 
 /// Most records of a page.
 const PAGE_MAX: u32 = 1_000;
@@ -101,7 +105,7 @@ impl Queries {
                 let name = parameters.lens().name();
                 let turn = tokio::time::timeout(TURN_TIMEOUT, self.lenses.acquire());
                 let _turn = turn.await.map_err(|_| CallError::Overloaded)?;
-                reply.result_json = in_time(self.fold(parameters)).await?.into();
+                reply.result_json = within(LENS_SECONDS, self.fold(parameters)).await?.into();
                 name
             }
             None => {
@@ -300,9 +304,16 @@ fn without_subject() -> WireError {
 
 /// What a question may take; whoever asks it comes back with a narrower one.
 async fn in_time<T>(answer: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
-    tokio::time::timeout(Duration::from_secs(ANSWER_SECONDS), answer)
+    within(ANSWER_SECONDS, answer).await
+}
+
+async fn within<T>(
+    seconds: u64,
+    answer: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    tokio::time::timeout(Duration::from_secs(seconds), answer)
         .await
-        .map_err(|_| CallError::TooSlow(ANSWER_SECONDS))?
+        .map_err(|_| CallError::TooSlow(seconds))?
 }
 
 fn include(ids: &[bytes::Bytes]) -> Result<Vec<Id>, WireError> {

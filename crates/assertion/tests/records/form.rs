@@ -1,7 +1,9 @@
 //! Properties of the canonical form: one record, one id, however it was written; and nothing hostile gets through.
 
 use assertion::limits::{CANONICAL_MAX, JSON_MAX, TIME_MAX_MS};
-use assertion::{Assertion, Content, Epoch, Kind, Object, Record, SourceClass, SourceRecord, Vote};
+use assertion::{
+    Assertion, Claim, Content, Epoch, Kind, Object, Record, SourceClass, SourceRecord, Vote,
+};
 use proptest::prelude::*;
 
 use crate::NOW_MS;
@@ -45,6 +47,39 @@ proptest! {
     fn random_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(Record::from_client_json(&bytes, NOW_MS).is_err());
         prop_assert!(Record::from_canonical(&bytes).is_err());
+    }
+
+    #[test]
+    fn lenses_see_in_canonical_bytes_what_the_record_says(record in record()) {
+        let seen = Claim::from_stored(record.canonical());
+        prop_assert_eq!(&seen, &record.claim());
+        prop_assert_eq!(seen.is_some(), record.kind() == Kind::Assertion);
+        if let (Some(seen), Some(claim)) = (seen, record.assertion()) {
+            let (mut value, mut object) = (Vec::new(), Vec::new());
+            seen.value.write(&mut value);
+            assertion::write_object(&mut object, &claim.object);
+            prop_assert_eq!(value, object);
+        }
+    }
+
+    /// What lenses take from damaged bytes has another id: the caller compares it.
+    #[test]
+    fn lenses_take_damaged_bytes_for_no_claim_with_the_same_id(
+        record in record(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..4),
+    ) {
+        let mut bytes = record.canonical().to_vec();
+        for (place, byte, kind) in damage {
+            let at = place.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => { bytes.remove(at); }
+            }
+        }
+        if let Some(seen) = Claim::from_stored(&bytes) {
+            prop_assert_eq!(seen.id == record.id(), bytes == record.canonical());
+        }
     }
 
     /// JSON-like noise reaches deeper into the parser than random bytes do.

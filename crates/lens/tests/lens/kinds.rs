@@ -432,10 +432,14 @@ fn as_many_values_as_the_bound_and_no_more() {
     let mut resolver = Resolver::new(parameters(Lens::Consensus, Options::default()));
     for value in 0..lens::MAX_DISTINCT_VALUES {
         #[allow(clippy::cast_precision_loss, reason = "10,000 values")]
-        resolver.push(&number(value as f64)).unwrap();
+        resolver
+            .push(&number(value as f64).claim().unwrap())
+            .unwrap();
     }
-    resolver.push(&said(7.0, "another source")).unwrap();
-    let refused = resolver.push(&number(-1.0)).unwrap_err();
+    resolver
+        .push(&said(7.0, "another source").claim().unwrap())
+        .unwrap();
+    let refused = resolver.push(&number(-1.0).claim().unwrap()).unwrap_err();
     assert_eq!(refused, TooMuch::Values);
     assert!(refused.to_string().contains("; narrow the question: "));
 }

@@ -49,11 +49,11 @@ proptest! {
         let tell = |resolver: &mut Resolver| shuffled.iter().for_each(|r| resolver.learn(r).unwrap());
         tell(&mut resolver);
         let claims = claims(&shuffled);
-        claims.iter().for_each(|claim| resolver.expect(claim).unwrap());
+        claims.iter().for_each(|claim| resolver.expect(&claim.claim().unwrap()).unwrap());
         while !resolver.unasked_epochs().is_empty() {
             tell(&mut resolver);
         }
-        claims.iter().for_each(|claim| resolver.push(claim).unwrap());
+        claims.iter().for_each(|claim| resolver.push(&claim.claim().unwrap()).unwrap());
         let mut ballot = resolver.ballot();
         shuffled.iter().chain(&shuffled).for_each(|r| ballot.learn(r).unwrap());
         prop_assert_eq!(one, ballot.finish().to_json());

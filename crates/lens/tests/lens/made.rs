@@ -149,7 +149,7 @@ pub(crate) fn by_pages(
             resolver.learn(source)?;
         }
         for claim in page {
-            resolver.expect(claim)?;
+            resolver.expect(&claim.claim().unwrap())?;
         }
         loop {
             let unasked = resolver.unasked_epochs();
@@ -165,7 +165,7 @@ pub(crate) fn by_pages(
             }
         }
         for claim in page {
-            resolver.push(claim)?;
+            resolver.push(&claim.claim().unwrap())?;
         }
     }
     let mut ballot = resolver.ballot();

@@ -41,7 +41,7 @@ fn each_lens_has_its_own_answer() {
     assert_eq!(value(&ask(Lens::Confidence, None)), "373.17");
     assert_eq!(value(&ask(Lens::Consensus, None)), "373.15");
     assert_eq!(ask(Lens::Authority, None).candidates(), 6);
-    let winner = ask(Lens::Authority, None).winner().unwrap().clone();
+    let winner = ask(Lens::Authority, None).winner().unwrap();
     assert!(winner.assertion().unwrap().source.uri.ends_with("WEBBOOK"));
 }
 

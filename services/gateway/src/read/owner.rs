@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::marks::Marks;
 use super::pages::page_json;
-use super::{Answer, CALL_MAX, HEDGE, Question, Reader, refusal};
+use super::{Answer, CALL_MAX, HEDGE, LENS_CALL_MAX, Question, Reader, refusal};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::{Name, Route};
@@ -32,9 +32,13 @@ impl Reader {
         route: &Route,
     ) -> Result<Option<Answer>, Problem> {
         let owners = self.candidates(route.shard_of(Place::Subject(subject)), route);
+        let limit = match question.lens {
+            Some(_) => LENS_CALL_MAX,
+            None => CALL_MAX,
+        };
         let ask = |store: Store| -> Call<v1::QueryReply> {
             let (caller, query) = (caller.clone(), question.to_wire());
-            Box::pin(async move { store.query(query, &caller, CALL_MAX).await })
+            Box::pin(async move { store.query(query, &caller, limit).await })
         };
         self.first_complete(owners, ask, |node, reply| judge(question, node, reply))
             .await

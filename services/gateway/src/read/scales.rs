@@ -59,12 +59,12 @@ impl<'a> Scales<'a> {
             };
             self.learn(request).await?;
         }
-        for claim in &news.claims {
-            self.resolver.expect(claim).map_err(too_much)?;
+        for claim in news.claims.iter().filter_map(Record::claim) {
+            self.resolver.expect(&claim).map_err(too_much)?;
         }
         self.look_up_epochs().await?;
-        for claim in &news.claims {
-            self.resolver.push(claim).map_err(too_much)?;
+        for claim in news.claims.iter().filter_map(Record::claim) {
+            self.resolver.push(&claim).map_err(too_much)?;
         }
         Ok(())
     }

@@ -4,9 +4,11 @@
 //! go as hex: JSON may be written in many ways.
 
 use assertion::RecordId;
+use sqlx::SqliteConnection;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
+use super::LIST_MAX;
 use super::place::{Last, Spot};
 use crate::held;
 
@@ -25,7 +27,14 @@ const VOTES: &str = "
     WHERE t.kind = 1 AND t.subject = ?1 AND (t.predicate, t.at_ms, t.sequence) > (?2, ?3, ?4) AND t.at_ms <= ?5
     ORDER BY t.predicate, t.at_ms, t.sequence LIMIT ?6";
 
-const ANY_VOTE: &str = "SELECT 1 FROM topic WHERE kind = 1 AND subject = ?1 LIMIT 1";
+/// Claims of a subject that have votes, in the order of ids from one on: one seek for each, however many votes it has.
+const VOTED: &str = "
+    WITH RECURSIVE voted (claim) AS (
+        SELECT min(predicate) FROM topic WHERE kind = 1 AND subject = ?1 AND predicate >= ?2
+        UNION ALL
+        SELECT (SELECT min(t.predicate) FROM topic t WHERE t.kind = 1 AND t.subject = ?1 AND t.predicate > voted.claim)
+        FROM voted WHERE voted.claim IS NOT NULL)
+    SELECT claim FROM voted WHERE claim IS NOT NULL LIMIT ?3";
 
 /// One seek for each claim: votes on other claims are not even read. Times are within 2^53.
 const VOTES_ON: &str = "
@@ -88,9 +97,20 @@ pub(crate) fn votes(subject: &str, after: &Last, latest: i64, limit: i64) -> Sta
         .bind(limit)
 }
 
-/// A row when a vote names the subject.
-pub(crate) fn any_vote(subject: &str) -> Statement {
-    sqlx::query(ANY_VOTE).bind(subject.to_owned())
+/// Claims of a subject that have votes, whether or not they are here: ids from one on, at most [`LIST_MAX`].
+pub(crate) async fn voted(
+    connection: &mut SqliteConnection,
+    subject: &str,
+    from: RecordId,
+) -> Result<Vec<RecordId>, sqlx::Error> {
+    let rows = sqlx::query_scalar::<_, String>(VOTED)
+        .bind(subject.to_owned())
+        .bind(from.to_string())
+        .bind(u32::try_from(LIST_MAX).unwrap_or(u32::MAX))
+        .fetch_all(connection)
+        .await?;
+    // A record's door lets only ids through.
+    Ok(rows.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
 /// Votes on these claims of a subject; on the first of them only those behind the spot, whose number is not looked at.

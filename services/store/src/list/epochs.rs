@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use assertion::{Record, RecordId};
+use assertion::{Kind, Record, RecordId};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use proto::cursor::Position;
@@ -12,19 +12,11 @@ use sqlx::{Row as _, SqliteConnection, SqlitePool};
 use super::Found;
 use crate::error::CallError;
 use crate::held;
-use crate::query::{Page, through};
+use crate::mentions::key_of_epochs;
+use crate::query::{Page, mentions, through};
 
 /// Epochs that are named of those that supersede one: people want to know that one does, and look into it.
 const SUPERSEDERS_MAX: i64 = 10;
-
-/// Sorted before the bytes are read: what is sorted is small.
-const EPOCHS: &str = "
-    SELECT s.at_ms, r.sequence, r.id_head, r.canonical
-    FROM (SELECT t.at_ms, h.id_head, t.sequence
-          FROM topic t CROSS JOIN record h ON h.sequence = t.sequence
-          WHERE t.kind = 2 AND (t.at_ms < ?1 OR (t.at_ms = ?1 AND h.id_head >= ?2))
-          ORDER BY t.at_ms DESC, h.id_head LIMIT -1) s
-    CROSS JOIN record r ON r.sequence = s.sequence";
 
 /// Of each of these ids the first epochs that name it: however many there are, no more are read.
 const SUPERSEDERS: &str = "
@@ -41,17 +33,16 @@ pub(super) async fn list(
     let from = listing::epoch_place(&request.after)?;
     let mut connection = readers.acquire().await?;
     let mut page = Page::new(request.limit as usize, from);
-    let mut rows = sqlx::query(EPOCHS)
-        .bind(from.map_or(i64::MAX, |from| from.at))
-        .bind(from.map_or(0, |from| crate::writer::id_head(from.id.as_bytes())))
-        .fetch(&mut *connection);
+    let mut rows = mentions(key_of_epochs(), from).fetch(&mut *connection);
     let mut done = false;
     while let Some(row) = rows.try_next().await? {
         done = page.turn(through(&row)?, false);
         if done {
             break;
         }
-        if let Some(record) = held::record(&row)? {
+        // Another key of the index may be the same.
+        let is_epoch = |record: &Record| record.kind() == Kind::Epoch;
+        if let Some(record) = held::record(&row)?.filter(is_epoch) {
             page.offer(&record);
         }
         tokio::task::consume_budget().await;

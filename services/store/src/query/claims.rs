@@ -42,7 +42,7 @@ const OF_MENTION: &str = "
 const ARE_MANY: &str =
     "SELECT 1 FROM topic WHERE kind = 0 AND subject >= ?1 AND subject < ?2 LIMIT 1 OFFSET ?3";
 
-pub(super) type Sqlite<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+pub(crate) type Sqlite<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 /// The way to the claims of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,11 +136,7 @@ impl Way {
             .bind(predicate.clone())
             .bind(latest)
             .bind(head),
-            Way::Mention(key) => sqlx::query(OF_MENTION)
-                .bind(*key)
-                // The latest of all has no opposite but is beyond every record's time.
-                .bind(latest.saturating_neg())
-                .bind(head),
+            Way::Mention(key) => mention(*key, latest, head),
         }
     }
 
@@ -156,7 +152,23 @@ impl Way {
     }
 }
 
-/// The same for rows by time and the beginning of the id: columns 0 and 2.
+/// The rows of a line of the index after a place, newest first.
+pub(crate) fn mentions(key: i64, from: Option<Position>) -> Sqlite<'static> {
+    match from {
+        Some(from) => mention(key, from.at, head(from.id)),
+        None => mention(key, i64::MAX, 0),
+    }
+}
+
+fn mention(key: i64, latest: i64, head: i64) -> Sqlite<'static> {
+    sqlx::query(OF_MENTION)
+        .bind(key)
+        // The latest of all has no opposite but is beyond every record's time.
+        .bind(latest.saturating_neg())
+        .bind(head)
+}
+
+/// Where the stretch of a row ends that comes by time and the beginning of the id: columns 0 and 2.
 pub(crate) fn through(row: &SqliteRow) -> Result<Position, sqlx::Error> {
     let mut last = [0xff; 32];
     let head: u32 = row.try_get(2)?;

@@ -1,40 +1,23 @@
 //! A lens over the claims about a subject, with what it looks at beside them.
 
-use std::collections::HashSet;
+mod page;
 
-use assertion::{Kind, Record};
+use std::collections::{BTreeMap, HashSet};
+
+use assertion::{Claim, Kind, Record};
 use futures::TryStreamExt as _;
 use lens::{Ballot, Match, Parameters, Resolver, Selection};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection as _, Row as _, SqliteConnection, SqlitePool};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::claims::Sqlite;
 use crate::context;
 use crate::error::CallError;
 use crate::held;
-
-/// Claims whose sources are looked up together, and that are kept so long.
-const PAGE_CLAIMS: i64 = 1_000;
-
-/// The same in canonical bytes.
-const PAGE_BYTES: usize = 2 * 1024 * 1024;
+use page::{Page, Place};
 
 /// Uris that are remembered as looked up, 16 bytes each. Beyond, they are forgotten and looked up again: a lens takes what it
 /// learned a second time.
 const LOOKED_UP_MAX: usize = 100_000;
-
-/// In the order of the index.
-const OF_TOPIC: &str = "
-    SELECT t.at_ms, r.sequence, r.id_head, r.canonical, t.predicate
-    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
-    WHERE t.kind = 0 AND t.subject = ?1 AND t.predicate = ?2 AND (t.at_ms, t.sequence) > (?3, ?4) AND t.at_ms <= ?5
-    ORDER BY t.at_ms, t.sequence LIMIT ?6";
-
-const OF_SUBJECT: &str = "
-    SELECT t.at_ms, r.sequence, r.id_head, r.canonical, t.predicate
-    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
-    WHERE t.kind = 0 AND t.subject = ?1 AND (t.predicate, t.at_ms, t.sequence) > (?2, ?3, ?4) AND t.at_ms <= ?5
-    ORDER BY t.predicate, t.at_ms, t.sequence LIMIT ?6";
 
 /// Looks at everything that bears on one question. `global`: the number of the global shard when it holds records at all; when it
 /// does not, nothing is looked up in it.
@@ -46,21 +29,27 @@ pub(super) async fn fold(
     parameters: Parameters,
     global: Option<u32>,
 ) -> Result<Ballot, CallError> {
+    let selection = parameters.selection().clone();
     let fold = Fold {
         votes: parameters.considers(Kind::Vote),
         epochs: global.filter(|_| parameters.considers(Kind::Epoch)),
         sources: global.is_some() && parameters.considers(Kind::Source),
-        selection: parameters.selection().clone(),
+        selection: selection.clone(),
         resolver: Resolver::new(parameters),
         looked_up: HashSet::new(),
     };
     let mut connection = readers.acquire().await?;
+    let first = || Place::first(&selection);
     if !fold.votes && !fold.sources {
-        return fold.run(&mut connection).await;
+        let page = Page::read(&mut connection, &selection, first()).await?;
+        if page.is_whole() {
+            return fold.run(&mut connection, page).await;
+        }
     }
     // One moment for all statements: no effect is seen without its cause.
     let mut snapshot = connection.begin().await?;
-    fold.run(&mut snapshot).await
+    let page = Page::read(&mut snapshot, &selection, first()).await?;
+    fold.run(&mut snapshot, page).await
 }
 
 struct Fold {
@@ -73,39 +62,36 @@ struct Fold {
     looked_up: HashSet<[u8; 16]>,
 }
 
-/// Where a page ended.
-struct Last {
-    predicate: String,
-    at_ms: i64,
-    sequence: i64,
-}
-
-impl Last {
-    /// Before all claims.
-    fn none(selection: &Selection) -> Last {
-        Last {
-            predicate: selection.predicate.clone().unwrap_or_default(),
-            at_ms: i64::MIN,
-            sequence: 0,
-        }
-    }
-
-    fn of(row: &SqliteRow) -> Result<Last, sqlx::Error> {
-        Ok(Last {
-            predicate: row.try_get(4)?,
-            at_ms: row.try_get(0)?,
-            sequence: row.try_get(1)?,
-        })
-    }
-}
-
 impl Fold {
-    async fn run(mut self, connection: &mut SqliteConnection) -> Result<Ballot, CallError> {
-        let latest = self.latest();
-        let mut last = Some(Last::none(&self.selection));
-        while let Some(after) = last.take() {
-            last = self.page(connection, &after).await?;
+    async fn run(
+        mut self,
+        connection: &mut SqliteConnection,
+        mut page: Page,
+    ) -> Result<Ballot, CallError> {
+        loop {
+            // While SQLite's thread reads the next page, this one is looked at.
+            let (next, claims) = match page.next.take() {
+                Some(place) => {
+                    let selection = self.selection.clone();
+                    let next = Page::read(connection, &selection, place);
+                    let weighed = async { self.weigh_alone(&page) };
+                    let (next, claims) = futures::join!(next, weighed);
+                    (Some(next?), claims?)
+                }
+                None => (None, self.weigh_alone(&page)?),
+            };
+            self.weigh(connection, &claims).await?;
+            for sequences in page.long() {
+                let records = page::long(connection, &sequences).await?;
+                let claims: Vec<Claim<'_>> = records.iter().filter_map(Record::claim).collect();
+                self.weigh(connection, &claims).await?;
+            }
+            match next {
+                Some(next) => page = next,
+                None => break,
+            }
         }
+        let latest = self.latest();
         let mut ballot = self.resolver.ballot();
         if self.votes {
             count(connection, &mut ballot, latest).await?;
@@ -133,91 +119,72 @@ impl Fold {
         Ok(())
     }
 
-    /// Pushes claims: all as they come when no sources are wanted, else a page, once what is known of their sources was learned.
-    /// Says where to go on.
-    async fn page(
+    /// Pushes the short claims of a page when nothing has to be looked up for them; else they are returned.
+    fn weigh_alone<'a>(&mut self, page: &'a Page) -> Result<Vec<Claim<'a>>, CallError> {
+        let claims = page.short()?;
+        if self.sources && (self.epochs.is_some() || !self.unknown(&claims).is_empty()) {
+            return Ok(claims);
+        }
+        self.push(&claims)?;
+        Ok(Vec::new())
+    }
+
+    /// Pushes claims, once what is known of their sources and epochs was learned.
+    async fn weigh(
         &mut self,
         connection: &mut SqliteConnection,
-        after: &Last,
-    ) -> Result<Option<Last>, CallError> {
-        let (mut claims, mut bytes, mut read) = (Vec::new(), 0, 0);
-        let mut last = None;
-        let mut rows = self.claims(after).fetch(&mut *connection);
-        while let Some(row) = rows.try_next().await? {
-            let record = held::record(&row)?;
-            tokio::task::consume_budget().await;
-            if !self.sources {
-                record.map_or(Ok(()), |claim| self.resolver.push(&claim))?;
-                continue;
-            }
-            read += 1;
-            bytes += record.as_ref().map_or(0, |claim| claim.canonical().len());
-            claims.extend(record);
-            if read == PAGE_CLAIMS || bytes >= PAGE_BYTES {
-                last = Some(Last::of(&row)?);
-                break;
-            }
-        }
-        drop(rows);
+        claims: &[Claim<'_>],
+    ) -> Result<(), CallError> {
         if self.sources {
-            self.look_up(connection, &claims).await?;
+            self.look_up(connection, claims).await?;
         }
         if let Some(global) = self.epochs {
-            self.look_up_epochs(connection, &claims, global).await?;
+            self.look_up_epochs(connection, claims, global).await?;
         }
-        for claim in &claims {
+        self.push(claims)
+    }
+
+    fn push(&mut self, claims: &[Claim<'_>]) -> Result<(), CallError> {
+        for claim in claims {
             self.resolver.push(claim)?;
         }
-        Ok(last)
+        Ok(())
     }
 
-    fn claims(&self, after: &Last) -> Sqlite<'static> {
-        let statement = match &self.selection.predicate {
-            Some(_) => OF_TOPIC,
-            None => OF_SUBJECT,
-        };
-        let limit = if self.sources { PAGE_CLAIMS } else { i64::MAX };
-        sqlx::query(statement)
-            .bind(self.selection.subject.clone())
-            .bind(after.predicate.clone())
-            .bind(after.at_ms)
-            .bind(after.sequence)
-            .bind(self.latest())
-            .bind(limit)
+    /// Uris of claims that were not looked up yet. A claim that the question leaves out has a source that changes nothing.
+    fn unknown<'a>(&self, claims: &'a [Claim<'_>]) -> BTreeMap<[u8; 16], &'a str> {
+        let wanted = claims
+            .iter()
+            .filter(|claim| self.selection.takes(claim) == Match::Yes)
+            .map(|claim| (short(&claim.uri), &*claim.uri));
+        wanted
+            .filter(|(key, _)| !self.looked_up.contains(key))
+            .collect()
     }
 
-    /// Learns what is known of the sources of these claims. A claim that the question leaves out has a source that changes
-    /// nothing.
+    /// Learns what is known of the sources of these claims.
     async fn look_up(
         &mut self,
         connection: &mut SqliteConnection,
-        claims: &[Record],
+        claims: &[Claim<'_>],
     ) -> Result<(), CallError> {
         if self.looked_up.len() + claims.len() > LOOKED_UP_MAX {
             self.looked_up.clear();
         }
-        let mut uris: Vec<&str> = Vec::new();
-        for claim in claims.iter().filter_map(Record::assertion) {
-            if self.selection.matches(claim) == Match::Yes
-                && self.looked_up.insert(short(&claim.source.uri))
-            {
-                uris.push(&claim.source.uri);
-            }
+        let unknown = self.unknown(claims);
+        if unknown.is_empty() {
+            return Ok(());
         }
-        match uris[..] {
-            [] => Ok(()),
-            _ => {
-                let sources = context::sources(uris, self.latest());
-                self.learn(connection, sources).await
-            }
-        }
+        self.looked_up.extend(unknown.keys());
+        let sources = context::sources(unknown.into_values(), self.latest());
+        self.learn(connection, sources).await
     }
 
     /// Learns the epochs that these claims name, and those that supersede them, and so on.
     async fn look_up_epochs(
         &mut self,
         connection: &mut SqliteConnection,
-        claims: &[Record],
+        claims: &[Claim<'_>],
         global: u32,
     ) -> Result<(), CallError> {
         for claim in claims {
@@ -239,24 +206,43 @@ impl Fold {
     }
 }
 
-/// Counts the votes on the claims that are considered; others are not even read.
+/// Counts the votes on the claims that are considered; others are not even read. Which claims have votes is looked up where it
+/// is known sooner than each claim is asked for: a million claims may have a few votes, and a few claims be among a million that
+/// have some.
 async fn count(
     connection: &mut SqliteConnection,
     ballot: &mut Ballot,
     latest: i64,
 ) -> Result<(), CallError> {
-    let (mut place, mut any) = (0, false);
+    let mut place = 0;
     while let Some((subject, claims)) = ballot.claims(place, context::LIST_MAX) {
-        if place == 0 {
-            let vote = context::any_vote(subject).fetch_optional(&mut *connection);
-            any = vote.await?.is_some();
-        }
-        if !any {
+        let subject = subject.to_owned();
+        let Some(first) = claims.first() else {
+            return Ok(());
+        };
+        let voted = context::voted(connection, &subject, *first).await?;
+        if voted.is_empty() {
             return Ok(());
         }
-        place += claims.len();
+        let (hit, through) = ballot.among(&voted);
+        let asked = match place + claims.len() <= through || voted.len() < context::LIST_MAX {
+            true => {
+                place = match voted.len() < context::LIST_MAX {
+                    true => usize::MAX,
+                    false => through,
+                };
+                hit
+            }
+            false => {
+                place += claims.len();
+                claims
+            }
+        };
+        if asked.is_empty() {
+            continue;
+        }
         let spot = context::Spot::default();
-        let votes = context::votes_on(subject, &claims, &spot, latest, i64::MAX);
+        let votes = context::votes_on(&subject, &asked, &spot, latest, i64::MAX);
         let mut rows = votes.fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
             if let Some(vote) = held::record(&row)? {

@@ -138,7 +138,12 @@ fn about(subject: &str, predicate: Option<&str>, lens: Lens, options: Options) -
 }
 
 /// Asks every lens, with everything that can be asked beside it, and holds the answers to those over the same records at hand.
-async fn as_at_hand(node: &Node, subject: &str, predicate: Option<&str>, records: &[Record]) {
+pub(crate) async fn as_at_hand(
+    node: &Node,
+    subject: &str,
+    predicate: Option<&str>,
+    records: &[Record],
+) {
     let decayed = Options {
         decay: true,
         evaluated_at: Some(1_700_000_000_000),

@@ -12,6 +12,7 @@ mod marks;
 mod migration;
 mod node;
 mod opening;
+mod pages;
 mod questions;
 mod records;
 mod repair;

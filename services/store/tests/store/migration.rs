@@ -147,7 +147,8 @@ async fn older_records_are_in_the_index_before_the_store_serves() {
     assert_eq!(number(path, "PRAGMA user_version").await, 5);
     assert_eq!(
         (number(path, BACKLOG).await, number(path, LINES).await),
-        (0, 0)
+        (0, 1),
+        "the epoch's line needs no more than SQL"
     );
 
     let node = Node::start(path).await;
@@ -158,7 +159,7 @@ async fn older_records_are_in_the_index_before_the_store_serves() {
     assert_eq!(found(&node).await, 9_009);
     node.stop().await;
     assert_eq!(number(path, BACKLOG).await, -1);
-    assert_eq!(number(path, LINES).await, 2 * 9_009);
+    assert_eq!(number(path, LINES).await, 2 * 9_009 + 1);
 
     // Stopped between two batches: the rest is entered, and nothing twice.
     let mut connection = shell(path).await;
@@ -172,8 +173,8 @@ async fn older_records_are_in_the_index_before_the_store_serves() {
     let node = Node::start(path).await;
     assert_eq!(found(&node).await, 9_009);
     node.stop().await;
-    assert_eq!(number(path, LINES).await, 2 * 9_009);
-    assert_eq!(number(path, LINES_OF_RECORDS).await, 9_009);
+    assert_eq!(number(path, LINES).await, 2 * 9_009 + 1);
+    assert_eq!(number(path, LINES_OF_RECORDS).await, 9_010);
 }
 
 #[tokio::test]
@@ -214,6 +215,11 @@ async fn epochs_of_an_earlier_version_are_found_by_what_they_supersede() {
     node.stop().await;
     let lines = number(path, "SELECT count(*) FROM supersession").await;
     assert_eq!(lines, 66 + 2 + 2);
+    assert_eq!(
+        number(path, LINES).await,
+        72 + 1,
+        "all epochs, newest first"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,241 @@
+//! Claims as SQLite hands them over for a lens: many in one row. A row of their own each costs more than all that a lens does
+//! with it: it goes from SQLite's thread to the lens's, and each column of it is copied with room of its own.
+
+use assertion::{Claim, Record};
+use futures::TryStreamExt as _;
+use lens::Selection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::error::CallError;
+use crate::held;
+use crate::query::claims::Sqlite;
+
+/// Claims of a page.
+const PAGE_CLAIMS: i64 = 1_000;
+
+/// Longest claim that comes with others, so that a page of them takes no more than 2 MiB. Longer ones are rare, and come in rows
+/// of their own.
+const SHORT_MAX: i64 = 2_048;
+
+/// Canonical bytes of longer claims that are kept at a time.
+const LONG_BYTES: i64 = 2 * 1024 * 1024;
+
+/// The latest first, in the order of the index: the first claim of a value is its strongest, unless another one states more.
+/// What is aggregated together is in one order, whichever that is.
+const OF_TOPIC: &str = "
+    SELECT ?2, group_concat(s.at_ms), group_concat(s.sequence), group_concat(s.id_head), group_concat(s.bytes),
+           CAST(group_concat(s.short, '') AS BLOB)
+    FROM (SELECT t.at_ms, t.sequence, r.id_head, ifnull(length(r.canonical), -1) AS bytes,
+                 iif(length(r.canonical) <= ?6, CAST(r.canonical AS TEXT), '') AS short
+          FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+          WHERE t.kind = 0 AND t.subject = ?1 AND t.predicate = ?2 AND (t.at_ms, t.sequence) < (?3, ?4)
+          ORDER BY t.at_ms DESC, t.sequence DESC LIMIT ?5) s";
+
+/// The same for all predicates, one row for each of a page.
+const OF_SUBJECT: &str = "
+    SELECT s.predicate, group_concat(s.at_ms), group_concat(s.sequence), group_concat(s.id_head), group_concat(s.bytes),
+           CAST(group_concat(s.short, '') AS BLOB)
+    FROM (SELECT t.predicate, t.at_ms, t.sequence, r.id_head, ifnull(length(r.canonical), -1) AS bytes,
+                 iif(length(r.canonical) <= ?6, CAST(r.canonical AS TEXT), '') AS short
+          FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+          WHERE t.kind = 0 AND t.subject = ?1 AND (t.predicate, t.at_ms, t.sequence) < (?2, ?3, ?4) AND t.at_ms <= ?7
+          ORDER BY t.predicate DESC, t.at_ms DESC, t.sequence DESC LIMIT ?5) s
+    GROUP BY s.predicate";
+
+const LONG: &str = "
+    SELECT 0, r.sequence, r.id_head, r.canonical
+    FROM json_each(?1) j CROSS JOIN record r ON r.sequence = j.value";
+
+/// Where a page starts: before the claims behind this one.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// None: behind all predicates.
+    predicate: Option<String>,
+    at_ms: i64,
+    sequence: i64,
+}
+
+impl Place {
+    /// Before all claims of a question.
+    pub(super) fn first(selection: &Selection) -> Place {
+        Place {
+            predicate: selection.predicate.clone(),
+            at_ms: selection.as_of.unwrap_or(i64::MAX),
+            sequence: i64::MAX,
+        }
+    }
+}
+
+/// A page of claims.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    rows: Vec<SqliteRow>,
+    heads: Vec<Head>,
+    /// Where the next one starts, when there may be more.
+    pub(super) next: Option<Place>,
+}
+
+/// What is known of a claim beside its bytes.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    /// The row that has its bytes, when they are short.
+    row: usize,
+    sequence: i64,
+    id_head: i64,
+    /// -1: it was redacted.
+    bytes: i64,
+}
+
+impl Page {
+    /// Reads the page at a place.
+    pub(super) async fn read(
+        connection: &mut SqliteConnection,
+        selection: &Selection,
+        place: Place,
+    ) -> Result<Page, CallError> {
+        let rows = statement(selection, place).fetch_all(connection).await?;
+        let mut page = Page {
+            rows,
+            ..Page::default()
+        };
+        let mut last: Option<(&str, i64, i64)> = None;
+        for (number, row) in page.rows.iter().enumerate() {
+            let predicate: &str = row.try_get(0)?;
+            for ((at_ms, sequence), (id_head, bytes)) in numbers(row, 1)?
+                .zip(numbers(row, 2)?)
+                .zip(numbers(row, 3)?.zip(numbers(row, 4)?))
+            {
+                let place = (predicate, at_ms?, sequence?);
+                last = Some(last.map_or(place, |last| last.min(place)));
+                page.heads.push(Head {
+                    row: number,
+                    sequence: place.2,
+                    id_head: id_head?,
+                    bytes: bytes?,
+                });
+            }
+        }
+        let full = i64::try_from(page.heads.len()).is_ok_and(|read| read >= PAGE_CLAIMS);
+        page.next = last
+            .filter(|_| full)
+            .map(|(predicate, at_ms, sequence)| Place {
+                predicate: Some(predicate.to_owned()),
+                at_ms,
+                sequence,
+            });
+        Ok(page)
+    }
+
+    /// Whether all claims of the question came together.
+    pub(super) fn is_whole(&self) -> bool {
+        self.next.is_none() && self.heads.iter().all(|head| head.bytes <= SHORT_MAX)
+    }
+
+    /// The claims that came together.
+    pub(super) fn short(&self) -> Result<Vec<Claim<'_>>, CallError> {
+        let mut claims = Vec::with_capacity(self.heads.len());
+        let mut row = usize::MAX;
+        let mut rest: &[u8] = &[];
+        for head in self.heads.iter().filter(|head| head.is_short()) {
+            if head.row != row {
+                row = head.row;
+                rest = self.rows[row].try_get(5)?;
+            }
+            let length = usize::try_from(head.bytes).unwrap_or(usize::MAX);
+            let (canonical, behind) = rest
+                .split_at_checked(length)
+                .ok_or_else(|| held::damaged(head.sequence))?;
+            rest = behind;
+            claims.extend(head.claim(canonical)?);
+        }
+        Ok(claims)
+    }
+
+    /// Sequences of the claims that did not, in lists that are read at a time.
+    pub(super) fn long(&self) -> Vec<Vec<i64>> {
+        let mut lists: Vec<Vec<i64>> = Vec::new();
+        let mut bytes = LONG_BYTES;
+        for head in self.heads.iter().filter(|head| head.bytes > SHORT_MAX) {
+            bytes += head.bytes;
+            match lists.last_mut() {
+                Some(list) if bytes <= LONG_BYTES => list.push(head.sequence),
+                _ => {
+                    bytes = head.bytes;
+                    lists.push(vec![head.sequence]);
+                }
+            }
+        }
+        lists
+    }
+}
+
+impl Head {
+    fn is_short(self) -> bool {
+        (0..=SHORT_MAX).contains(&self.bytes)
+    }
+
+    /// A claim; nothing for a record of another kind, which `topic` does not have among claims.
+    fn claim(self, canonical: &[u8]) -> Result<Option<Claim<'_>>, CallError> {
+        match Claim::from_stored(canonical) {
+            Some(claim) if held::is_head(self.id_head, claim.id) => Ok(Some(claim)),
+            Some(_) => Err(held::damaged(self.sequence)),
+            None if held::is_record(self.id_head, canonical) => Ok(None),
+            None => Err(held::damaged(self.sequence)),
+        }
+    }
+}
+
+/// Reads long claims.
+pub(super) async fn long(
+    connection: &mut SqliteConnection,
+    sequences: &[i64],
+) -> Result<Vec<Record>, CallError> {
+    let mut rows = sqlx::query(LONG)
+        .bind(format!("{sequences:?}"))
+        .fetch(connection);
+    let mut claims = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        claims.extend(held::record(&row)?);
+        tokio::task::consume_budget().await;
+    }
+    Ok(claims)
+}
+
+fn statement(selection: &Selection, place: Place) -> Sqlite<'static> {
+    let topic = selection.predicate.is_some();
+    let query =
+        sqlx::query(if topic { OF_TOPIC } else { OF_SUBJECT }).bind(selection.subject.clone());
+    let query = match place.predicate {
+        Some(predicate) => query.bind(predicate),
+        // Bytes come after all texts.
+        None => query.bind(Vec::<u8>::new()),
+    };
+    let query = query
+        .bind(place.at_ms)
+        .bind(place.sequence)
+        .bind(PAGE_CLAIMS)
+        .bind(SHORT_MAX);
+    match topic {
+        true => query,
+        false => query.bind(selection.as_of.unwrap_or(i64::MAX)),
+    }
+}
+
+/// The numbers of a list.
+fn numbers(
+    row: &SqliteRow,
+    column: usize,
+) -> Result<impl Iterator<Item = Result<i64, sqlx::Error>>, sqlx::Error> {
+    // None: no rows were aggregated.
+    let list: Option<&str> = row.try_get(column)?;
+    let number = |digits: &str| {
+        digits
+            .parse::<i64>()
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))
+    };
+    Ok(list
+        .into_iter()
+        .flat_map(|list| list.split(','))
+        .map(number))
+}
