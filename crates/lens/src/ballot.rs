@@ -19,7 +19,7 @@ const HASHED_BYTES: usize = 64 * 1024;
 /// [`crate::MAX_VALUE_BYTES`], [`crate::MAX_SOURCES`], [`crate::MAX_EPOCHS`], [`crate::MAX_VOTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
-    /// Claims considered: 33 bytes of each.
+    /// Claims considered: 34 bytes of each.
     pub claims: usize,
     /// Distinct values: the strongest claim of each.
     pub values: usize,
@@ -144,7 +144,7 @@ impl Ballot {
         others.extend(epochs.ids());
         others.extend(sources.considered());
         others.sort_unstable();
-        let claims = claims.onward(0).map(|(id, _)| id).peekable();
+        let claims = claims.ids().map(|(id, _)| id).peekable();
         let ids = Merged(claims, others.into_iter().copied().peekable());
         let mut hasher = blake3::Hasher::new();
         let mut bytes = Vec::with_capacity(HASHED_BYTES + 32);
@@ -190,7 +190,7 @@ fn fill(groups: &mut [Group], claims: &Claims, votes: &Votes, judge: Lens) {
         }
     }
     if judge == Lens::Skeptic {
-        for (id, value) in claims.onward(0) {
+        for (id, value) in claims.ids() {
             let ids = &mut groups[group_of[usize::from(value)]].ids;
             if ids.len() < GROUP_LISTED {
                 ids.push(id);

@@ -5,56 +5,30 @@ use std::collections::BTreeMap;
 use assertion::{Claim, RecordId};
 
 use crate::parameters::{Lens, Parameters};
-use crate::resolver::MAX_DISTINCT_VALUES;
+use crate::resolver::{MAX_CLAIMS, MAX_DISTINCT_VALUES};
 
 /// What a subject takes besides its name: the map around it.
 const SUBJECT_BYTES: usize = 64;
 
-/// Ids are kept in parts by their first byte, which is spread evenly: none is moved when another part grows, and sorting needs
-/// room for one part.
-const PARTS: usize = 256;
-
-/// Claims for which a part that holds none takes room.
-const CHUNK_MIN: usize = 4;
-
-/// Claims for which a part takes room at a time: so many of each part, and no more, are room that is not used.
-const CHUNK_MAX: usize = 128;
+/// Claims from which on room for all that one answer considers is taken at once. Its pages are not in memory before they are
+/// written to, it is never moved, and an allocator gives back the whole of what is so large: a million claims leave no trace.
+const MANY: usize = 8_192;
 
 // The number of a value has two bytes.
 const _: () = assert!(MAX_DISTINCT_VALUES <= u16::MAX as usize);
 
-/// A claim: the bytes of its id behind the first, and the number of its value. Ids differ, so that the order is that of ids.
+/// A claim and the number of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry([u8; 33]);
-
-impl Entry {
-    fn of(id: RecordId, value: u16) -> (u8, Entry) {
-        let mut bytes = [0; 33];
-        bytes[..31].copy_from_slice(&id.as_bytes()[1..]);
-        bytes[31..].copy_from_slice(&value.to_be_bytes());
-        (id.as_bytes()[0], Entry(bytes))
-    }
-
-    fn id(&self, part: usize) -> RecordId {
-        let mut id = [0; 32];
-        id[0] = part as u8;
-        id[1..].copy_from_slice(&self.0[..31]);
-        RecordId::from_bytes(id)
-    }
-
-    fn value(&self) -> u16 {
-        u16::from_be_bytes([self.0[31], self.0[32]])
-    }
+struct Entry {
+    id: RecordId,
+    value: u16,
 }
 
-/// The claims that are considered: 33 bytes of each.
+/// The claims that are considered: 34 bytes of each.
 #[derive(Debug)]
 pub(crate) struct Claims {
-    /// Each part in chunks; in one, which is in order, when all claims are known.
-    parts: Vec<Vec<Vec<Entry>>>,
-    /// Claims in the parts before each; filled in when all are known.
-    before: Vec<usize>,
-    count: usize,
+    /// By id when all are known.
+    list: Vec<Entry>,
     subjects: Subjects,
 }
 
@@ -83,31 +57,22 @@ impl Claims {
             _ => Subjects::Unasked,
         };
         Claims {
-            parts: vec![Vec::new(); PARTS],
-            before: Vec::new(),
-            count: 0,
+            list: Vec::new(),
             subjects,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.count
+        self.list.len()
     }
 
     /// Adds a claim. Returns how many bytes its subject takes, when it is kept and new.
     pub(crate) fn add(&mut self, claim: &Claim<'_>, value: u16) -> usize {
-        let (part, entry) = Entry::of(claim.id, value);
-        let chunks = &mut self.parts[usize::from(part)];
-        match chunks.last_mut() {
-            Some(open) if open.len() < open.capacity() => open.push(entry),
-            last => {
-                let room = last.map_or(CHUNK_MIN, |full| full.len() * 2);
-                let mut chunk = Vec::with_capacity(room.min(CHUNK_MAX));
-                chunk.push(entry);
-                chunks.push(chunk);
-            }
+        if self.list.len() == MANY {
+            self.list.reserve_exact(MAX_CLAIMS - MANY);
         }
-        self.count += 1;
+        let id = claim.id;
+        self.list.push(Entry { id, value });
         let Subjects::Many { numbers, about } = &mut self.subjects else {
             return 0;
         };
@@ -125,62 +90,25 @@ impl Claims {
 
     /// All are known: from here on they have places, by id.
     pub(crate) fn sort(&mut self) {
-        let mut before = 0;
-        for chunks in &mut self.parts {
-            self.before.push(before);
-            let all = chunks.iter().map(Vec::len).sum();
-            before += all;
-            if all == 0 {
-                continue;
-            }
-            let mut sorted = Vec::with_capacity(all);
-            for chunk in chunks.drain(..) {
-                sorted.extend(chunk);
-            }
-            sorted.sort_unstable();
-            chunks.push(sorted);
-        }
+        self.list.sort_unstable_by_key(|entry| entry.id);
         if let Subjects::Many { about, .. } = &mut self.subjects {
             about.sort_unstable();
         }
     }
 
-    fn part(&self, part: usize) -> &[Entry] {
-        self.parts[part].first().map_or(&[], Vec::as_slice)
-    }
-
-    /// Each id with the number of its value, in ascending order from a place on.
-    pub(crate) fn onward(&self, place: usize) -> impl Iterator<Item = (RecordId, u16)> {
-        let first = self.part_of(place);
-        (first..PARTS).flat_map(move |part| {
-            let skipped = place.saturating_sub(self.before[part]);
-            let entries = self.part(part).iter().skip(skipped);
-            entries.map(move |entry| (entry.id(part), entry.value()))
-        })
-    }
-
-    /// The part that a place is in, or would be.
-    fn part_of(&self, place: usize) -> usize {
-        self.before
-            .partition_point(|before| *before <= place)
-            .saturating_sub(1)
+    /// Each id with the number of its value, in ascending order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (RecordId, u16)> {
+        self.list.iter().map(|entry| (entry.id, entry.value))
     }
 
     /// The number of the value of the claim at a place.
     pub(crate) fn value_at(&self, place: usize) -> Option<u16> {
-        self.onward(place).next().map(|(_, value)| value)
+        self.list.get(place).map(|entry| entry.value)
     }
 
-    /// How many ids are smaller; and whether the id is that of a claim.
-    fn rank(&self, id: RecordId) -> (usize, bool) {
-        let (part, least) = Entry::of(id, 0);
-        let part = usize::from(part);
-        let entries = self.part(part);
-        let smaller = entries.partition_point(|entry| entry.0[..31] < least.0[..31]);
-        let found = entries
-            .get(smaller)
-            .is_some_and(|entry| entry.0[..31] == least.0[..31]);
-        (self.before[part] + smaller, found)
+    /// The place of an id, or where it would be.
+    fn rank(&self, id: RecordId) -> Result<usize, usize> {
+        self.list.binary_search_by_key(&id, |entry| entry.id)
     }
 
     /// The place of the claim that a vote names by id and subject: one that names another subject lies in another shard, and
@@ -193,17 +121,16 @@ impl Claims {
                 .get(subject)
                 .is_some_and(|number| about.binary_search(&(*number, id)).is_ok()),
         };
-        let (place, found) = self.rank(id);
-        (is_about && found).then_some(place)
+        self.rank(id).ok().filter(|_| is_about)
     }
 
     /// Claims of one subject whose votes count, in ascending order: see [`crate::Ballot::claims`].
     pub(crate) fn votable(&self, from: usize, most: usize) -> Option<(&str, Vec<RecordId>)> {
         match &self.subjects {
             Subjects::Unasked => None,
-            Subjects::One(_) if from >= self.count => None,
             Subjects::One(subject) => {
-                let ids = self.onward(from).take(most).map(|(id, _)| id);
+                let rest = self.list.get(from..).filter(|rest| !rest.is_empty())?;
+                let ids = rest.iter().take(most).map(|entry| entry.id);
                 Some((subject, ids.collect()))
             }
             Subjects::Many { numbers, about } => {
@@ -219,10 +146,10 @@ impl Claims {
     /// Of a question that names one subject and counts votes: which of these ids, which ascend, are those of claims; and how
     /// many claims there are up to the last of them.
     pub(crate) fn among(&self, ids: &[RecordId]) -> (Vec<RecordId>, usize) {
-        let is_claim = |id: &&RecordId| self.rank(**id).1;
-        let through = ids.last().map_or(0, |last| {
-            let (smaller, found) = self.rank(*last);
-            smaller + usize::from(found)
+        let is_claim = |id: &&RecordId| self.rank(**id).is_ok();
+        let through = ids.last().map_or(0, |last| match self.rank(*last) {
+            Ok(place) => place + 1,
+            Err(smaller) => smaller,
         });
         (ids.iter().filter(is_claim).copied().collect(), through)
     }
@@ -278,13 +205,11 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_in_the_order_of_ids_from_any_place() {
+    fn claims_are_in_the_order_of_ids() {
         for count in [0, 1, 5, 40_000] {
             let (claims, model) = filled(Lens::Recency, Some("s"), count);
-            assert!(claims.onward(0).eq(model.iter().copied()));
+            assert!(claims.ids().eq(model.iter().copied()));
             for place in (0..count as usize + 2).step_by(997) {
-                let rest = model.iter().skip(place).copied();
-                assert!(claims.onward(place).take(5).eq(rest.take(5)), "{place}");
                 let value = model.get(place).map(|(_, value)| *value);
                 assert_eq!(claims.value_at(place), value);
             }

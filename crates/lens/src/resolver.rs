@@ -25,7 +25,7 @@ pub const MAX_DISTINCT_VALUES: usize = 10_000;
 /// names of subjects. Long texts and many sources are bounded by size, not by number; a node runs a handful of lenses at once.
 pub const MAX_VALUE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Most claims one answer considers: 33 bytes of each are kept, for the set digest and for votes.
+/// Most claims one answer considers: 34 bytes of each are kept, for the set digest and for votes.
 pub const MAX_CLAIMS: usize = 2_000_000;
 
 /// The question covers more than one answer can weigh.
@@ -73,7 +73,7 @@ pub enum TooMuch {
 /// 4. when all claims were pushed, the votes on those that are considered are learned ([`Resolver::ballot`]).
 ///
 /// The first three may be done claim by claim, in any order of claims, or for many at a time. Each claim is pushed once; what has
-/// been learned may be repeated. Kept are: per distinct value a claim and the uris of its sources; 33 bytes per claim; of sources,
+/// been learned may be repeated. Kept are: per distinct value a claim and the uris of its sources; 34 bytes per claim; of sources,
 /// epochs and votes those that bear.
 #[derive(Debug)]
 pub struct Resolver {

@@ -3,7 +3,7 @@
 //! A write is parsed and hashed in the call that brought it ([`intake`]), waits for the [`writer`], and is answered after the
 //! commit that holds it. Reads go to connections of their own: questions to [`query`], which lenses answer with what
 //! [`context`] finds; ids to [`lookup`], repair to [`walk`], feeds to [`follow`]. Claims are found by subject, or through
-//! [`mentions`] by source and predicate.
+//! [`mentions`] by source and predicate, and epochs by time.
 //! [`trees`] keeps what the shards come to, in memory and beside the rows, and is the one thing that writer and readers share:
 //! it shows only what is durable. [`completeness`] holds what repair has proved, and with it when an answer may say
 //! `complete`. [`homecoming`] confirms what belongs here, and gives up what does not. [`scrub`] looks for damage; what it and
