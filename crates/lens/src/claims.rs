@@ -171,7 +171,7 @@ mod tests {
         Claim {
             id: id(number),
             canonical: b"",
-            subject: if number % 3 == 0 { "a" } else { "b" }.into(),
+            subject: if number.is_multiple_of(3) { "a" } else { "b" }.into(),
             predicate: "p".into(),
             value: Value::Boolean(true),
             uri: "u".into(),
