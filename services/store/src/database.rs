@@ -18,7 +18,7 @@ use crate::mark::{self, Mark};
 const APPLICATION_ID: i64 = 0x5374_656d;
 
 /// The schema that the migrations lead to; in the header as `user_version`.
-const SCHEMA: i64 = 5;
+const SCHEMA: i64 = 6;
 
 const FILE: &str = "store.db";
 const LOCK_FILE: &str = "store.lock";

@@ -204,7 +204,7 @@ mod tests {
         let epoch = Record::from_client_json(epoch, 0).unwrap();
         let [line, none] = of(&epoch, 8);
         assert_eq!((line.minus_at_ms, line.sequence, none.key), (-5, 8, None));
-        let migration = include_str!("../migrations/0005_epochs_by_time.sql");
+        let migration = include_str!("../migrations/0006_epochs_by_time.sql");
         let key = line.key.unwrap();
         assert!(migration.contains(&format!("SELECT {key}, ")), "{key}");
         let source = br#"{"kind":"source","uri":"u","class":"expert","recorded_at":5}"#;
