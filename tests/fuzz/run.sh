@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # libFuzzer on every target, or on those named: tests/fuzz/run.sh [TARGET…]. SECONDS_EACH=60 is how long, KEEP=1 saves the
 # smallest set of inputs that reaches all that was reached. Needs a C++ compiler; the toolchain is the one of the repository.
-# An input that breaks a promise is printed as a line for tests/fuzz/corpus/TARGET.txt.
+# An input that breaks a promise is printed as a line for tests/fuzz/found/TARGET.txt.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${SECONDS_EACH:-60}

@@ -6,35 +6,43 @@ use std::path::{Path, PathBuf};
 
 use crate::Target;
 
+/// What reaches all that was ever reached, as `run.sh` writes it.
+const CORPUS: &str = "corpus";
+
+/// What once broke a promise.
+const FOUND: &str = "found";
+
 /// Inputs of one file. libFuzzer finds many that differ in little; the first so many of its smallest set stay.
 const INPUTS_MAX: usize = 100;
 
 /// Longest input that is saved: a corpus is read by people too.
 const INPUT_BYTES_MAX: usize = 1_024;
 
-/// Where the corpus of a target is.
-pub fn path(target: &Target) -> PathBuf {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    directory.join(format!("{}.txt", target.name))
+/// Where corpora are. Inputs that once broke a promise are in a directory of their own, which only people write.
+fn path(directory: &str, target: &Target) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join(directory).join(format!("{}.txt", target.name))
 }
 
-/// The saved inputs of a target, and its seeds.
+/// The seeds of a target, its saved inputs, and those that once broke a promise.
 ///
 /// # Errors
-/// When the file cannot be read, or a line of it is not what [`escaped`] writes.
+/// When a file cannot be read, or a line of it is not what [`escaped`] writes.
 pub fn inputs(target: &Target) -> io::Result<Vec<Vec<u8>>> {
     let mut inputs = (target.seeds)();
-    let text = match fs::read_to_string(path(target)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error),
-    };
-    for (place, line) in text.lines().enumerate() {
-        let input = unescaped(line).ok_or_else(|| {
-            let problem = format!("{} line {} is no input", target.name, place + 1);
-            io::Error::new(io::ErrorKind::InvalidData, problem)
-        })?;
-        inputs.push(input);
+    for directory in [CORPUS, FOUND] {
+        let text = match fs::read_to_string(path(directory, target)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        for (place, line) in text.lines().enumerate() {
+            let input = unescaped(line).ok_or_else(|| {
+                let problem = format!("{directory}: {} line {}", target.name, place + 1);
+                io::Error::new(io::ErrorKind::InvalidData, problem)
+            })?;
+            inputs.push(input);
+        }
     }
     Ok(inputs)
 }
@@ -68,7 +76,7 @@ pub fn pack(target: &Target, directory: &Path) -> io::Result<usize> {
     inputs.dedup();
     inputs.truncate(INPUTS_MAX);
     let lines: String = inputs.iter().map(|input| escaped(input) + "\n").collect();
-    fs::write(path(target), lines)?;
+    fs::write(path(CORPUS, target), lines)?;
     Ok(inputs.len())
 }
 

@@ -15,7 +15,7 @@ fn check(target: &Target, input: &[u8]) {
     let held = catch_unwind(AssertUnwindSafe(|| (target.check)(input)));
     assert!(
         held.is_ok(),
-        "{} breaks a promise; once mended, keep this line in tests/fuzz/corpus/{0}.txt:\n{}",
+        "{} breaks a promise; once mended, keep this line in tests/fuzz/found/{0}.txt:\n{}",
         target.name,
         escaped(input)
     );
