@@ -4,5 +4,6 @@ mod damaged;
 mod drained;
 mod homecoming;
 mod killed;
+mod lag;
 mod sidecars;
 mod survivor;
