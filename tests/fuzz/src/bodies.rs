@@ -24,7 +24,7 @@ pub fn targets() -> Vec<Target> {
         name,
         seeds,
         check,
-        mutations: 500,
+        mutations: 300,
     };
     vec![
         target("body_assert", records::clients, |body| {
