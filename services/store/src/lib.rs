@@ -158,9 +158,8 @@ pub async fn assemble(
     }
     let trees = Trees::open(readers.repair.clone(), identity.num_shards);
     let trees = Arc::new(trees.await.map_err(opened)?);
-    let directory = files.directory().to_path_buf();
-    let space = Arc::new(Space::new(directory, config.min_free_bytes));
-    let damage = Arc::new(damage);
+    let space = Space::new(files.directory().to_path_buf(), config.min_free_bytes);
+    let (space, damage) = (Arc::new(space), Arc::new(damage));
     let scrubs = (scrubs, config.scrub_interval, Arc::clone(&damage));
     let (task, writer) = WriterTask::new(writer, Arc::clone(&trees), Arc::clone(&space), damage);
     let holdings = Holdings::new(files, Arc::clone(&trees));
