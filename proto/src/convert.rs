@@ -5,7 +5,7 @@ use std::fmt;
 use assertion::RecordId;
 use bytes::Bytes;
 use lens::{Lens, Options, Parameters, Selection};
-use merkle::{Below, BelowKind, Path, Salt, ShortId};
+use merkle::{Below, BelowKind, Grain, Path, Salt, ShortId};
 use shard::proof::{Proof, Report};
 
 use crate::v1;
@@ -253,6 +253,14 @@ pub fn tree_node(shard: u32, path: &Path) -> v1::TreeNode {
     }
 }
 
+/// How a tree is to show its leaves.
+pub fn grain(ids: bool) -> Grain {
+    match ids {
+        true => Grain::Ids,
+        false => Grain::Digests,
+    }
+}
+
 /// A place in a shard's tree, from outside. The shard is for the caller to check.
 pub fn path(node: &v1::TreeNode) -> Result<Path, WireError> {
     Path::new(node.depth, &node.prefix).ok_or_else(|| {
@@ -374,7 +382,7 @@ mod tests {
         let tree: merkle::Tree = (0..2_000_u32)
             .map(|number| *RecordId::of(&number.to_be_bytes()).as_bytes())
             .collect();
-        for below in tree.describe(&Path::ROOT, &[3; 16], usize::MAX) {
+        for below in tree.describe(&Path::ROOT, &[3; 16], Grain::Digests, usize::MAX) {
             let sent = described(4, 9, below.clone());
             assert_eq!(super::below(sent).unwrap(), (4, 9, below));
         }

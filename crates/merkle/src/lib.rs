@@ -12,7 +12,7 @@ mod tree;
 pub mod walk;
 
 pub use path::Path;
-pub use tree::{LEAF_MAX, Tree};
+pub use tree::{LEAF_MAX, LISTED_MAX, Tree};
 
 /// A record id.
 pub type Id = [u8; 32];
@@ -69,6 +69,26 @@ pub fn combined(roots: impl IntoIterator<Item = (u32, Digest)>) -> Digest {
         hasher.update(&root);
     }
     *hasher.finalize().as_bytes()
+}
+
+/// How far the ids of a leaf are told apart by digests before they are shown one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grain {
+    /// Until few are left: the other side has most of them.
+    Digests,
+    /// Not at all: the other side has none of them, or as good as none.
+    Ids,
+}
+
+impl Grain {
+    /// Bytes of one answer beyond the asked nodes themselves, about, shared by them evenly. Shown ahead of a question, children
+    /// of one node save a round trip. Of many nodes they would cost more bytes than what is missing, unless all of them are.
+    pub fn ahead_bytes(self) -> usize {
+        match self {
+            Grain::Digests => 4 * 1024,
+            Grain::Ids => 1024 * 1024,
+        }
+    }
 }
 
 /// What a tree shows of one node.

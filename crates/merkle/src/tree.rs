@@ -1,12 +1,17 @@
 //! One shard's ids as a trie.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use crate::path::{Path, digit};
-use crate::{Below, BelowKind, Digest, Id, Salt, ShortId, short_digest, short_id};
+use crate::{Below, BelowKind, Digest, Grain, Id, Salt, ShortId, short_digest, short_id};
 
 /// Most ids in a leaf. Larger: fewer nodes in memory; smaller: fewer bytes to tell one missing id.
 pub const LEAF_MAX: usize = 32;
+
+/// Most ids that are shown one by one. A larger leaf is shown as an inner node would be, so that telling one missing id of
+/// two dozen takes digests of some and not the ids of all.
+pub const LISTED_MAX: usize = 8;
 
 /// Domain bytes of the hashes: a leaf can never pass for an inner node.
 const LEAF: u8 = 0;
@@ -121,22 +126,25 @@ impl Tree {
         found
     }
 
-    /// The node at a path and, while a message of `max_bytes` has room, what is below it, two levels in all, in pre-order.
-    /// Where the tree has no node of its own at that path, the ids below it are shown as a leaf.
-    pub fn describe(&self, path: &Path, salt: &Salt, max_bytes: usize) -> Vec<Below> {
-        let Some(node) = self.node_at(path) else {
-            let short_ids = self
-                .ids_below(path)
-                .iter()
-                .map(|id| short_id(salt, id))
-                .collect();
-            let kind = BelowKind::Leaf { short_ids };
-            return vec![Below { path: *path, kind }];
+    /// What is at a path and, while a message of `max_bytes` has room, what is below it, two levels in all, in pre-order.
+    /// With [`Grain::Digests`] a leaf of more than [`LISTED_MAX`] ids is shown as an inner node, whose children have the digests
+    /// of leaves as they would in a tree with a node there.
+    pub fn describe(&self, path: &Path, salt: &Salt, grain: Grain, max_bytes: usize) -> Vec<Below> {
+        let below;
+        let node = match self.node_at(path) {
+            Some(node) => node,
+            None => {
+                below = Node::leaf(self.ids_below(path));
+                &below
+            }
         };
+        let node = node.opened(path.depth(), grain);
         let mut shown = vec![node.show(*path, salt)];
         let mut bytes = size(&shown[0]);
         for (child_path, child) in node.children(path) {
-            let below = child.show(child_path, salt);
+            let below = child
+                .opened(child_path.depth(), grain)
+                .show(child_path, salt);
             bytes += size(&below);
             if bytes > max_bytes {
                 break;
@@ -221,6 +229,10 @@ impl Node {
         if ids.len() <= LEAF_MAX {
             return Node::leaf(ids.to_vec());
         }
+        Node::inner(ids, depth)
+    }
+
+    fn inner(ids: &[Id], depth: u8) -> Node {
         let mut children: Box<[Option<Arc<Node>>; 16]> = Box::default();
         let mut rest = ids;
         while let Some(first) = rest.first() {
@@ -311,6 +323,20 @@ impl Node {
             }
             *hasher.finalize().as_bytes()
         })
+    }
+
+    /// What this node is shown as. Ids that go on with the same digit are shown as they are: going down would tell nothing.
+    fn opened(&self, depth: u8, grain: Grain) -> Cow<'_, Node> {
+        match &self.kind {
+            Kind::Leaf(ids) if ids.len() > LISTED_MAX && grain == Grain::Digests => {
+                let first = digit(&ids[0], depth);
+                match ids.iter().any(|id| digit(id, depth) != first) {
+                    true => Cow::Owned(Node::inner(ids, depth)),
+                    false => Cow::Borrowed(self),
+                }
+            }
+            Kind::Leaf(_) | Kind::Inner { .. } => Cow::Borrowed(self),
+        }
     }
 
     fn show(&self, path: Path, salt: &Salt) -> Below {
@@ -499,15 +525,62 @@ mod tests {
     fn a_description_shows_two_levels_and_respects_the_bound() {
         let tree = tree(0..3_000);
         let salt = [1; 16];
-        let shown = tree.describe(&Path::ROOT, &salt, usize::MAX);
+        let shown = tree.describe(&Path::ROOT, &salt, Grain::Digests, usize::MAX);
         assert_eq!(shown.len(), 17);
         assert!(shown[1..].iter().all(|below| below.path.depth() == 1));
-        assert_eq!(tree.describe(&Path::ROOT, &salt, 0).len(), 1);
+        assert_eq!(
+            tree.describe(&Path::ROOT, &salt, Grain::Digests, 0).len(),
+            1
+        );
         let deep = Path::of(&id(9), 9);
-        let BelowKind::Leaf { short_ids } = &tree.describe(&deep, &salt, usize::MAX)[0].kind else {
+        let BelowKind::Leaf { short_ids } =
+            &tree.describe(&deep, &salt, Grain::Digests, usize::MAX)[0].kind
+        else {
             panic!("no node is that deep");
         };
         assert_eq!(short_ids, &[short_id(&salt, &id(9))]);
+    }
+
+    #[test]
+    fn a_leaf_of_more_than_a_few_ids_is_shown_as_an_inner_node() {
+        let tree = tree(0..30);
+        let salt = [1; 16];
+        let BelowKind::Inner { slots, digests } =
+            &tree.describe(&Path::ROOT, &salt, Grain::Digests, 0)[0].kind
+        else {
+            panic!("thirty ids one by one");
+        };
+        let mut at = digests.iter();
+        for slot in (0..16).filter(|slot| slots & (1 << slot) != 0) {
+            let below = tree.ids_below(&Path::ROOT.child(slot).unwrap());
+            let leaf = Node::leaf(below).digest();
+            assert_eq!(at.next(), Some(&short_digest(&salt, &leaf)));
+        }
+        assert_eq!(at.next(), None);
+        let shown = tree.describe(&Path::ROOT, &salt, Grain::Digests, usize::MAX);
+        let listed: usize = shown[1..]
+            .iter()
+            .map(|below| match &below.kind {
+                BelowKind::Leaf { short_ids } => short_ids.len(),
+                BelowKind::Inner { .. } => panic!("a few ids as an inner node"),
+            })
+            .sum();
+        assert_eq!(listed, 30);
+        let shown = tree.describe(&Path::ROOT, &salt, Grain::Ids, 0);
+        assert!(matches!(&shown[0].kind, BelowKind::Leaf { short_ids } if short_ids.len() == 30));
+    }
+
+    #[test]
+    fn ids_that_go_on_with_the_same_digits_are_shown_at_once() {
+        let tree: Tree = (0..20_u32)
+            .map(|number| {
+                let mut ground = id(number);
+                ground[..8].fill(0xab);
+                ground
+            })
+            .collect();
+        let shown = tree.describe(&Path::ROOT, &[1; 16], Grain::Digests, usize::MAX);
+        assert!(matches!(&shown[0].kind, BelowKind::Leaf { short_ids } if short_ids.len() == 20));
     }
 
     #[test]

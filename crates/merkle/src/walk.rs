@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Below, BelowKind, LEAF_MAX, Path, ShortDigest, ShortId};
+use crate::{Below, BelowKind, Grain, LEAF_MAX, Path, ShortDigest, ShortId};
 
 /// Nodes asked for in one message: enough that a walk takes few round trips, few enough that the answer stays a message.
 pub const NODES_MAX: usize = 256;
@@ -78,9 +78,11 @@ pub struct Walk {
     /// Shards not begun, the next one last.
     shards: Vec<u32>,
     /// Places to ask for, the next one last.
-    waiting: Vec<Place>,
+    waiting: Vec<(Place, Grain)>,
     /// Asked for and not answered.
     asked: Vec<Place>,
+    /// How they are asked for.
+    grain: Grain,
     /// How many places of a shard wait or are asked for.
     open: BTreeMap<u32, usize>,
     finished: Vec<u32>,
@@ -95,25 +97,35 @@ impl Walk {
             shards,
             waiting: Vec::new(),
             asked: Vec::new(),
+            grain: Grain::Digests,
             open: BTreeMap::new(),
             finished: Vec::new(),
         }
     }
 
-    /// The nodes to ask both sides for, at most [`NODES_MAX`]; `None` when the walk is over. Depth first, so that one shard
-    /// after the other comes to its end and little waits meanwhile. The same nodes again until they are answered.
-    pub fn ask(&mut self) -> Option<Vec<(u32, Path)>> {
+    /// The nodes to ask both sides for, at most [`NODES_MAX`], and how; `None` when the walk is over. Depth first, so that one
+    /// shard after the other comes to its end and little waits meanwhile. The same nodes again until they are answered.
+    pub fn ask(&mut self) -> Option<(Vec<(u32, Path)>, Grain)> {
         while self.asked.len() < NODES_MAX {
-            if let Some(place) = self.waiting.pop() {
-                self.asked.push(place);
-            } else if let Some(shard) = self.shards.pop() {
-                *self.open.entry(shard).or_default() += 1;
-                self.asked.push((shard, Path::ROOT));
-            } else {
+            let Some((place, grain)) = self.next() else {
+                break;
+            };
+            if !self.asked.is_empty() && grain != self.grain {
+                self.waiting.push((place, grain));
                 break;
             }
+            self.grain = grain;
+            self.asked.push(place);
         }
-        (!self.asked.is_empty()).then(|| self.asked.clone())
+        (!self.asked.is_empty()).then(|| (self.asked.clone(), self.grain))
+    }
+
+    fn next(&mut self) -> Option<(Place, Grain)> {
+        self.waiting.pop().or_else(|| {
+            let shard = self.shards.pop()?;
+            *self.open.entry(shard).or_default() += 1;
+            Some(((shard, Path::ROOT), Grain::Digests))
+        })
     }
 
     /// Takes what both sides show of the nodes asked for, parents before children, and returns what the receiver may lack.
@@ -139,11 +151,11 @@ impl Walk {
             step.look(*place, step.held(place));
         }
         let Step { follow, leaves, .. } = step;
-        for (shard, _) in &follow {
+        for ((shard, _), _) in &follow {
             *self.open.entry(*shard).or_default() += 1;
         }
         self.waiting.extend(follow.into_iter().rev());
-        if let Some(&(shard, path)) = self.waiting.get(WAITING_MAX) {
+        if let Some(&((shard, path), _)) = self.waiting.get(WAITING_MAX) {
             let fault = Fault::Endless;
             let party = Party::Giver;
             return Err(WalkError {
@@ -258,7 +270,7 @@ enum Held<'a> {
 struct Step<'a> {
     giver: &'a Shown,
     receiver: &'a Shown,
-    follow: Vec<Place>,
+    follow: Vec<(Place, Grain)>,
     leaves: Vec<Leaf>,
 }
 
@@ -275,7 +287,11 @@ impl<'a> Step<'a> {
     fn look(&mut self, place: Place, held: Held<'a>) {
         let (shard, path) = place;
         let Some(kind) = self.giver.get(&place) else {
-            self.follow.push(place);
+            let grain = match held {
+                Held::Only(_) => Grain::Ids,
+                Held::Below(_) | Held::Unknown => Grain::Digests,
+            };
+            self.follow.push((place, grain));
             return;
         };
         if let BelowKind::Leaf { short_ids } = kind {
@@ -293,7 +309,7 @@ impl<'a> Step<'a> {
         }
         let theirs: BTreeMap<Path, ShortDigest> = match held {
             Held::Unknown => {
-                self.follow.push(place);
+                self.follow.push((place, Grain::Digests));
                 return;
             }
             Held::Below(inner) => children(&path, inner).collect(),
@@ -327,7 +343,7 @@ mod tests {
     fn answer(tree: &Tree, asked: &[Place]) -> Vec<(u32, Below)> {
         let describe = |(shard, path): &Place| {
             let shard = *shard;
-            let below = tree.describe(path, &SALT, usize::MAX);
+            let below = tree.describe(path, &SALT, Grain::Digests, usize::MAX);
             below.into_iter().map(move |below| (shard, below))
         };
         asked.iter().flat_map(describe).collect()
@@ -336,7 +352,7 @@ mod tests {
     fn fault(change: impl FnOnce(&mut Vec<(u32, Below)>)) -> (Party, Fault) {
         let tree = tree(0..100);
         let mut walk = Walk::new([3]);
-        let asked = walk.ask().unwrap();
+        let (asked, _) = walk.ask().unwrap();
         let mut giver = answer(&tree, &asked);
         change(&mut giver);
         let error = walk.answered(giver, answer(&tree, &asked)).unwrap_err();
@@ -347,7 +363,8 @@ mod tests {
     fn equal_trees_end_after_one_question() {
         let tree = tree(0..1_000);
         let mut walk = Walk::new([5, 9]);
-        let asked = walk.ask().unwrap();
+        let (asked, grain) = walk.ask().unwrap();
+        assert_eq!(grain, Grain::Digests);
         assert_eq!(asked, [(5, Path::ROOT), (9, Path::ROOT)]);
         let both = answer(&tree, &asked);
         assert_eq!(walk.answered(both.clone(), both), Ok(Vec::new()));
@@ -360,7 +377,7 @@ mod tests {
     fn a_question_stands_until_it_is_answered() {
         let mut walk = Walk::new(0..600);
         let first = walk.ask().unwrap();
-        assert_eq!(first.len(), NODES_MAX);
+        assert_eq!(first.0.len(), NODES_MAX);
         assert_eq!(walk.ask().unwrap(), first);
     }
 
@@ -423,7 +440,7 @@ mod tests {
             nodes
         };
         let fault = (0..40).find_map(|_| {
-            let asked = walk.ask()?;
+            let (asked, _) = walk.ask()?;
             let (giver, receiver) = (endless(0, &asked), endless(1, &asked));
             walk.answered(giver, receiver).err()
         });

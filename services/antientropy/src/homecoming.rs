@@ -26,7 +26,7 @@ use crate::home::{Home, HomeState};
 use crate::metrics;
 use crate::peers::Peers;
 use crate::report::is_leaving;
-use crate::stores::{Asked, Standing};
+use crate::stores::Asked;
 use crate::worker::Shared;
 use leaving::Sweep;
 use offer::Offered;
@@ -300,7 +300,7 @@ impl Homecoming {
 /// Shards with rows here, and how many.
 async fn held(own: &Asked, view: &ClusterView) -> Result<BTreeMap<u32, u64>, Stop> {
     let shards: Vec<u32> = (0..=shard::global_shard(view.num_shards())).collect();
-    let compared = own.compare(&shards, None, Standing::default()).await?;
+    let compared = own.roots(&shards).await?;
     let counts = shards.into_iter().zip(compared.counts);
     Ok(counts.filter(|(_, count)| *count > 0).collect())
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use merkle::{Digest, EMPTY_ROOT};
+use merkle::{Digest, EMPTY_ROOT, Salt, ShortDigest};
 
 use crate::stores::Standing;
 
@@ -38,6 +38,8 @@ pub struct Remembered {
     seen: Standing,
     /// Of each shard, how often rows had been given up when the session began.
     releases: BTreeMap<u32, u64>,
+    /// The last row of the local store when the session began.
+    last_row: u64,
 }
 
 impl Remembered {
@@ -59,6 +61,26 @@ impl Remembered {
             self.local_store = store_id.to_vec();
             self.losses = losses;
         }
+    }
+
+    /// Whether the local store took records since this was last asked.
+    pub fn has_grown(&mut self, last_row: u64) -> bool {
+        std::mem::replace(&mut self.last_row, last_row) != last_row
+    }
+
+    /// The root behind a short one, when it is the own, one that was proved, or that of nothing.
+    pub fn recognised(
+        &self,
+        shard: u32,
+        own: Option<Digest>,
+        salt: &Salt,
+        short: ShortDigest,
+    ) -> Option<Digest> {
+        let proved = self.roots.get(&shard).copied();
+        [own, proved, Some(EMPTY_ROOT)]
+            .into_iter()
+            .flatten()
+            .find(|root| merkle::short_digest(salt, root) == short)
     }
 
     /// Forgets shards of which rows were given up. To be called before the own roots are read.
@@ -144,6 +166,25 @@ mod tests {
         assert!(remembered.contained(8, &OWN, &EMPTY_ROOT));
         assert!(remembered.contained(7, &OWN, &OTHER));
         assert!(!remembered.contained(8, &OWN, &OTHER));
+    }
+
+    #[test]
+    fn a_short_root_is_recognised_when_its_set_is_known() {
+        let remembered = remembered();
+        let salt = [9; 16];
+        let recognised = |shard, root: &Digest| {
+            remembered.recognised(shard, Some(OWN), &salt, merkle::short_digest(&salt, root))
+        };
+        assert_eq!(recognised(7, &OTHER), Some(OTHER));
+        assert_eq!(recognised(8, &OTHER), None);
+        assert_eq!(recognised(8, &OWN), Some(OWN));
+        assert_eq!(recognised(8, &EMPTY_ROOT), Some(EMPTY_ROOT));
+    }
+
+    #[test]
+    fn a_store_has_grown_since_it_was_last_looked_at() {
+        let mut remembered = Remembered::default();
+        assert!(remembered.has_grown(5) && !remembered.has_grown(5) && remembered.has_grown(6));
     }
 
     #[test]

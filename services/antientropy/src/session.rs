@@ -2,8 +2,8 @@
 //!
 //! What it may claim is decided by order alone. The own roots are read first, then the peer's; what the walk sees later can
 //! only be more, since sets grow; a shard counts as contained once every id that the walk named is durable here. So all
-//! that the peer held when its roots were read is here at the end, whatever was written meanwhile. Both stores are asked at
-//! the end whether they are still the ones that were compared.
+//! that the peer held when its roots were read is here at the end, whatever was written meanwhile. The peer's store names itself in
+//! every answer, the own one is asked at the end whether it is still the one that was compared.
 
 pub mod copy;
 mod direction;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use merkle::{Digest, EMPTY_ROOT};
+use merkle::{Digest, EMPTY_ROOT, Salt};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -21,7 +21,7 @@ use crate::metrics;
 use crate::peer::{Peer, State};
 use crate::refusals::Refusals;
 use crate::remembered::Remembered;
-use crate::stores::{Asked, Standing};
+use crate::stores::Asked;
 use crate::worker::Shared;
 use copy::Route;
 use direction::{Direction, Moved};
@@ -30,8 +30,8 @@ use direction::{Direction, Moved};
 /// walked twice.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// From the compare to the lookup of what seems to be missing: what is on its way by push has arrived by then, and is
-/// not fetched a second time.
+/// From the compare to the lookup of what seems to be missing, when records came here since the last session: what is on its
+/// way by push has arrived by then, and is not fetched a second time.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// What is missing for longer than this was missed by push, not overtaken by the session.
@@ -121,12 +121,17 @@ impl Outcome {
 /// The roots of both sides, the peer's read after the own.
 struct Seen {
     own: BTreeMap<u32, Digest>,
-    remote: BTreeMap<u32, Digest>,
+    /// `None`: neither the own root nor one that was known before.
+    remote: BTreeMap<u32, Option<Digest>>,
     /// How many ids each side has of a shard, where that was said.
     counts: BTreeMap<u32, (u64, u64)>,
     own_store: Bytes,
     remote_store: Bytes,
     peer_counts_as_absent: bool,
+    /// Keys what is shortened in this session.
+    salt: Salt,
+    /// The own store took records since the last session: more may be on their way.
+    busy: bool,
 }
 
 impl Seen {
@@ -153,7 +158,7 @@ impl Session<'_> {
         let started = Instant::now();
         self.peer
             .update(|standing| standing.state = State::Comparing);
-        let seen = self.compare().await?;
+        let mut seen = self.compare().await?;
         let (contained, pull) = self.sort(&seen);
         let push = self.lacking_there(&seen);
         let mut outcome = Outcome {
@@ -172,16 +177,19 @@ impl Session<'_> {
         let differ = (!pull.is_empty() || !push.is_empty()) && !paused;
         if differ {
             let span = tracing::info_span!("repair", peer = self.peer.name());
-            let moved = self.bring(&seen, started, pull, push, &mut outcome);
-            outcome.failure = moved.instrument(span).await.err();
+            let moved = self.bring(&mut seen, started, pull, push, &mut outcome);
+            match moved.instrument(span).await {
+                Err(error @ SessionError::StoreChanged(_)) => return Err(error),
+                result => outcome.failure = result.err(),
+            }
         }
-        self.still_the_same(&seen, differ).await?;
+        self.still_the_same(&seen).await?;
         let (remembered, releases) = (&*self.remembered, &self.shared.releases);
         outcome
             .contained
             .retain(|shard| remembered.is_whole(*shard, releases));
         for shard in &outcome.contained {
-            if let Some(root) = seen.remote.get(shard) {
+            if let Some(Some(root)) = seen.remote.get(shard) {
                 self.remembered.proved(*shard, *root);
             }
         }
@@ -195,23 +203,19 @@ impl Session<'_> {
     async fn compare(&mut self) -> Result<Seen, SessionError> {
         self.remembered.follow(&self.shared.releases);
         let mut shards = self.compared();
-        let mut local = self
-            .local
-            .compare(&shards, None, Standing::default())
-            .await?;
+        let mut local = self.local.roots(&shards).await?;
         if local.counts_as_absent && !self.joining {
             match local.lacking.is_empty() {
                 true => self.owned = (0..=self.last).collect(),
                 false => self.owned.extend(&local.lacking),
             }
             shards = self.compared();
-            local = self
-                .local
-                .compare(&shards, None, Standing::default())
-                .await?;
+            local = self.local.roots(&shards).await?;
         }
         self.remembered.keep_only(&self.owned);
         self.remembered.bind_local(&local.store_id, local.losses);
+        let busy = self.remembered.has_grown(local.standing.sequence);
+        let salt: Salt = rand::random();
         let here: BTreeMap<u32, u64> = shards.iter().copied().zip(local.counts).collect();
         let mut own: BTreeMap<u32, Digest> = shards.into_iter().zip(local.roots).collect();
         own.retain(|shard, root| self.owned.contains(shard) || *root != EMPTY_ROOT);
@@ -224,14 +228,14 @@ impl Session<'_> {
         let digest = merkle::combined(expected.iter().map(|(shard, root)| (*shard, *root)));
         let mut reply = self
             .remote
-            .compare(&named, Some(digest), self.remembered.seen())
+            .compare(&named, Some(digest), &salt, self.remembered.seen())
             .await?;
         self.remembered.saw(&reply.standing);
         if !self.remembered.bind_remote(&reply.store_id) && reply.equal {
             // What was expected was learned from the store that was there before.
             reply = self
                 .remote
-                .compare(&named, None, self.remembered.seen())
+                .compare(&named, None, &salt, self.remembered.seen())
                 .await?;
         }
         let there = named.iter().copied().zip(reply.counts);
@@ -241,9 +245,16 @@ impl Session<'_> {
         });
         let counts = counts.collect();
         let remote = if reply.equal {
-            expected
+            let known = |(shard, root)| (shard, Some(root));
+            expected.into_iter().map(known).collect()
         } else {
-            named.into_iter().zip(reply.roots).collect()
+            let shown = named.into_iter().zip(reply.roots);
+            shown
+                .map(|(shard, short)| {
+                    let own = own.get(&shard).copied();
+                    (shard, self.remembered.recognised(shard, own, &salt, short))
+                })
+                .collect()
         };
         Ok(Seen {
             own,
@@ -252,6 +263,8 @@ impl Session<'_> {
             own_store: local.store_id,
             remote_store: reply.store_id,
             peer_counts_as_absent: reply.counts_as_absent,
+            salt,
+            busy,
         })
     }
 
@@ -272,7 +285,7 @@ impl Session<'_> {
     /// Owned shards of which the peer holds nothing new, and the others.
     fn sort(&self, seen: &Seen) -> (BTreeSet<u32>, Vec<u32>) {
         let known = |shard: &u32| match (seen.own.get(shard), seen.remote.get(shard)) {
-            (Some(own), Some(remote)) => self.remembered.contained(*shard, own, remote),
+            (Some(own), Some(Some(remote))) => self.remembered.contained(*shard, own, remote),
             _ => false,
         };
         let (known, other): (Vec<u32>, Vec<u32>) =
@@ -284,7 +297,8 @@ impl Session<'_> {
     fn lacking_there(&self, seen: &Seen) -> Vec<u32> {
         let differs = |shard: &&u32| {
             let own = seen.own.get(shard);
-            own.is_some_and(|own| *own != EMPTY_ROOT) && own != seen.remote.get(shard)
+            let remote = seen.remote.get(shard).and_then(Option::as_ref);
+            own.is_some_and(|own| *own != EMPTY_ROOT) && own != remote
         };
         let theirs = self.theirs.iter().filter(|_| self.push);
         theirs.filter(differs).copied().collect()
@@ -293,7 +307,7 @@ impl Session<'_> {
     /// Walks and copies, first to here and then to there.
     async fn bring(
         &mut self,
-        seen: &Seen,
+        seen: &mut Seen,
         started: Instant,
         pull: Vec<u32>,
         push: Vec<u32>,
@@ -307,13 +321,14 @@ impl Session<'_> {
             return Ok(());
         };
         let _place = place.map_err(|_| SessionError::Stopping)?;
-        let settled = Instant::now() + SETTLE;
-        let salt: merkle::Salt = rand::random();
-        let direction = |from, to, origin: &Bytes, avoid| Direction {
+        let settled = Instant::now() + if seen.busy { SETTLE } else { Duration::ZERO };
+        let salt = seen.salt;
+        let direction = |(from, origin): (_, &Bytes), (to, target): (_, &Bytes), avoid| Direction {
             route: Route {
                 from,
                 to,
                 origin: origin.clone(),
+                target: target.clone(),
                 salt,
                 rate: &self.shared.rate,
             },
@@ -326,15 +341,20 @@ impl Session<'_> {
         };
         let waiting = self.refusals.waiting(sidecar::clock::boot_ms());
         let avoid = waiting.map(|id| merkle::short_id(&salt, id)).collect();
+        let here = (&self.local, &seen.own_store);
+        let there = (&self.remote, &seen.remote_store);
 
         let mut moved = Moved::default();
-        let pulling = direction(&self.remote, &self.local, &seen.remote_store, avoid);
+        let pulling = direction(there, here, avoid);
         let mut result = pulling.run(pull, &mut moved).await;
         outcome.contained.extend(moved.contained());
+        for (shard, root) in &moved.roots {
+            seen.remote.insert(*shard, Some(*root));
+        }
         outcome.unfinished |= moved.unfinished;
         if result.is_ok() && !moved.unfinished && !push.is_empty() {
             let mut sent = Moved::default();
-            let pushing = direction(&self.local, &self.remote, &seen.own_store, BTreeSet::new());
+            let pushing = direction(here, there, BTreeSet::new());
             result = pushing.run(push, &mut sent).await;
             outcome.unfinished |= sent.unfinished;
             self.count_pushed(&sent);
@@ -387,14 +407,11 @@ impl Session<'_> {
         }
     }
 
-    /// A store that was replaced since the compare may hold less than was seen. The peer's is asked only when the walk
-    /// relied on it; what was equal at the compare needs it no more.
-    async fn still_the_same(&self, seen: &Seen, walked: bool) -> Result<(), SessionError> {
+    /// An own store that was replaced since the compare may hold less than was seen. The peer's says in each answer which it
+    /// is.
+    async fn still_the_same(&self, seen: &Seen) -> Result<(), SessionError> {
         if self.local.store_id().await? != seen.own_store {
             return Err(SessionError::StoreChanged(Side::Local));
-        }
-        if walked && self.remote.store_id().await? != seen.remote_store {
-            return Err(SessionError::StoreChanged(Side::Remote));
         }
         Ok(())
     }

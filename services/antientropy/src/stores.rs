@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use merkle::{Digest, Id, Salt, ShortId};
+use merkle::{Digest, Grain, Id, Salt, ShortDigest, ShortId};
 use proto::v1;
 use proto::v1::store_client::StoreClient;
 use sidecar::grpc::Channel;
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -40,21 +41,25 @@ impl Interceptor for Address {
     }
 }
 
+type Client = StoreClient<InterceptedService<Channel, Address>>;
+
 /// A connection to one store, with a count of the questions asked.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    client: StoreClient<InterceptedService<Channel, Address>>,
+    client: Client,
+    /// For calls whose messages repeat themselves: places in trees and records. A neighbour takes them as they are.
+    zipped: Client,
     side: Side,
     round_trips: Arc<AtomicU32>,
 }
 
 /// What a store said of the shards that it was asked to compare.
 #[derive(Debug, Clone)]
-pub struct Compared {
+pub struct Compared<Root> {
     /// The combined digest was the expected one; `roots` is empty.
     pub equal: bool,
     /// One root per asked shard, in order.
-    pub roots: Vec<Digest>,
+    pub roots: Vec<Root>,
     /// One count of ids per asked shard, in order; empty when equal.
     pub counts: Vec<u64>,
     /// The store counts as absent.
@@ -102,8 +107,16 @@ impl Asked {
         let client = StoreClient::with_interceptor(channel, Address { cluster_id, node })
             .max_decoding_message_size(proto::MESSAGE_MAX)
             .max_encoding_message_size(proto::MESSAGE_MAX);
+        let zipped = match side {
+            Side::Local => client.clone(),
+            Side::Remote => client
+                .clone()
+                .send_compressed(CompressionEncoding::Gzip)
+                .accept_compressed(CompressionEncoding::Gzip),
+        };
         Some(Asked {
             client,
+            zipped,
             side,
             round_trips: Arc::default(),
         })
@@ -150,20 +163,41 @@ impl Asked {
         }
     }
 
-    /// Roots of the named shards, or "equal" when they combine to `expected`. A store that is behind what was `seen` of it
-    /// fell back: it does not answer.
+    /// Whole roots of the named shards.
+    pub async fn roots(&self, shards: &[u32]) -> Result<Compared<Digest>, SessionError> {
+        let request = v1::CompareRequest::default();
+        self.compared(shards, request).await
+    }
+
+    /// Roots of the named shards in their short form, or "equal" when they combine to `expected`. A store that is behind what
+    /// was `seen` of it fell back: it does not answer.
     pub async fn compare(
         &self,
         shards: &[u32],
         expected: Option<Digest>,
+        salt: &Salt,
         seen: Standing,
-    ) -> Result<Compared, SessionError> {
+    ) -> Result<Compared<ShortDigest>, SessionError> {
         let request = v1::CompareRequest {
-            shards: proto::convert::shard_bits(shards),
             expected: expected.map_or_else(Bytes::new, |digest| Bytes::copy_from_slice(&digest)),
+            salt: Bytes::copy_from_slice(salt),
             seen_store_id: seen.store_id,
             seen_run: seen.run,
             seen_sequence: seen.sequence,
+            ..v1::CompareRequest::default()
+        };
+        self.compared(shards, request).await
+    }
+
+    async fn compared<const N: usize>(
+        &self,
+        shards: &[u32],
+        request: v1::CompareRequest,
+    ) -> Result<Compared<[u8; N]>, SessionError> {
+        let may_be_equal = !request.expected.is_empty();
+        let request = v1::CompareRequest {
+            shards: proto::convert::shard_bits(shards),
+            ..request
         };
         let mut client = self.client.clone();
         let reply = self.call("Compare", client.compare(request)).await?;
@@ -172,7 +206,7 @@ impl Asked {
             run: reply.run,
             sequence: reply.sequence,
         };
-        if reply.equal && expected.is_some() {
+        if reply.equal && may_be_equal {
             return Ok(Compared {
                 equal: true,
                 roots: Vec::new(),
@@ -184,7 +218,7 @@ impl Asked {
                 lacking: reply.lacking,
             });
         }
-        let (roots, rest) = reply.roots.as_chunks::<32>();
+        let (roots, rest) = reply.roots.as_chunks::<N>();
         if roots.len() != shards.len() || !rest.is_empty() {
             let why = format!(
                 "{} bytes of roots for {} shards",
@@ -209,15 +243,16 @@ impl Asked {
     pub async fn descend(
         &self,
         nodes: Vec<v1::TreeNode>,
+        grain: Grain,
         salt: Salt,
-    ) -> Result<Vec<v1::DescendedNode>, SessionError> {
+    ) -> Result<v1::DescendReply, SessionError> {
         let request = v1::DescendRequest {
             nodes,
+            ids: grain == Grain::Ids,
             salt: Bytes::copy_from_slice(&salt),
         };
-        let mut client = self.client.clone();
-        let reply = self.call("Descend", client.descend(request)).await?;
-        Ok(reply.nodes)
+        let mut client = self.zipped.clone();
+        self.call("Descend", client.descend(request)).await
     }
 
     /// Of each node's short ids, those that the store does not hold.
@@ -230,7 +265,7 @@ impl Asked {
             nodes: nodes.iter().map(Wanted::message).collect(),
             salt: Bytes::copy_from_slice(&salt),
         };
-        let mut client = self.client.clone();
+        let mut client = self.zipped.clone();
         let reply = self.call("Missing", client.missing(request)).await?;
         if reply.nodes.len() != nodes.len() {
             let why = format!("{} nodes for {}", reply.nodes.len(), nodes.len());
@@ -255,7 +290,7 @@ impl Asked {
             nodes,
             salt: Bytes::copy_from_slice(&salt),
         };
-        let mut client = self.client.clone();
+        let mut client = self.zipped.clone();
         self.call("Fetch", client.fetch(request)).await
     }
 
@@ -290,7 +325,7 @@ impl Asked {
             traces: Vec::new(),
             arrival: v1::Arrival::Repair.into(),
         };
-        let mut client = self.client.clone();
+        let mut client = self.zipped.clone();
         let reply = self.call("Append", client.append(request)).await?;
         if reply.outcomes.len() != count {
             let why = format!("{} outcomes for {count} records", reply.outcomes.len());

@@ -50,6 +50,7 @@ use sidecar::Shutdown;
 use sidecar::tasks::Tasks;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::net::TcpListener;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 
@@ -279,6 +280,13 @@ async fn serve(parts: Parts, listeners: Listeners, tasks: &mut Tasks, shutdown: 
         let store = StoreServer::new(service.clone())
             .max_decoding_message_size(proto::MESSAGE_MAX)
             .max_encoding_message_size(proto::MESSAGE_MAX);
+        // Only for who asks for it: repair does, of other nodes.
+        let store = match door {
+            Door::Peers => store
+                .accept_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Gzip),
+            Door::Own => store,
+        };
         InterceptedService::new(store, move |request| belonging.admit(request, door))
     };
     let (readiness, health) = sidecar::health::readiness().await;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use assertion::RecordId;
 use bytes::Bytes;
-use merkle::{Digest, Id, Path, Salt, ShortId, Tree};
+use merkle::{Digest, Grain, Id, Path, Salt, ShortDigest, ShortId, Tree};
 use proto::convert::{self, WireError};
 use proto::{SHORT_IDS_MAX, TREE_NODES_MAX, v1};
 use sqlx::SqlitePool;
@@ -15,9 +16,6 @@ use crate::completeness::Completeness;
 use crate::error::CallError;
 use crate::held::{self, Batch, Place};
 use crate::trees::Trees;
-
-/// Bytes of the answer to one Descend, about.
-const DESCEND_BYTES: usize = 1024 * 1024;
 
 /// A chunk of Fetch, as the contract says.
 const CHUNK_RECORDS: usize = 1_000;
@@ -103,14 +101,17 @@ impl Walks {
             ..v1::CompareReply::default()
         };
         if !equal {
-            let digests: Vec<Digest> = roots.iter().map(|(root, _)| *root).collect();
-            reply.roots = Bytes::from(digests.concat());
+            let digests = roots.iter().map(|(root, _)| root);
+            reply.roots = match &request.salt[..] {
+                [] => digests.copied().collect::<Vec<Digest>>().concat().into(),
+                salt => short_digests(salt, digests)?.into(),
+            };
             reply.counts = roots.iter().map(|(_, ids)| *ids).collect();
         }
         Ok(reply)
     }
 
-    /// What is below the nodes. Each shows at least itself; the room of the message is shared evenly.
+    /// What is below the nodes. Each shows at least itself; the room for more is shared evenly.
     ///
     /// # Errors
     /// When the request means nothing, or the ids of a shard cannot be read.
@@ -128,12 +129,15 @@ impl Walks {
             .map(|node| self.place(Some(node)))
             .collect::<Result<Vec<(u32, Path)>, _>>()?;
         let trees = self.trees_of(nodes.iter().map(|(shard, _)| *shard)).await?;
-        let room = DESCEND_BYTES / nodes.len().max(1);
+        let roots = nodes.iter().filter(|(_, path)| path.depth() == 0);
+        let roots: Vec<Digest> = roots.map(|(shard, _)| trees[shard].root()).collect();
+        let grain = convert::grain(request.ids);
+        let room = grain.ahead_bytes() / nodes.len().max(1);
         let nodes = self
             .beside(move || {
                 let mut described = Vec::new();
                 for (asked, (shard, path)) in (0..).zip(nodes) {
-                    let below = trees[&shard].describe(&path, &salt, room);
+                    let below = trees[&shard].describe(&path, &salt, grain, room);
                     described.extend(
                         below
                             .into_iter()
@@ -143,7 +147,11 @@ impl Walks {
                 described
             })
             .await?;
-        Ok(v1::DescendReply { nodes })
+        Ok(v1::DescendReply {
+            nodes,
+            roots: roots.concat().into(),
+            store_id: self.store_id.clone(),
+        })
     }
 
     /// Of short ids, those that are not held.
@@ -208,8 +216,9 @@ impl Walks {
             .await?;
         let (chunks, taken) = mpsc::channel(CHUNKS_AHEAD);
         let readers = self.readers.clone();
+        let store_id = self.store_id.clone();
         tokio::spawn(async move {
-            if let Err(error) = send(&readers, by_shard, &chunks).await {
+            if let Err(error) = send(&readers, by_shard, &store_id, &chunks).await {
                 // A peer that has gone needs no answer.
                 let _ = chunks.send(Err(error)).await;
             }
@@ -344,9 +353,35 @@ fn locate(trees: &HashMap<u32, Tree>, salt: &Salt, sought: &[Sought]) -> Vec<Vec
     found
 }
 
+/// Roots in their short form, concatenated.
+fn short_digests<'a>(
+    salt: &[u8],
+    digests: impl Iterator<Item = &'a Digest>,
+) -> Result<Vec<u8>, WireError> {
+    let salt = convert::salt(salt)?;
+    let short: Vec<ShortDigest> = digests
+        .map(|digest| merkle::short_digest(&salt, digest))
+        .collect();
+    Ok(short.concat())
+}
+
+/// A chunk as it goes out: the receiver hashes every record, so an id that is the hash need not travel.
+fn chunk_of(mut records: Vec<v1::HeldRecord>, store_id: &Bytes) -> v1::FetchReply {
+    for record in &mut records {
+        if RecordId::of(&record.canonical).as_bytes()[..] == record.id {
+            record.id = Bytes::new();
+        }
+    }
+    v1::FetchReply {
+        records,
+        store_id: store_id.clone(),
+    }
+}
+
 async fn send(
     readers: &SqlitePool,
     by_shard: BTreeMap<u32, Vec<Id>>,
+    store_id: &Bytes,
     chunks: &mpsc::Sender<Result<v1::FetchReply, CallError>>,
 ) -> Result<(), CallError> {
     let mut chunk = Batch::default();
@@ -364,16 +399,16 @@ async fn send(
                 || batch.settled < most
             {
                 let records = std::mem::take(&mut chunk).records;
-                if chunks.send(Ok(v1::FetchReply { records })).await.is_err() {
+                let reply = chunk_of(records, store_id);
+                if chunks.send(Ok(reply)).await.is_err() {
                     return Ok(());
                 }
             }
         }
     }
     if !chunk.records.is_empty() {
-        let records = chunk.records;
         // A peer that has gone needs no answer.
-        let _ = chunks.send(Ok(v1::FetchReply { records })).await;
+        let _ = chunks.send(Ok(chunk_of(chunk.records, store_id))).await;
     }
     Ok(())
 }

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use merkle::walk::{Leaf, Walk};
-use merkle::{Below, BelowKind, Id, Path, Tree};
+use merkle::{Below, BelowKind, Grain, Id, Path, Tree};
 
 use crate::SALT;
 
 /// Bytes that a described node takes on the wire besides its digests or ids: place, index, slots and framing.
 const NODE_BYTES: usize = 24;
-
-/// What one store answers for one node at most.
-pub(crate) const ANSWER_BYTES: usize = 8 * 1024;
 
 /// One side: a tree for each shard.
 pub(crate) type Side = BTreeMap<u32, Tree>;
@@ -31,10 +28,11 @@ pub(crate) struct Cost {
     pub(crate) copied: usize,
 }
 
-fn describe(side: &Side, asked: &[(u32, Path)]) -> Vec<(u32, Below)> {
+fn describe(side: &Side, asked: &[(u32, Path)], grain: Grain) -> Vec<(u32, Below)> {
     let mut shown = Vec::new();
+    let room = grain.ahead_bytes() / asked.len();
     for (shard, path) in asked {
-        let below = side[shard].describe(path, &SALT, ANSWER_BYTES);
+        let below = side[shard].describe(path, &SALT, grain, room);
         shown.extend(below.into_iter().map(|below| (*shard, below)));
     }
     shown
@@ -88,12 +86,14 @@ pub(crate) fn pull(
         .collect();
     let mut unfinished = differ.clone();
     let mut walk = Walk::new(differ);
-    while let Some(asked) = walk.ask() {
-        let shown = describe(giver, &asked);
+    while let Some((asked, grain)) = walk.ask() {
+        let shown = describe(giver, &asked, grain);
         cost.rounds += 1;
         cost.nodes += asked.len();
         cost.bytes += bytes_of(&shown);
-        let leaves = walk.answered(shown, describe(receiver, &asked)).unwrap();
+        let leaves = walk
+            .answered(shown, describe(receiver, &asked, grain))
+            .unwrap();
         cost.rounds += usize::from(!leaves.is_empty());
         for leaf in &leaves {
             copy(giver, receiver, leaf, &mut cost);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use merkle::{BelowKind, EMPTY_ROOT, Id, LEAF_MAX, Path, Tree};
+use merkle::{BelowKind, EMPTY_ROOT, Grain, Id, LEAF_MAX, Path, Tree};
 use proptest::prelude::*;
 
 use crate::{SALT, ground, id, sets};
@@ -12,7 +12,7 @@ fn nodes(tree: &Tree) -> Vec<(Path, BelowKind)> {
     let mut open = vec![Path::ROOT];
     let mut nodes = Vec::new();
     while let Some(path) = open.pop() {
-        let below = tree.describe(&path, &SALT, 0).remove(0);
+        let below = tree.describe(&path, &SALT, Grain::Ids, 0).remove(0);
         if let BelowKind::Inner { slots, .. } = below.kind {
             open.extend(
                 (0..16)

@@ -36,6 +36,8 @@ fn check(cost: Cost, giver: &Side, receiver_before: &Side) -> Result<(), TestCas
         .map(Tree::height)
         .max()
         .unwrap_or(0);
+    // A leaf may be shown as an inner node.
+    let height = height + 1;
     let differ = giver
         .iter()
         .filter(|(shard, tree)| tree.root() != receiver_before[shard].root())
@@ -116,13 +118,13 @@ fn one_id_missing_of_a_hundred_thousand_is_found_in_a_few_small_answers() {
         let theirs: Tree = (0..100_000).map(make).collect();
         let mut ours = theirs.clone();
         ours.remove(&make(4_711));
-        let height = theirs.height();
+        let height = theirs.height() + 1;
         let (mut ours, mut theirs) = (Side::from([(0, ours)]), Side::from([(0, theirs)]));
         let cost = pull(&mut theirs, &mut ours, |_, _| {});
         assert_eq!(cost.copied, 1);
         // Two levels a descent, and the lookup of the leaf.
         assert!(
-            cost.rounds <= height.div_ceil(2) + 1 && cost.rounds <= 6,
+            cost.rounds <= height.div_ceil(2) + 1 && cost.rounds <= 7,
             "{cost:?}"
         );
         assert!(cost.bytes <= 8 * 1024, "{cost:?}");

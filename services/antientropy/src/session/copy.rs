@@ -53,6 +53,8 @@ pub struct Route<'a> {
     pub to: &'a Asked,
     /// The store behind `from`.
     pub origin: Bytes,
+    /// The store behind `to`.
+    pub target: Bytes,
     /// The session's key for short ids.
     pub salt: Salt,
     /// The node's byte rate.
@@ -151,6 +153,9 @@ impl Route<'_> {
                         open = false;
                         continue;
                     };
+                    if chunk.store_id != self.origin {
+                        return Err(SessionError::StoreChanged(self.from.side()));
+                    }
                     for batch in self.batches(chunk, &mut awaited, copied)? {
                         appends.push(self.append(batch));
                     }
@@ -173,14 +178,18 @@ impl Route<'_> {
         let mut batch = Vec::new();
         let mut size = 0;
         for record in chunk.records {
-            let id = Id::try_from(record.id.as_ref())
-                .map_err(|_| self.from.wrong("Fetch", "an id that is not 32 bytes"))?;
+            let hash = *RecordId::of(&record.canonical).as_bytes();
+            let id = match record.id.as_ref() {
+                [] => hash,
+                said => Id::try_from(said)
+                    .map_err(|_| self.from.wrong("Fetch", "an id that is not 32 bytes"))?,
+            };
             let short = merkle::short_id(&self.salt, &id);
             if !awaited.remove(&short) {
                 return Err(self.from.wrong("Fetch", "a record that nobody asked for"));
             }
             copied.note_origin(&record);
-            if RecordId::of(&record.canonical).as_bytes() != &id {
+            if hash != id {
                 let reason = "its bytes do not hash to its id".to_owned();
                 copied.refused.push(Refused { id, reason });
                 continue;

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::try_join;
 use merkle::walk::{Leaf, Party, Walk};
-use merkle::{Below, LEAF_MAX, ShortId};
+use merkle::{Below, Digest, Grain, LEAF_MAX, Path, Salt, ShortId};
 use proto::v1;
 use tokio::time::Instant;
 
@@ -50,6 +51,8 @@ pub(super) struct Moved {
     pub(super) unfinished: bool,
     /// Of all fetches.
     pub(super) copied: Copied,
+    /// What the giver showed of each shard when its walk began.
+    pub(super) roots: BTreeMap<u32, Digest>,
     /// Shards that were walked to their end.
     walked: BTreeSet<u32>,
     /// Ids found and not known to be durable at the receiver, by shard.
@@ -96,22 +99,27 @@ impl Direction<'_> {
         let mut walk = Walk::new(shards);
         let mut found: Vec<Leaf> = Vec::new();
         let mut ids = 0;
-        while let Some(asked) = walk.ask() {
+        while let Some((asked, grain)) = walk.ask() {
             if self.is_over() {
                 moved.unfinished = true;
                 break;
             }
             self.peer
                 .update(|standing| standing.state = State::Descending);
-            let look = |side| shown(side, &asked, self.route.salt);
-            let (giver, receiver) = try_join(look(self.route.from), look(self.route.to)).await?;
-            let leaves = walk.answered(giver, receiver).map_err(|error| {
-                let side = match error.party {
-                    Party::Giver => self.route.from,
-                    Party::Receiver => self.route.to,
-                };
-                side.wrong("Descend", error.to_string())
-            })?;
+            let Route { from, to, .. } = self.route;
+            let look = |side, store| shown(side, store, (&asked, grain), self.route.salt);
+            let (giver, receiver) =
+                try_join(look(from, &self.route.origin), look(to, &self.route.target)).await?;
+            moved.roots.extend(giver.roots);
+            let leaves = walk
+                .answered(giver.nodes, receiver.nodes)
+                .map_err(|error| {
+                    let side = match error.party {
+                        Party::Giver => self.route.from,
+                        Party::Receiver => self.route.to,
+                    };
+                    side.wrong("Descend", error.to_string())
+                })?;
             for leaf in leaves {
                 moved.owe(&leaf);
                 ids += leaf.short_ids.len();
@@ -223,19 +231,44 @@ impl Direction<'_> {
     }
 }
 
-/// What a store shows of the nodes, in its order.
+/// What a store shows.
+struct Shown {
+    /// Of the nodes, in its order.
+    nodes: Vec<(u32, Below)>,
+    /// Roots of the trees that were asked for from the top.
+    roots: Vec<(u32, Digest)>,
+}
+
+/// Asks a store, which must be the one that was compared, for what is below the nodes.
 async fn shown(
     store: &Asked,
-    asked: &[(u32, merkle::Path)],
-    salt: merkle::Salt,
-) -> Result<Vec<(u32, Below)>, SessionError> {
-    let node = |(shard, path): &(u32, merkle::Path)| proto::convert::tree_node(*shard, path);
+    store_id: &Bytes,
+    (asked, grain): (&[(u32, Path)], Grain),
+    salt: Salt,
+) -> Result<Shown, SessionError> {
+    let node = |(shard, path): &(u32, Path)| proto::convert::tree_node(*shard, path);
     let nodes: Vec<v1::TreeNode> = asked.iter().map(node).collect();
-    let shown = store.descend(nodes, salt).await?;
+    let reply = store.descend(nodes, grain, salt).await?;
+    if reply.store_id != store_id {
+        return Err(SessionError::StoreChanged(store.side()));
+    }
     let parse = |node| {
         let (_, shard, below) = proto::convert::below(node)
             .map_err(|error| store.wrong("Descend", error.to_string()))?;
         Ok((shard, below))
     };
-    shown.into_iter().map(parse).collect()
+    let tops = asked.iter().filter(|(_, path)| path.depth() == 0);
+    let tops: Vec<u32> = tops.map(|(shard, _)| *shard).collect();
+    let (roots, rest) = reply.roots.as_chunks();
+    if roots.len() != tops.len() || !rest.is_empty() {
+        return Err(store.wrong("Descend", "not one root for each tree"));
+    }
+    Ok(Shown {
+        roots: tops.into_iter().zip(roots.iter().copied()).collect(),
+        nodes: reply
+            .nodes
+            .into_iter()
+            .map(parse)
+            .collect::<Result<_, _>>()?,
+    })
 }

@@ -21,6 +21,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::store::TestStore;
+use crate::wire::Wire;
 
 /// Everything awaited here takes a second or two; a machine under load gets time.
 const DEADLINE: Duration = Duration::from_secs(40);
@@ -67,6 +68,8 @@ pub(crate) const ASKED_ONLY: Plan = Plan {
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) store: TestStore,
+    /// What passes between its store and other nodes.
+    pub(crate) wire: Wire,
     pub(crate) peers: Peers,
     interval: Duration,
     client: AntientropyClient<Channel>,
@@ -92,8 +95,10 @@ impl Cluster {
         let mut local = Vec::new();
         let mut members = Vec::new();
         for (index, store) in stores.iter().enumerate() {
-            let (address, rpc_addr) = store.serve().await;
-            local.push(address);
+            let (address, behind) = store.serve().await;
+            let wire = Wire::default();
+            let rpc_addr = wire.before(behind).await.to_string();
+            local.push((address, wire));
             members.push(v1::Member {
                 name: format!("node{}", index + 1),
                 status: v1::Status::Up.into(),
@@ -111,9 +116,9 @@ impl Cluster {
             ..v1::View::default()
         };
         let mut nodes = Vec::new();
-        for (index, store) in stores.into_iter().enumerate() {
+        for (index, (store, ways)) in stores.into_iter().zip(local).enumerate() {
             let name = format!("node{}", index + 1);
-            nodes.push(Node::start(plan, name, store, local[index], &view).await);
+            nodes.push(Node::start(plan, name, store, ways, &view).await);
         }
         Cluster { nodes, view }
     }
@@ -142,7 +147,7 @@ impl Node {
         plan: Plan,
         name: String,
         store: TestStore,
-        local: SocketAddr,
+        (local, wire): (SocketAddr, Wire),
         view: &v1::View,
     ) -> Node {
         let (views, seen) = watch::channel(v1::View {
@@ -174,6 +179,7 @@ impl Node {
         Node {
             name,
             store,
+            wire,
             peers,
             interval,
             client,

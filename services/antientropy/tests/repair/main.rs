@@ -6,9 +6,11 @@
     reason = "what a test did not expect ends the test"
 )]
 
+mod bytes;
 mod cluster;
 mod faults;
 mod homecoming;
 mod moving;
 mod proofs;
 mod store;
+mod wire;

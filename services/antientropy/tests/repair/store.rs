@@ -17,13 +17,11 @@ use shard::homecoming::Tenure;
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status};
 
 /// Records in one chunk of a fetch.
 const CHUNK: usize = 500;
-
-/// Bytes that one described node may take with what is below it.
-const ANSWER_BYTES: usize = 8 * 1024;
 
 /// A record of a shard: the bytes name the shard, so that nothing has to be parsed.
 pub(crate) fn record(shard: u32, number: u32) -> Bytes {
@@ -149,6 +147,17 @@ impl TestStore {
         self.state().insert(canonical, held);
     }
 
+    /// A client's write that was traced, as all are.
+    pub(crate) fn put_traced(&self, canonical: Bytes, trace_id: [u8; 16]) {
+        let held = v1::HeldRecord {
+            received_at_ms: sidecar::clock::unix_ms(),
+            arrival: v1::Arrival::Push.into(),
+            trace_id: Bytes::copy_from_slice(&trace_id),
+            ..v1::HeldRecord::default()
+        };
+        self.state().insert(canonical, held);
+    }
+
     pub(crate) fn put_all(&self, shard: u32, numbers: std::ops::Range<u32>) {
         for number in numbers {
             self.put(record(shard, number));
@@ -204,7 +213,11 @@ async fn serve(store: TestStore) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tonic::transport::Server::builder()
-        .add_service(StoreServer::new(store.clone()))
+        .add_service(
+            StoreServer::new(store.clone())
+                .accept_compressed(CompressionEncoding::Gzip)
+                .send_compressed(CompressionEncoding::Gzip),
+        )
         .add_service(StoreControlServer::new(store))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
@@ -360,11 +373,12 @@ impl Store for TestStore {
             ..v1::CompareReply::default()
         };
         if !equal {
-            reply.roots = roots
-                .iter()
-                .flat_map(|(_, root)| *root)
-                .collect::<Vec<u8>>()
-                .into();
+            let shown = |root: &merkle::Digest| match proto::convert::salt(&request.salt) {
+                Ok(salt) => merkle::short_digest(&salt, root).to_vec(),
+                Err(_) => root.to_vec(),
+            };
+            let shown: Vec<Vec<u8>> = roots.iter().map(|(_, root)| shown(root)).collect();
+            reply.roots = shown.concat().into();
             reply.counts = shards
                 .iter()
                 .map(|shard| state.trees[shard].len() as u64)
@@ -386,16 +400,27 @@ impl Store for TestStore {
         assert!(request.nodes.len() <= proto::TREE_NODES_MAX);
         let salt = proto::convert::salt(&request.salt)?;
         let mut nodes = Vec::new();
+        let grain = proto::convert::grain(request.ids);
+        let room = grain.ahead_bytes() / request.nodes.len().max(1);
         for (asked, node) in (0..).zip(&request.nodes) {
             let path = proto::convert::path(node)?;
-            let below = state.trees[&node.shard].describe(&path, &salt, ANSWER_BYTES);
+            let below = state.trees[&node.shard].describe(&path, &salt, grain, room);
             let describe = |below| proto::convert::described(asked, node.shard, below);
             nodes.extend(below.into_iter().map(describe));
         }
         if state.lies {
             nodes.remove(0);
         }
-        Ok(Response::new(v1::DescendReply { nodes }))
+        let tops = request
+            .nodes
+            .iter()
+            .filter_map(|node| (node.depth == 0).then(|| state.trees[&node.shard].root()));
+        let roots: Vec<merkle::Digest> = tops.collect();
+        Ok(Response::new(v1::DescendReply {
+            nodes,
+            roots: roots.concat().into(),
+            store_id: Bytes::copy_from_slice(&state.store_id),
+        }))
     }
 
     async fn missing(
@@ -440,11 +465,18 @@ impl Store for TestStore {
             let forged = records.iter_mut().filter(|record| record.id == id[..]);
             forged.for_each(|record| record.canonical = bytes.clone());
         }
+        for record in &mut records {
+            if id_of(&record.canonical)[..] == record.id {
+                record.id = Bytes::new();
+            }
+        }
+        let store_id = Bytes::copy_from_slice(&state.store_id);
         let chunks: Vec<_> = records
             .chunks(CHUNK)
             .map(|chunk| {
                 Ok(v1::FetchReply {
                     records: chunk.to_vec(),
+                    store_id: store_id.clone(),
                 })
             })
             .collect();
