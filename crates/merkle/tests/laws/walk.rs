@@ -62,7 +62,8 @@ fn check(cost: Cost, giver: &Side, receiver_before: &Side) -> Result<(), TestCas
         cost.bytes <= (differ + 2 * difference * way) * NODE_BYTES_MAX,
         "{cost:?}"
     );
-    let descents = way + cost.nodes / NODES_MAX * way;
+    // What the receiver holds a part of and what it holds nothing of are asked for apart.
+    let descents = 2 * way + cost.nodes / NODES_MAX * way;
     prop_assert!(cost.rounds <= 2 * descents, "{cost:?}, height {height}");
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Proofs are true, whatever is written meanwhile.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use stemedb_antientropy::pace::YOUNG;
@@ -8,7 +10,7 @@ use stemedb_antientropy::pace::YOUNG;
 use crate::cluster::{BRISK, Cluster, Node, Plan, until};
 use crate::store::{TestStore, record};
 
-/// How long clients write.
+/// How long clients write at least; and until there were some sessions.
 const WRITING: Duration = Duration::from_secs(3);
 
 /// Holds every proof against what the peer held when the session started, and when it was here.
@@ -39,11 +41,10 @@ fn check(node: &Node, peer: &Node) -> usize {
 }
 
 /// Writes as gateways do: to one store, and to the other unless the push fails.
-async fn write(stores: [TestStore; 2], from: u32) {
-    let begun = Instant::now();
+async fn write(stores: [TestStore; 2], from: u32, ended: Arc<AtomicBool>) {
     let mut pause = tokio::time::interval(Duration::from_millis(2));
     let mut number = from;
-    while begun.elapsed() < WRITING {
+    while !ended.load(Ordering::Relaxed) {
         pause.tick().await;
         let record = record(number % 9, number);
         stores[0].put(record.clone());
@@ -63,13 +64,19 @@ async fn every_proof_is_true_while_clients_write_and_pushes_fail() {
     };
     let stores = [one.store.clone(), two.store.clone()];
     let swapped = [two.store.clone(), one.store.clone()];
-    let writers = [write(stores, 0), write(swapped, 1_000_000)].map(tokio::spawn);
+    let ended = Arc::new(AtomicBool::new(false));
+    let writers = [(stores, 0), (swapped, 1_000_000)]
+        .map(|(stores, from)| tokio::spawn(write(stores, from, Arc::clone(&ended))));
+    let begun = Instant::now();
+    until("some sessions while clients write", || {
+        let sessions = |node: &Node, peer: &str| node.status(peer).sessions;
+        begun.elapsed() >= WRITING && sessions(one, "node2") > 3 && sessions(two, "node1") > 3
+    })
+    .await;
+    ended.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.await.unwrap();
     }
-    let last = |node: &Node, peer: &str| node.status(peer).sessions;
-    let seen = (last(one, "node2"), last(two, "node1"));
-    assert!(seen.0 > 3 && seen.1 > 3, "{seen:?}");
     until("equal stores", || one.store.roots() == two.store.roots()).await;
     one.sessions("node2", 1).await;
     let checked = check(one, two) + check(two, one);
