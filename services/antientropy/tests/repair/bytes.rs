@@ -61,7 +61,10 @@ async fn a_thousand_missing_of_a_hundred_thousand_move_little_more_than_their_by
     let before = two.wire.bytes();
     one.sync("node2", false).await;
     let moved = two.wire.bytes() - before;
-    println!("{moved} B moved for {bytes} B: {:.2}", moved as f64 / bytes as f64);
+    println!(
+        "{moved} B moved for {bytes} B: {:.2}",
+        moved as f64 / bytes as f64
+    );
     assert_eq!(one.status("node2").pulled, u64::from(MISSING));
     assert!(moved * 100 <= bytes * 110, "{moved} B for {bytes} B");
 

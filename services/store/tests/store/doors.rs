@@ -232,7 +232,11 @@ async fn places_that_do_not_exist_are_refused() {
     };
     let fetch_node = |node, short_ids: Bytes| v1::FetchNode { node, short_ids };
 
-    let descend = |nodes, salt| v1::DescendRequest { nodes, salt };
+    let descend = |nodes, salt| v1::DescendRequest {
+        nodes,
+        salt,
+        ids: false,
+    };
     invalid(
         store
             .descend(descend(vec![tree_node(0, 0, &[])], short.clone()))
