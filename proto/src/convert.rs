@@ -253,12 +253,28 @@ pub fn tree_node(shard: u32, path: &Path) -> v1::TreeNode {
     }
 }
 
-/// How a tree is to show its leaves.
-pub fn grain(ids: bool) -> Grain {
-    match ids {
-        true => Grain::Ids,
-        false => Grain::Digests,
+/// How each of so many nodes is to show its leaves.
+pub fn grains(bits: &[u8], nodes: usize) -> impl Iterator<Item = Grain> {
+    (0..nodes).map(|node| {
+        let byte = bits.get(node / 8).copied().unwrap_or(0);
+        match byte >> (node % 8) & 1 {
+            1 => Grain::Ids,
+            _ => Grain::Digests,
+        }
+    })
+}
+
+/// The same as messages carry it.
+pub fn grain_bits(grains: &[Grain]) -> Bytes {
+    let mut bits = vec![0_u8; grains.len().div_ceil(8)];
+    for (node, _) in (0..).zip(grains).filter(|(_, grain)| **grain == Grain::Ids) {
+        let node: usize = node;
+        bits[node / 8] |= 1 << (node % 8);
     }
+    while bits.last() == Some(&0) {
+        bits.pop();
+    }
+    Bytes::from(bits)
 }
 
 /// A place in a shard's tree, from outside. The shard is for the caller to check.
@@ -323,6 +339,20 @@ pub fn below(node: v1::DescendedNode) -> Result<(u32, u32, Below), WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grains_go_there_and_back_as_bits() {
+        let ids = [0, 7, 8, 20];
+        let grain = |node| match ids.contains(&node) {
+            true => Grain::Ids,
+            false => Grain::Digests,
+        };
+        let all: Vec<Grain> = (0..30).map(grain).collect();
+        let bits = grain_bits(&all);
+        assert_eq!(bits[..], [0b1000_0001, 1, 0b1_0000]);
+        assert_eq!(grains(&bits, 30).collect::<Vec<_>>(), all);
+        assert!(grain_bits(&[Grain::Digests; 9]).is_empty());
+    }
 
     #[test]
     fn shards_go_there_and_back_as_runs() {

@@ -81,8 +81,8 @@ pub struct Walk {
     waiting: Vec<(Place, Grain)>,
     /// Asked for and not answered.
     asked: Vec<Place>,
-    /// How they are asked for.
-    grain: Grain,
+    /// How each of them is asked for.
+    grains: Vec<Grain>,
     /// How many places of a shard wait or are asked for.
     open: BTreeMap<u32, usize>,
     finished: Vec<u32>,
@@ -97,27 +97,23 @@ impl Walk {
             shards,
             waiting: Vec::new(),
             asked: Vec::new(),
-            grain: Grain::Digests,
+            grains: Vec::new(),
             open: BTreeMap::new(),
             finished: Vec::new(),
         }
     }
 
-    /// The nodes to ask both sides for, at most [`NODES_MAX`], and how; `None` when the walk is over. Depth first, so that one
-    /// shard after the other comes to its end and little waits meanwhile. The same nodes again until they are answered.
-    pub fn ask(&mut self) -> Option<(Vec<(u32, Path)>, Grain)> {
+    /// The nodes to ask both sides for, at most [`NODES_MAX`], and how each of them; `None` when the walk is over. Depth first, so
+    /// that one shard after the other comes to its end and little waits meanwhile. The same nodes again until they are answered.
+    pub fn ask(&mut self) -> Option<(Vec<(u32, Path)>, Vec<Grain>)> {
         while self.asked.len() < NODES_MAX {
             let Some((place, grain)) = self.next() else {
                 break;
             };
-            if !self.asked.is_empty() && grain != self.grain {
-                self.waiting.push((place, grain));
-                break;
-            }
-            self.grain = grain;
             self.asked.push(place);
+            self.grains.push(grain);
         }
-        (!self.asked.is_empty()).then(|| (self.asked.clone(), self.grain))
+        (!self.asked.is_empty()).then(|| (self.asked.clone(), self.grains.clone()))
     }
 
     fn next(&mut self) -> Option<(Place, Grain)> {
@@ -138,6 +134,7 @@ impl Walk {
         receiver: Vec<(u32, Below)>,
     ) -> Result<Vec<Leaf>, WalkError> {
         let asked = std::mem::take(&mut self.asked);
+        self.grains.clear();
         let roots: BTreeSet<Place> = asked.iter().copied().collect();
         let giver = shown(Party::Giver, giver, &roots)?;
         let receiver = shown(Party::Receiver, receiver, &roots)?;
@@ -363,8 +360,8 @@ mod tests {
     fn equal_trees_end_after_one_question() {
         let tree = tree(0..1_000);
         let mut walk = Walk::new([5, 9]);
-        let (asked, grain) = walk.ask().unwrap();
-        assert_eq!(grain, Grain::Digests);
+        let (asked, grains) = walk.ask().unwrap();
+        assert_eq!(grains, [Grain::Digests; 2]);
         assert_eq!(asked, [(5, Path::ROOT), (9, Path::ROOT)]);
         let both = answer(&tree, &asked);
         assert_eq!(walk.answered(both.clone(), both), Ok(Vec::new()));

@@ -352,7 +352,11 @@ impl Session<'_> {
             seen.remote.insert(*shard, Some(*root));
         }
         outcome.unfinished |= moved.unfinished;
-        if result.is_ok() && !moved.unfinished && !push.is_empty() {
+        let push = match result.is_ok() && !moved.unfinished && !push.is_empty() {
+            true => self.still_lacking(push, &moved.roots).await?,
+            false => Vec::new(),
+        };
+        if !push.is_empty() {
             let mut sent = Moved::default();
             let pushing = direction(here, there, BTreeSet::new());
             result = pushing.run(push, &mut sent).await;
@@ -361,6 +365,18 @@ impl Session<'_> {
         }
         self.count_pulled(&moved);
         result
+    }
+
+    /// Of shards that the peer may lack something of, those that are not what it showed now that its ids are here.
+    async fn still_lacking(
+        &self,
+        mut shards: Vec<u32>,
+        shown: &BTreeMap<u32, Digest>,
+    ) -> Result<Vec<u32>, SessionError> {
+        let now = self.local.roots(&shards).await?.roots;
+        let mut now = now.iter();
+        shards.retain(|shard| now.next() != shown.get(shard));
+        Ok(shards)
     }
 
     fn count_pulled(&mut self, moved: &Moved) {

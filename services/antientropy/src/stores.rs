@@ -243,12 +243,12 @@ impl Asked {
     pub async fn descend(
         &self,
         nodes: Vec<v1::TreeNode>,
-        grain: Grain,
+        grains: &[Grain],
         salt: Salt,
     ) -> Result<v1::DescendReply, SessionError> {
         let request = v1::DescendRequest {
             nodes,
-            ids: grain == Grain::Ids,
+            ids: proto::convert::grain_bits(grains),
             salt: Bytes::copy_from_slice(&salt),
         };
         let mut client = self.zipped.clone();

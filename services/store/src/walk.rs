@@ -131,12 +131,13 @@ impl Walks {
         let trees = self.trees_of(nodes.iter().map(|(shard, _)| *shard)).await?;
         let roots = nodes.iter().filter(|(_, path)| path.depth() == 0);
         let roots: Vec<Digest> = roots.map(|(shard, _)| trees[shard].root()).collect();
-        let grain = convert::grain(request.ids);
-        let room = grain.ahead_bytes() / nodes.len().max(1);
+        let grains: Vec<Grain> = convert::grains(&request.ids, nodes.len()).collect();
         let nodes = self
             .beside(move || {
                 let mut described = Vec::new();
-                for (asked, (shard, path)) in (0..).zip(nodes) {
+                let count = nodes.len();
+                for ((asked, (shard, path)), grain) in (0..).zip(nodes).zip(grains) {
+                    let room = grain.ahead_bytes() / count;
                     let below = trees[&shard].describe(&path, &salt, grain, room);
                     described.extend(
                         below

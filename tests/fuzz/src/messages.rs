@@ -335,6 +335,7 @@ fn descends() -> Vec<v1::DescendRequest> {
     vec![v1::DescendRequest {
         nodes: vec![root(0), root(SHARDS), deep()],
         salt: salt(),
+        ids: Bytes::from_static(&[0b101]),
     }]
 }
 
@@ -478,11 +479,13 @@ fn described() -> v1::DescendReply {
     let tree: merkle::Tree = (0..2_000_u32)
         .map(|number| *RecordId::of(&number.to_be_bytes()).as_bytes())
         .collect();
-    let nodes = tree.describe(&Path::ROOT, &[3; 16], 40);
+    let nodes = tree.describe(&Path::ROOT, &[3; 16], Grain::Digests, 40);
     v1::DescendReply {
         nodes: nodes
             .into_iter()
             .map(|below| convert::described(0, 1, below))
             .collect(),
+        roots: Bytes::copy_from_slice(&tree.root()),
+        store_id: Bytes::from_static(&[8; 16]),
     }
 }

@@ -28,11 +28,11 @@ pub(crate) struct Cost {
     pub(crate) copied: usize,
 }
 
-fn describe(side: &Side, asked: &[(u32, Path)], grain: Grain) -> Vec<(u32, Below)> {
+fn describe(side: &Side, asked: &[(u32, Path)], grains: &[Grain]) -> Vec<(u32, Below)> {
     let mut shown = Vec::new();
-    let room = grain.ahead_bytes() / asked.len();
-    for (shard, path) in asked {
-        let below = side[shard].describe(path, &SALT, grain, room);
+    for ((shard, path), grain) in asked.iter().zip(grains) {
+        let room = grain.ahead_bytes() / asked.len();
+        let below = side[shard].describe(path, &SALT, *grain, room);
         shown.extend(below.into_iter().map(|below| (*shard, below)));
     }
     shown
@@ -86,13 +86,13 @@ pub(crate) fn pull(
         .collect();
     let mut unfinished = differ.clone();
     let mut walk = Walk::new(differ);
-    while let Some((asked, grain)) = walk.ask() {
-        let shown = describe(giver, &asked, grain);
+    while let Some((asked, grains)) = walk.ask() {
+        let shown = describe(giver, &asked, &grains);
         cost.rounds += 1;
         cost.nodes += asked.len();
         cost.bytes += bytes_of(&shown);
         let leaves = walk
-            .answered(shown, describe(receiver, &asked, grain))
+            .answered(shown, describe(receiver, &asked, &grains))
             .unwrap();
         cost.rounds += usize::from(!leaves.is_empty());
         for leaf in &leaves {

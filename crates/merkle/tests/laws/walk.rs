@@ -62,7 +62,7 @@ fn check(cost: Cost, giver: &Side, receiver_before: &Side) -> Result<(), TestCas
         cost.bytes <= (differ + 2 * difference * way) * NODE_BYTES_MAX,
         "{cost:?}"
     );
-    // What the receiver holds a part of and what it holds nothing of are asked for apart.
+    // What is shown ahead of a question has little room when many nodes are asked for: then a level takes one.
     let descents = 2 * way + cost.nodes / NODES_MAX * way;
     prop_assert!(cost.rounds <= 2 * descents, "{cost:?}, height {height}");
     Ok(())

@@ -99,7 +99,7 @@ impl Direction<'_> {
         let mut walk = Walk::new(shards);
         let mut found: Vec<Leaf> = Vec::new();
         let mut ids = 0;
-        while let Some((asked, grain)) = walk.ask() {
+        while let Some((asked, grains)) = walk.ask() {
             if self.is_over() {
                 moved.unfinished = true;
                 break;
@@ -107,7 +107,7 @@ impl Direction<'_> {
             self.peer
                 .update(|standing| standing.state = State::Descending);
             let Route { from, to, .. } = self.route;
-            let look = |side, store| shown(side, store, (&asked, grain), self.route.salt);
+            let look = |side, store| shown(side, store, (&asked, &grains), self.route.salt);
             let (giver, receiver) =
                 try_join(look(from, &self.route.origin), look(to, &self.route.target)).await?;
             moved.roots.extend(giver.roots);
@@ -243,12 +243,12 @@ struct Shown {
 async fn shown(
     store: &Asked,
     store_id: &Bytes,
-    (asked, grain): (&[(u32, Path)], Grain),
+    (asked, grains): (&[(u32, Path)], &[Grain]),
     salt: Salt,
 ) -> Result<Shown, SessionError> {
     let node = |(shard, path): &(u32, Path)| proto::convert::tree_node(*shard, path);
     let nodes: Vec<v1::TreeNode> = asked.iter().map(node).collect();
-    let reply = store.descend(nodes, grain, salt).await?;
+    let reply = store.descend(nodes, grains, salt).await?;
     if reply.store_id != store_id {
         return Err(SessionError::StoreChanged(store.side()));
     }

@@ -400,9 +400,10 @@ impl Store for TestStore {
         assert!(request.nodes.len() <= proto::TREE_NODES_MAX);
         let salt = proto::convert::salt(&request.salt)?;
         let mut nodes = Vec::new();
-        let grain = proto::convert::grain(request.ids);
-        let room = grain.ahead_bytes() / request.nodes.len().max(1);
-        for (asked, node) in (0..).zip(&request.nodes) {
+        let count = request.nodes.len();
+        let grains = proto::convert::grains(&request.ids, count);
+        for ((asked, node), grain) in (0..).zip(&request.nodes).zip(grains) {
+            let room = grain.ahead_bytes() / count;
             let path = proto::convert::path(node)?;
             let below = state.trees[&node.shard].describe(&path, &salt, grain, room);
             let describe = |below| proto::convert::described(asked, node.shard, below);

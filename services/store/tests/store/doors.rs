@@ -235,7 +235,7 @@ async fn places_that_do_not_exist_are_refused() {
     let descend = |nodes, salt| v1::DescendRequest {
         nodes,
         salt,
-        ids: false,
+        ids: Bytes::new(),
     };
     invalid(
         store

@@ -13,14 +13,14 @@ use crate::writes::roots;
 
 const SALT: [u8; 16] = [42; 16];
 
-async fn descend(node: &Node, places: &[(u32, Path)], grain: Grain) -> Vec<(u32, Below)> {
+async fn descend(node: &Node, places: &[(u32, Path)], grains: &[Grain]) -> Vec<(u32, Below)> {
     let request = v1::DescendRequest {
         nodes: places
             .iter()
             .map(|(shard, path)| convert::tree_node(*shard, path))
             .collect(),
         salt: Bytes::copy_from_slice(&SALT),
-        ids: grain == Grain::Ids,
+        ids: convert::grain_bits(grains),
     };
     let reply = node.store().descend(request).await.unwrap().into_inner();
     let below = reply
@@ -34,10 +34,10 @@ async fn descend(node: &Node, places: &[(u32, Path)], grain: Grain) -> Vec<(u32,
 async fn walk(giver: &Node, receiver: &Node) -> Vec<v1::FetchNode> {
     let mut walk = Walk::new(0..=SHARDS);
     let mut nodes = Vec::new();
-    while let Some((places, grain)) = walk.ask() {
+    while let Some((places, grains)) = walk.ask() {
         let (given, held) = (
-            descend(giver, &places, grain).await,
-            descend(receiver, &places, grain).await,
+            descend(giver, &places, &grains).await,
+            descend(receiver, &places, &grains).await,
         );
         for leaf in walk.answered(given, held).unwrap() {
             nodes.push(v1::FetchNode {
