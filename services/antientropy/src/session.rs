@@ -352,16 +352,19 @@ impl Session<'_> {
             seen.remote.insert(*shard, Some(*root));
         }
         outcome.unfinished |= moved.unfinished;
-        let push = match result.is_ok() && !moved.unfinished && !push.is_empty() {
-            true => self.still_lacking(push, &moved.roots).await?,
-            false => Vec::new(),
-        };
-        if !push.is_empty() {
-            let mut sent = Moved::default();
-            let pushing = direction(here, there, BTreeSet::new());
-            result = pushing.run(push, &mut sent).await;
-            outcome.unfinished |= sent.unfinished;
-            self.count_pushed(&sent);
+        if result.is_ok() && !moved.unfinished && !push.is_empty() {
+            result = match self.still_lacking(push, &moved.roots).await {
+                Ok(push) if push.is_empty() => Ok(()),
+                Ok(push) => {
+                    let mut sent = Moved::default();
+                    let pushing = direction(here, there, BTreeSet::new());
+                    let result = pushing.run(push, &mut sent).await;
+                    outcome.unfinished |= sent.unfinished;
+                    self.count_pushed(&sent);
+                    result
+                }
+                Err(error) => Err(error),
+            };
         }
         self.count_pulled(&moved);
         result

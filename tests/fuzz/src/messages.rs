@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use assertion::RecordId;
 use bytes::Bytes;
-use merkle::Path;
+use merkle::{Grain, Path};
 use prost::Message;
 use proto::view::ClusterView;
 use proto::{convert, v1};
