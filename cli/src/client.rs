@@ -216,7 +216,7 @@ impl Client {
         call: &Call,
     ) -> Result<(u16, Bytes), String> {
         let exchange = async {
-            let response = self.open(gateway, call).await?;
+            let response = self.open(gateway, call).await.map_err(String::from)?;
             let status = response.status().as_u16();
             let body = read_whole(response.into_body()).await?;
             Ok((status, body))
@@ -229,17 +229,20 @@ impl Client {
         &self,
         gateway: &GatewayUrl,
         call: &Call,
-    ) -> Result<Response<Incoming>, String> {
-        let request = self.request(gateway, call)?;
-        self.pool
-            .request(request)
-            .await
-            .map_err(|error| explain(&error))
+    ) -> Result<Response<Incoming>, NoReply> {
+        let request = self.request(gateway, call).map_err(|why| NoReply {
+            why,
+            arrived: false,
+        })?;
+        self.pool.request(request).await.map_err(|error| NoReply {
+            why: explain(&error),
+            arrived: !error.is_connect(),
+        })
     }
 
     async fn send_to(&self, gateway: &GatewayUrl, call: &Call) -> Result<Reply, Refusal> {
         let exchange = async {
-            let response = self.open(gateway, call).await?;
+            let response = self.open(gateway, call).await.map_err(String::from)?;
             let (parts, body) = response.into_parts();
             Ok((parts, read_whole(body).await?))
         };
@@ -280,6 +283,21 @@ impl Client {
         request
             .body(Full::new(call.body.clone()))
             .map_err(|error| format!("not a request: {error}"))
+    }
+}
+
+/// Why there is no reply.
+#[derive(Debug)]
+pub(crate) struct NoReply {
+    /// For people.
+    pub(crate) why: String,
+    /// Whether the gateway may have had the request, or a part of it: what it was to store may be stored.
+    pub(crate) arrived: bool,
+}
+
+impl From<NoReply> for String {
+    fn from(NoReply { why, .. }: NoReply) -> String {
+        why
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod assert;
 pub(crate) mod cell;
 pub(crate) mod config;
 pub(crate) mod epoch;
+pub(crate) mod ids;
 pub(crate) mod keygen;
 pub(crate) mod list;
 pub(crate) mod members;

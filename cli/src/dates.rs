@@ -76,6 +76,14 @@ pub(crate) fn show(ms: i64) -> String {
     }
 }
 
+/// `2018-07-17 10:30:00`, at midnight as well.
+pub(crate) fn moment(ms: i64) -> String {
+    match show(ms) {
+        date if date.len() == "2018-07-17".len() => format!("{date} 00:00:00"),
+        shown => shown,
+    }
+}
+
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     // Years start in March, so that the leap day is the last of its year.
     let year = if month <= 2 { year - 1 } else { year };

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::words::Words;
+
 /// Done.
 pub(crate) const EXIT_DONE: u8 = 0;
 /// Refused or failed.
@@ -77,6 +79,17 @@ impl Failure {
             Failure::Configuration(_) => EXIT_CONFIGURATION,
             _ => EXIT_FAILED,
         }
+    }
+
+    /// For people, in the words of the command that they typed.
+    pub(crate) fn told(&self, words: &Words) -> String {
+        let Failure::Refused(problem) = self else {
+            return self.to_string();
+        };
+        let mut said = String::new();
+        // A text takes whatever is written into it.
+        let _ = problem.write(&mut said, words);
+        said
     }
 
     /// The same for programs: problem+json when the cluster sent one, else its look-alike.
@@ -178,34 +191,50 @@ impl From<assertion::Invalid> for Problem {
 /// A page of HTML from some proxy is not shown whole.
 const DETAIL_CHARS_MAX: usize = 400;
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Problem {
+    /// What is wrong, with the server's code, and what to do next on a line of its own.
+    fn write(&self, f: &mut impl fmt::Write, words: &Words) -> fmt::Result {
+        let path = self.text("path");
+        let say = |sentence: &str| words.say(sentence, path);
         let what = self
             .text("detail")
             .or_else(|| self.text("title"))
             .unwrap_or("refused without a reason");
-        write!(f, "{what}")?;
+        let what_said = say(what);
+        write!(f, "{what_said}")?;
+        if let Some(path) = path.filter(|path| *path != "$") {
+            let shown = words.at(path).unwrap_or(path);
+            if !what_said.contains(shown) {
+                write!(f, " ({shown})")?;
+            }
+        }
+        let limit = self.body.get("limit").and_then(Value::as_u64);
+        if let Some(limit) = limit.filter(|limit| !what.contains(&limit.to_string())) {
+            write!(f, ", the limit is {limit}")?;
+        }
         match (self.text("code"), self.status) {
-            (Some(code), 0) => write!(f, " [{code}]")?,
-            (Some(code), status) => write!(f, " [{code}, HTTP {status}]")?,
+            (Some(code), _) => write!(f, " [{code}]")?,
             (None, 0) => {}
+            // Not from a gateway of ours: its status is all that is known.
             (None, status) => write!(f, " [HTTP {status}]")?,
         }
-        if let Some(path) = self.text("path") {
-            write!(f, "\n  at {path}")?;
+        match self.text("next_step") {
+            Some(next) => write!(f, "\n→ {}", say(next)),
+            None => Ok(()),
         }
-        if let Some(limit) = self.body.get("limit").filter(|limit| !limit.is_null()) {
-            write!(f, "\n  limit {limit}")?;
-        }
-        if let Some(next) = self.text("next_step") {
-            write!(f, "\n→ {next}")?;
-        }
-        Ok(())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, &Words::default())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
@@ -214,7 +243,36 @@ mod tests {
         let shown = Problem::read(400, body).to_string();
         assert_eq!(
             shown,
-            "9007199254740993 is not exact [number_not_exact, HTTP 400]\n  at $.object.value\n→ send it as text"
+            "9007199254740993 is not exact ($.object.value) [number_not_exact]\n→ send it as text"
+        );
+    }
+
+    #[test]
+    fn a_problem_is_told_in_the_words_of_the_command() {
+        let command = crate::arguments::Arguments::command();
+        let told = |line: &str, body: Value| {
+            let matches = command
+                .clone()
+                .try_get_matches_from(line.split_whitespace());
+            let words = Words::of(&command, &matches.unwrap());
+            Failure::Refused(Problem { status: 422, body }).told(&words)
+        };
+        let body = serde_json::json!({ "code": "only_with_lens", "path": "tolerance",
+            "detail": "`tolerance` says how a lens looks at claims", "next_step": "add lens=skeptic" });
+        assert_eq!(
+            told("stemedb query a --tolerance 2", body),
+            "--tolerance says how a lens looks at claims [only_with_lens]\n→ add --lens skeptic"
+        );
+        let body = serde_json::json!({ "code": "too_long", "path": "subject", "limit": 512,
+            "detail": "subject has 600 bytes", "next_step": "shorten it" });
+        assert_eq!(
+            told("stemedb assert a b 1 --source u --class expert", body),
+            "SUBJECT has 600 bytes, the limit is 512 [too_long]\n→ shorten it"
+        );
+        let configuration = Failure::Configuration("`subject` is no setting".to_owned());
+        assert_eq!(
+            configuration.told(&Words::default()),
+            "`subject` is no setting"
         );
     }
 

@@ -41,8 +41,8 @@ pub(crate) const KINDS: [&str; 4] = ["assertion", "vote", "epoch", "source"];
 /// Which records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 pub(crate) struct Filters {
-    /// Records of this kind only (several allowed) [default: all]
-    #[arg(long, value_parser = KINDS)]
+    /// Records of this kind only; several allowed, or a comma list [default: all]
+    #[arg(long, value_delimiter = ',', value_parser = KINDS)]
     #[serde(default)]
     kind: Vec<String>,
     /// Records about exactly this
@@ -246,7 +246,7 @@ impl Feed {
         let opened = tokio::time::timeout(SILENCE_MAX, self.client.open(gateway, &call)).await;
         let response = match opened {
             Ok(Ok(response)) => response,
-            Ok(Err(why)) => return Ok(Err(why)),
+            Ok(Err(none)) => return Ok(Err(none.why)),
             Err(_) => return Ok(Err(silent())),
         };
         let status = response.status();

@@ -14,11 +14,12 @@ mod local;
 mod mcp;
 mod output;
 mod services;
+mod words;
 
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
@@ -27,12 +28,19 @@ use crate::commands::{
 };
 use crate::failure::{EXIT_DONE, Failure};
 use crate::local::{orders, up};
+use crate::words::Words;
 
 fn main() -> ExitCode {
     if let Some(code) = services::called() {
         return code;
     }
-    let command = Arguments::parse().command;
+    let line = Arguments::command();
+    let matches = line.clone().get_matches();
+    let words = Words::of(&line, &matches);
+    let command = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments.command,
+        Err(error) => error.exit(),
+    };
     let json = std::env::args().any(|argument| argument == "--json");
     let outcome = match command {
         Command::Gateway(service) => return services::gateway(service.arguments),
@@ -73,7 +81,7 @@ fn main() -> ExitCode {
     if json && !matches!(failure, Failure::Outcome(_)) {
         output::json(&failure.to_json());
     }
-    output::note(format!("stemedb: {failure}"));
+    output::note(format!("stemedb: {}", failure.told(&words)));
     ExitCode::from(failure.exit_code())
 }
 

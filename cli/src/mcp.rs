@@ -2,6 +2,7 @@
 
 mod http;
 mod inputs;
+mod reading;
 mod tools;
 
 use std::net::SocketAddr;

@@ -36,19 +36,70 @@ pub(crate) fn json(value: &Value) {
     line(text.unwrap_or_else(|_| value.to_string()));
 }
 
-/// A table with our looks: header, no frame, columns as wide as they need.
+/// Narrowest terminal that tables are fitted to; in a narrower one every column would be a few letters wide.
+const COLUMNS_MIN: u16 = 40;
+
+/// A table with our looks: header, no frame. At a terminal long cells go on in the next line, so that the table is no wider than it;
+/// elsewhere columns are as wide as they need.
 pub(crate) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    fit(&mut table, columns());
     table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header);
-    table
+}
+
+fn fit(table: &mut Table, columns: Option<u16>) {
+    match columns.filter(|columns| *columns >= COLUMNS_MIN) {
+        Some(columns) => table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(columns),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
+}
+
+/// How wide the terminal is that standard output goes to.
+fn columns() -> Option<u16> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(out).ok()?;
+    Some(size.ws_col)
 }
 
 /// Prints a table without trailing spaces.
 pub(crate) fn print(table: &Table) {
     for row in table.lines() {
         line(row.trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_no_wider_than_the_terminal() {
+        let widest = |columns: Option<u16>| {
+            let mut table = table(["ID", "NOTE", "SOURCE"]);
+            table.add_row([
+                "8f2110f3d44c".to_owned(),
+                "many words ".repeat(20),
+                "doi:10.1051/0004-6361/201833910".to_owned(),
+            ]);
+            fit(&mut table, columns);
+            let lines: Vec<String> = table.lines().collect();
+            assert!(
+                lines[1].contains("8f2110f3d44c"),
+                "ids are not broken: {lines:?}"
+            );
+            lines
+                .iter()
+                .map(|line| line.trim_end().chars().count())
+                .max()
+        };
+        assert!(widest(Some(80)) <= Some(80));
+        assert!(widest(None) > Some(200));
+        assert!(widest(Some(10)) > Some(200), "no use in so narrow a one");
     }
 }

@@ -76,6 +76,27 @@ pub fn vote_place(key: &[u8]) -> Result<VotePlace<'_>, WireError> {
     }
 }
 
+/// Fewest digits of an id that records are looked for by: of four billion ids one has the same.
+pub const ID_PREFIX_MIN: usize = 8;
+
+/// The first and the last id that begins with these digits.
+///
+/// # Errors
+/// When they are not 8 to 64 lowercase hex digits.
+pub fn ids_from(digits: &str) -> Result<[[u8; 32]; 2], WireError> {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if !(ID_PREFIX_MIN..=ID_DIGITS).contains(&digits.len()) || !digits.bytes().all(is_digit) {
+        let problem = format!("is not {ID_PREFIX_MIN} to {ID_DIGITS} lowercase hex digits");
+        return Err(WireError::new("prefix", problem));
+    }
+    let filled = |fill: &str| -> Result<[u8; 32], WireError> {
+        let whole = format!("{digits}{}", fill.repeat(ID_DIGITS - digits.len()));
+        let id: RecordId = whole.parse().map_err(|_| strange())?;
+        Ok(id.to_bytes())
+    };
+    Ok([filled("0")?, filled("f")?])
+}
+
 /// A key that is a text: a uri or a predicate.
 ///
 /// # Errors
@@ -118,6 +139,31 @@ mod tests {
         }
         assert_eq!(epoch_place(b""), Ok(None));
         assert!(epoch_place(b"short").is_err());
+    }
+
+    #[test]
+    fn digits_are_a_range_of_ids() {
+        let [first, last] = ids_from("0a1b2c3d4").unwrap();
+        assert_eq!(
+            (first[..5].to_vec(), last[..5].to_vec()),
+            (
+                vec![0x0a, 0x1b, 0x2c, 0x3d, 0x40],
+                vec![0x0a, 0x1b, 0x2c, 0x3d, 0x4f]
+            )
+        );
+        assert!(first[5..] == [0; 27] && last[5..] == [0xff; 27]);
+        let whole = "0b".repeat(32);
+        assert_eq!(ids_from(&whole), Ok([[0x0b; 32]; 2]));
+        for wrong in [
+            "",
+            "0a1b2c3",
+            "0A1B2C3D",
+            "0a1b2c3g",
+            &"0".repeat(65),
+            "0a1b2c3é",
+        ] {
+            assert!(ids_from(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::commands::cell::{bar, cell, date, number, percent, short_id, text, value};
+use crate::commands::cell::{bar, cell, date, number, percent, text, value};
+use crate::commands::ids::Ids;
 use crate::dates;
 use crate::output;
 
@@ -15,25 +16,25 @@ const LEFT_OUT: [(&str, &str); 4] = [
 ];
 
 /// Prints the body of `/v1/query`.
-pub(crate) fn print(answer: &Value) {
+pub(crate) fn print(answer: &Value, ids: Ids) {
     let result = &answer["result"];
     if result.get("verdict").is_some() {
         skeptic(result);
     } else if result.get("winner").is_some() {
-        winner(result);
+        winner(result, ids);
     } else {
-        records(result);
+        records(result, ids);
     }
     if let Some(mixed) = mixed(&result["mixes"]) {
         output::line(mixed);
     }
-    let worth = worth(result, &answer["meta"]);
+    let worth = worth(result, &answer["meta"], ids);
     if !worth.is_empty() {
         output::line(format!("({})", worth.join(", ")));
     }
 }
 
-fn records(result: &Value) {
+fn records(result: &Value, ids: Ids) {
     let records = result
         .get("records")
         .unwrap_or(result)
@@ -65,7 +66,7 @@ fn records(result: &Value) {
             number(&record["confidence"]),
             state(record, &result["marks"]),
             date(record),
-            short_id(text(record, "id")),
+            ids.show(text(record, "id")),
         ]);
     }
     output::print(&table);
@@ -111,7 +112,7 @@ fn lens(result: &Value) -> String {
     }
 }
 
-fn winner(result: &Value) {
+fn winner(result: &Value, ids: Ids) {
     if result["winner"].is_null() {
         output::line(format!("{}: no claims", lens(result)));
         return;
@@ -125,7 +126,7 @@ fn winner(result: &Value) {
     output::print(&table);
     if let Some(layers) = result["layers"].as_array() {
         output::line("");
-        self::layers(layers);
+        self::layers(layers, ids);
     }
 }
 
@@ -177,7 +178,7 @@ fn votes_cast(votes: &Value, share: &Value) -> String {
     }
 }
 
-fn layers(layers: &[Value]) {
+fn layers(layers: &[Value], ids: Ids) {
     let mut table = output::table([
         "TIER", "CLASS", "VALUE", "SOURCE", "SURE", "ASSERTED", "CLAIMS", "ID",
     ]);
@@ -191,7 +192,7 @@ fn layers(layers: &[Value]) {
             number(&record["confidence"]),
             date(record),
             number(&layer["candidates"]),
-            short_id(text(record, "id")),
+            ids.show(text(record, "id")),
         ]);
     }
     output::print(&table);
@@ -243,10 +244,10 @@ fn skeptic(result: &Value) {
 }
 
 /// What the answer is worth: complete or not, what was left out, and the digest to compare with.
-fn worth(result: &Value, meta: &Value) -> Vec<String> {
+fn worth(result: &Value, meta: &Value, ids: Ids) -> Vec<String> {
     let mut parts = Vec::new();
     match meta["complete"].as_bool() {
-        Some(true) => parts.push("complete".to_owned()),
+        Some(true) => parts.push(complete(meta)),
         Some(false) => parts.push(incomplete(meta)),
         None => {}
     }
@@ -270,9 +271,17 @@ fn worth(result: &Value, meta: &Value) -> Vec<String> {
         parts.push(format!("from {node}"));
     }
     if let Some(digest) = result["set_digest"].as_str() {
-        parts.push(format!("set {}", short_id(digest)));
+        parts.push(format!("set {}", ids.show(digest)));
     }
     parts
+}
+
+/// Complete, and up to when.
+fn complete(meta: &Value) -> String {
+    match meta["proved_through"].as_i64() {
+        Some(at) => format!("complete up to {} UTC", dates::moment(at)),
+        None => "complete".to_owned(),
+    }
 }
 
 fn incomplete(meta: &Value) -> String {
@@ -340,10 +349,11 @@ mod tests {
             "parameters": { "evaluated_at": 0 },
             "set_digest": "39343aac273d76b3b7e97295",
         });
+        let meta = json!({ "complete": true, "proved_through": 86_400_000, "node": "node1" });
         assert_eq!(
-            worth(&result, &json!({ "complete": true, "node": "node1" })),
+            worth(&result, &meta, Ids::default()),
             [
-                "complete",
+                "complete up to 1970-01-02 00:00:00 UTC",
                 "1 of retracted sources",
                 "2 of superseded epochs",
                 "3 filtered out",

@@ -4,6 +4,7 @@ use assertion::Kind;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::commands::ids;
 use crate::commands::write::{self, Signing};
 use crate::connection::Connection;
 use crate::dates;
@@ -63,11 +64,11 @@ pub(crate) struct Arguments {
     /// When it was asserted: 2018-07-17, 2018-07-17T10:30:00Z or Unix milliseconds [default: now]
     #[arg(long, value_name = "TIME", value_parser = dates::parse, allow_hyphen_values = true)]
     asserted_at: Option<i64>,
-    /// The epoch it belongs to, an id
-    #[arg(long, value_name = "ID")]
+    /// The epoch it belongs to, by its id or the first 8 digits of it or more
+    #[arg(long, value_name = "ID", value_parser = ids::given)]
     epoch: Option<String>,
-    /// The claim it comes from, an id
-    #[arg(long, value_name = "ID")]
+    /// The claim it comes from, by its id or the first 8 digits of it or more
+    #[arg(long, value_name = "ID", value_parser = ids::given)]
     parent: Option<String>,
     /// Words about it: uncertainty, method, page
     #[arg(long)]
@@ -97,8 +98,11 @@ The same claim with the same --asserted-at is one record, and the reply to the s
 every field.";
 
 /// Runs the command.
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     let key = arguments.signing.key()?;
+    let client = arguments.connection.client()?;
+    ids::complete(&client, &mut arguments.epoch).await?;
+    ids::complete(&client, &mut arguments.parent).await?;
     let claim = claim(&arguments, dates::now_ms())?;
     write::run(&arguments.connection, Kind::Assertion, &claim, key.as_ref()).await
 }
@@ -166,11 +170,7 @@ impl<'a> Object<'a> {
     /// # Errors
     /// When it is not of that type.
     pub(crate) fn read(value: &str, kind: Option<&'a str>) -> Result<Object<'a>, Failure> {
-        let looks = match value {
-            "true" | "false" => "boolean",
-            _ if is_number(value) => "number",
-            _ => "text",
-        };
+        let looks = looks(value);
         let kind = kind.unwrap_or(looks);
         if matches!(kind, "number" | "boolean") && kind != looks {
             return Err(Failure::Usage(format!(
@@ -183,6 +183,15 @@ impl<'a> Object<'a> {
         };
         let value = value.map_err(|error| Failure::Usage(error.to_string()))?;
         Ok(Object { kind, value })
+    }
+}
+
+/// What a value is when nobody says what it is.
+pub(crate) fn looks(value: &str) -> &'static str {
+    match value {
+        "true" | "false" => "boolean",
+        _ if is_number(value) => "number",
+        _ => "text",
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::commands::assert::looks;
 use crate::dates;
 
 /// Longest value that a cell shows.
@@ -9,9 +10,6 @@ pub(crate) const CHARS_MAX: usize = 60;
 
 /// Width of the bar that shows a share of the weight.
 const BAR_CHARS: usize = 20;
-
-/// Ids are shown by their first digits: enough to tell them apart, and to find them in `--json`.
-const ID_CHARS: usize = 12;
 
 /// The time of each kind of record, by the name of its member.
 const TIMES: [&str; 4] = ["asserted_at", "voted_at", "started_at", "recorded_at"];
@@ -38,21 +36,12 @@ pub(crate) fn date(record: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// The beginning of an id.
-pub(crate) fn short_id(id: &str) -> String {
-    id.chars().take(ID_CHARS).collect()
-}
-
-/// The beginnings of a few ids.
-pub(crate) fn short_ids(ids: &Value) -> String {
-    let ids = ids.as_array().into_iter().flatten();
-    let shown: Vec<String> = ids.filter_map(Value::as_str).map(short_id).collect();
-    cell(&shown.join(", "))
-}
-
-/// `{type, value}` as a person writes it.
+/// `{type, value}` as a person writes it; text that looks like something else in quotes.
 pub(crate) fn value(object: &Value) -> String {
     match &object["value"] {
+        Value::String(text) if text.starts_with('"') || looks(text) != "text" => {
+            format!("\"{}\"", cell(text))
+        }
         Value::String(text) => cell(text),
         other => number(other),
     }
@@ -102,6 +91,11 @@ mod tests {
             "373.15"
         );
         assert_eq!(value(&json!({ "type": "text", "value": "water" })), "water");
+        for text in ["373.15", "true", "-1e3"] {
+            let quoted = value(&json!({ "type": "text", "value": text }));
+            assert_eq!(quoted, format!("\"{text}\""));
+        }
+        assert_eq!(value(&json!({ "type": "text", "value": "1,5" })), "1,5");
         assert_eq!(value(&Value::Null), "");
         assert_eq!(bar(0.5).chars().filter(|c| *c == '█').count(), 10);
         assert_eq!(percent(0.3333), "33.3 %");

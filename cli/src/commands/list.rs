@@ -3,12 +3,16 @@
 use serde_json::Value;
 
 use crate::client::{Client, encode};
+use crate::commands::ids;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output;
 
 /// Empty pages that are passed over for one that shows something: filters may leave out whole pages.
 const EMPTY_PAGES_MAX: usize = 100;
+
+/// Parameters that are ids.
+const IDS: [&str; 1] = ["assertion"];
 
 /// Which page.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,6 +44,11 @@ impl List<'_> {
         table: impl FnOnce(&[Value]),
     ) -> Result<(), Failure> {
         let client = connection.client()?;
+        for (name, id) in &mut self.parameters {
+            if IDS.contains(name) {
+                ids::complete(&client, id).await?;
+            }
+        }
         let limit = paging.limit.map(|limit| limit.to_string());
         self.parameters.push(("limit", limit));
         let said = self.page(&client, paging.cursor.clone()).await?;

@@ -52,7 +52,8 @@ struct Leave {
 
 const LEAVE_EXAMPLES: &str = "\
 The node owns nothing from then on, hands everything over, and is LEFT when all of it is on the others; then it can be stopped.
-It goes on across restarts. See what will move first: stemedb placement plan --leave node4
+It goes on across restarts. A leave cannot be called off: to keep the node after all, let it finish and start it again; it joins anew.
+See what will move first: stemedb placement plan --leave node4
 
 Examples:
   stemedb node leave node4
@@ -132,7 +133,7 @@ async fn run_leave(leave: Leave) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Outcome(format!(
-        "{node} still hands over; it goes on\\n→ stemedb status shows how repair stands; the same command waits on"
+        "{node} still hands over; it goes on\n→ stemedb status shows how repair stands; the same command waits on"
     )))
 }
 

@@ -1,9 +1,11 @@
 //! `stemedb query`: what is claimed, or what a lens makes of it. `stemedb layered`: the same, tier by tier.
 
-use crate::client::{Call, encode};
+use clap::ArgGroup;
+
+use crate::client::{Call, Client, encode};
 use crate::commands::answer;
 use crate::commands::assert::{CLASSES, LIFECYCLES};
-use crate::commands::write;
+use crate::commands::ids::{self, Ids};
 use crate::connection::Connection;
 use crate::dates;
 use crate::failure::Failure;
@@ -51,6 +53,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     cursor: Option<String>,
     #[command(flatten)]
+    ids: Ids,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -61,14 +65,17 @@ pub(crate) struct Layered {
     #[command(flatten)]
     question: Question,
     #[command(flatten)]
+    ids: Ids,
+    #[command(flatten)]
     connection: Connection,
 }
 
 /// What is asked about, whatever answers.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("about").required(true).multiple(true)
+    .args(["subject", "subject_prefix", "source", "predicate_of_any"]))]
 struct Question {
     /// The exact subject
-    #[arg(required_unless_present_any = ["subject_prefix", "source", "predicate_of_any"])]
     subject: Option<String>,
     /// The exact predicate
     predicate: Option<String>,
@@ -89,14 +96,14 @@ struct Question {
     /// Claims of this source only
     #[arg(long, value_name = "URI")]
     source: Option<String>,
-    /// Claims of this class only (several allowed)
-    #[arg(long, value_parser = CLASSES)]
+    /// Claims of this class only; several allowed, or a comma list
+    #[arg(long, value_delimiter = ',', value_parser = CLASSES)]
     class: Vec<String>,
-    /// Claims in this state only (several allowed) [default: all but deprecated and rejected]
-    #[arg(long, value_parser = LIFECYCLES)]
+    /// Claims in this state only; several allowed, or a comma list [default: all but deprecated and rejected]
+    #[arg(long, value_delimiter = ',', value_parser = LIFECYCLES)]
     lifecycle: Vec<String>,
     /// Claims of this epoch only
-    #[arg(long, value_name = "ID", value_parser = write::id)]
+    #[arg(long, value_name = "ID", value_parser = ids::given)]
     epoch: Option<String>,
     /// Claims at least this sure
     #[arg(long, value_name = "0..1")]
@@ -130,7 +137,7 @@ Examples:
   stemedb query constant:hubble h0_km_s_mpc
   stemedb query constant:hubble h0_km_s_mpc --lens skeptic --tolerance 0.02
   stemedb query cas:7732-18-5 boiling_point_k --lens authority --as-of 2015-01-01
-  stemedb query cas:7732-18-5 boiling_point_k --lens consensus --class expert --class regulatory --json
+  stemedb query cas:7732-18-5 boiling_point_k --lens consensus --class expert,regulatory --json
   stemedb query cas:7732-18-5 boiling_point_k --lens epoch --inner skeptic
   stemedb query cas:7732-18-5 boiling_point_k --lens confidence --decay --evaluated-at 2026-01-01
   stemedb query cas:7732-18-5 --source chem-tables:boiling_point_k/WEBBOOK
@@ -148,24 +155,35 @@ Examples:
   stemedb layered constant:hubble h0_km_s_mpc --as-of 2015-01-01 --json";
 
 /// Runs `query`.
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    ask(&arguments.connection, path(&arguments)).await
+pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
+    let client = arguments.connection.client()?;
+    ids::complete(&client, &mut arguments.question.epoch).await?;
+    let path = path(&arguments);
+    ask(&client, path, &arguments.connection, arguments.ids).await
 }
 
 /// Runs `layered`.
-pub(crate) async fn layered(arguments: Layered) -> Result<(), Failure> {
+pub(crate) async fn layered(mut arguments: Layered) -> Result<(), Failure> {
+    let client = arguments.connection.client()?;
+    ids::complete(&client, &mut arguments.question.epoch).await?;
     let mut pairs = arguments.question.parameters();
     pairs.push(("lens", "layered".to_owned()));
-    ask(&arguments.connection, written(&pairs)).await
+    let path = written(&pairs);
+    ask(&client, path, &arguments.connection, arguments.ids).await
 }
 
-async fn ask(connection: &Connection, path: String) -> Result<(), Failure> {
-    let reply = connection.client()?.send(&Call::get(path)).await?;
+async fn ask(
+    client: &Client,
+    path: String,
+    connection: &Connection,
+    ids: Ids,
+) -> Result<(), Failure> {
+    let reply = client.send(&Call::get(path)).await?;
     let answer = reply.json()?;
     if connection.json {
         output::json(&answer);
     } else {
-        answer::print(&answer);
+        answer::print(&answer, ids);
     }
     Ok(())
 }
@@ -249,6 +267,11 @@ mod tests {
             "/v1/query?subject=cas%3A50-00-0&source=a%26b&class=expert%2Cclinical&as_of=-5&limit=10"
         );
         assert_eq!(
+            asked("a --class expert,clinical --class community --lifecycle approved,rejected")
+                .unwrap(),
+            "/v1/query?subject=a&class=expert%2Cclinical%2Ccommunity&lifecycle=approved%2Crejected"
+        );
+        assert_eq!(
             asked("a b --lens epoch --inner votes --decay --evaluated-at 1970-01-02").unwrap(),
             "/v1/query?subject=a&predicate=b&decay=true&evaluated_at=86400000&lens=epoch&inner=votes"
         );
@@ -271,6 +294,17 @@ mod tests {
         ] {
             assert_eq!(asked(twice), None, "{twice}");
         }
+    }
+
+    #[test]
+    fn the_usage_names_what_takes_the_place_of_a_subject() {
+        let usage = <Line as clap::CommandFactory>::command()
+            .render_usage()
+            .to_string();
+        assert!(
+            usage.contains("<SUBJECT|--subject-prefix <PREFIX>|--source <URI>|--predicate <PREDICATE>> [PREDICATE]"),
+            "{usage}"
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::client::{Client, encode};
 use crate::commands::assert::{CLASSES, LIFECYCLES};
-use crate::commands::cell::{cell, date, short_id, text};
+use crate::commands::cell::{cell, date, text};
+use crate::commands::ids::Ids;
 use crate::commands::list::{List, Paging};
 use crate::commands::write::{self, Signing};
 use crate::connection::Connection;
@@ -47,6 +48,8 @@ struct Listing {
     retracted: bool,
     #[command(flatten)]
     paging: Paging,
+    #[command(flatten)]
+    ids: Ids,
     #[command(flatten)]
     connection: Connection,
 }
@@ -149,6 +152,7 @@ impl Listing {
                 ("retracted", self.retracted.then(|| "true".to_owned())),
             ],
         };
+        let ids = self.ids;
         list.show(&self.connection, &self.paging, |sources| {
             let mut table = output::table(["URI", "CLASS", "STANDING", "TITLE", "RECORDED", "ID"]);
             for source in sources {
@@ -162,7 +166,7 @@ impl Listing {
                     standing.to_owned(),
                     cell(text(source, "title")),
                     date(source),
-                    short_id(text(source, "id")),
+                    ids.show(text(source, "id")),
                 ]);
             }
             output::print(&table);

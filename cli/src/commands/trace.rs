@@ -1,9 +1,9 @@
-//! `stemedb trace`: where a record comes from, and what stands behind it.
+//! `stemedb trace`: the provenance of a record, where it comes from and what stands behind it.
 
 use serde_json::Value;
 
-use crate::commands::cell::{cell, date, number, short_id, short_ids, text, value};
-use crate::commands::write;
+use crate::commands::cell::{cell, date, number, text, value};
+use crate::commands::ids::{self, Ids};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output;
@@ -12,34 +12,36 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The record, by its whole id
-    #[arg(value_parser = write::id)]
+    /// The record, by its id or the first 8 digits of it or more
+    #[arg(value_parser = ids::given)]
     id: String,
+    #[command(flatten)]
+    ids: Ids,
     #[command(flatten)]
     connection: Connection,
 }
 
 const EXAMPLES: &str = "\
-Shows the record, the claims that it comes from (parents, nearest first, at most 32), its epoch, what is known of its source, the votes on
-it, who signed it, and which nodes hold it.
+Provenance: the record, the claims that it comes from (parents, nearest first, at most 32), its epoch, what is known of its source, the
+votes on it, who signed it, and which nodes hold it. The `trace id` of a write is something else: that of its distributed trace, for Jaeger
+and logs.
 
 Examples:
-  stemedb trace 8f2110f3d44c1351b3442e4690ccfa935fc18391bbe17054916bcb434b9c90e9
+  stemedb trace 8f2110f3d44c
   stemedb trace 8f2110f3d44c1351b3442e4690ccfa935fc18391bbe17054916bcb434b9c90e9 --json";
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let client = arguments.connection.client()?;
-    let said = client
-        .get_json(format!("/v1/trace/{}", arguments.id))
-        .await?;
+    let id = ids::whole(&client, &arguments.id).await?;
+    let said = client.get_json(format!("/v1/trace/{id}")).await?;
     if arguments.connection.json {
         output::json(&said);
         return Ok(());
     }
     let mut table = output::table(["", ""]);
     table.set_header::<Vec<&str>>(Vec::new());
-    for (name, shown) in rows(&said["result"]) {
+    for (name, shown) in rows(&said["result"], arguments.ids) {
         table.add_row([name.to_owned(), shown]);
     }
     output::print(&table);
@@ -49,10 +51,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rows(result: &Value) -> Vec<(&'static str, String)> {
+fn rows(result: &Value, ids: Ids) -> Vec<(&'static str, String)> {
     let record = &result["record"];
     let mut rows = vec![
-        ("record", summary(record)),
+        ("record", summary(record, ids)),
         ("dated", date(record)),
         ("id", text(result, "id").to_owned()),
     ];
@@ -61,7 +63,7 @@ fn rows(result: &Value) -> Vec<(&'static str, String)> {
     }
     let parents = list(&result["parents"]);
     for parent in parents {
-        rows.push(("comes from", named(parent)));
+        rows.push(("comes from", named(parent, ids)));
     }
     if let Some(further) = parents.last().unwrap_or(record)["parent"].as_str() {
         rows.push(("comes from", format!("{further} (not shown)")));
@@ -74,11 +76,11 @@ fn rows(result: &Value) -> Vec<(&'static str, String)> {
             format!(
                 "{} [{}]",
                 cell(text(epoch, "name")),
-                short_id(text(epoch, "id"))
+                ids.show(text(epoch, "id"))
             ),
         )),
     }
-    let superseded_by = short_ids(&result["superseded_by"]);
+    let superseded_by = ids.all(&result["superseded_by"]);
     if !superseded_by.is_empty() {
         let whose = match text(record, "kind") {
             "epoch" => "it is",
@@ -114,13 +116,13 @@ fn list(value: &Value) -> &[Value] {
 }
 
 /// What a record of any kind says, on one line.
-pub(crate) fn summary(record: &Value) -> String {
+pub(crate) fn summary(record: &Value, ids: Ids) -> String {
     match text(record, "kind") {
         "vote" => format!(
             "{} votes {} for {} about {}",
             cell(text(record, "voter")),
             number(&record["weight"]),
-            short_id(text(record, "assertion")),
+            ids.show(text(record, "assertion")),
             cell(text(record, "subject")),
         ),
         "epoch" => {
@@ -152,8 +154,9 @@ pub(crate) fn summary(record: &Value) -> String {
 }
 
 /// A record that is referred to.
-fn named(record: &Value) -> String {
-    format!("{} [{}]", summary(record), short_id(text(record, "id")))
+fn named(record: &Value, ids: Ids) -> String {
+    let id = ids.show(text(record, "id"));
+    format!("{} [{id}]", summary(record, ids))
 }
 
 fn source(record: &Value, latest: &Value) -> String {
@@ -198,7 +201,7 @@ mod tests {
             "replicas": [{ "node": "node1", "arrival": "push" }, { "node": "node2", "arrival": "repair" }],
         });
         assert_eq!(
-            rows(&result)
+            rows(&result, Ids::default())
                 .iter()
                 .map(|(name, shown)| format!("{name}: {shown}"))
                 .collect::<Vec<_>>(),
@@ -222,9 +225,15 @@ mod tests {
     #[test]
     fn every_kind_has_a_line() {
         let vote = json!({ "kind": "vote", "voter": "ann", "weight": 0.5, "subject": "water", "assertion": "0123456789abcdef" });
-        assert_eq!(summary(&vote), "ann votes 0.5 for 0123456789ab about water");
+        assert_eq!(
+            summary(&vote, Ids::default()),
+            "ann votes 0.5 for 0123456789ab about water"
+        );
         let source =
             json!({ "kind": "source", "uri": "doi:1", "class": "expert", "retracted": true });
-        assert_eq!(summary(&source), "source doi:1 (expert, retracted)");
+        assert_eq!(
+            summary(&source, Ids::default()),
+            "source doi:1 (expert, retracted)"
+        );
     }
 }

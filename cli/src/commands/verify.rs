@@ -11,6 +11,9 @@ use crate::output;
 /// Between two looks with `--wait`.
 const POLL: Duration = Duration::from_millis(500);
 
+/// Between two lines of progress.
+const LINE_EVERY: Duration = Duration::from_secs(2);
+
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -24,6 +27,7 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Compares what was stored before the call: every record on all its owners, every owner with the same set. Ends 0 only if so.
+FOREIGN are records in shards that others own: a node gives them up once all owners have confirmed theirs.
 
 Examples:
   stemedb verify
@@ -32,12 +36,22 @@ Examples:
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let client = arguments.connection.client()?;
-    let deadline = Instant::now() + Duration::from_secs(arguments.wait);
+    let began = Instant::now();
+    let patience = Duration::from_secs(arguments.wait);
+    let mut told = None::<Instant>;
     let said = loop {
         let said = client.get_json("/cluster/verify").await;
         let settled = said.as_ref().is_ok_and(|said| said["equal"] == true);
-        if settled || Instant::now() >= deadline {
+        if settled || began.elapsed() >= patience {
             break said?;
+        }
+        if told.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
+            told = Some(Instant::now());
+            let stands = match &said {
+                Ok(said) => progress(said),
+                Err(failure) => failure.to_string(),
+            };
+            output::note(format!("{stands}, {} s", began.elapsed().as_secs()));
         }
         tokio::time::sleep(POLL).await;
     };
@@ -49,19 +63,39 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if said["equal"] == true {
         return Ok(());
     }
-    let reason = said["reason"].as_str().unwrap_or("no reason given");
     Err(Failure::Outcome(format!(
-        "not equal: {reason}\n→ repair runs by itself: stemedb status; look again: stemedb verify --wait 60"
+        "not equal: {}\n→ repair runs by itself: stemedb status; look again: stemedb verify --wait 60",
+        reason(&said)
     )))
 }
 
+fn reason(said: &Value) -> &str {
+    said["reason"].as_str().unwrap_or("no reason given")
+}
+
+/// How it stands while somebody waits.
+fn progress(said: &Value) -> String {
+    let missing = said["missing_at_owners"].as_u64().unwrap_or(0);
+    match missing {
+        0 => format!("not equal yet: {}", reason(said)),
+        missing => format!(
+            "not equal yet: {missing} of {} records are missing at an owner",
+            said["distinct_records"]
+        ),
+    }
+}
+
 fn show(said: &Value) {
-    let mut table = output::table(["NODE", "RECORDS", "SHARDS"]);
+    let mut table = output::table(["NODE", "RECORDS", "SHARDS", "FOREIGN"]);
     for node in said["nodes"].as_array().into_iter().flatten() {
         table.add_row([
             node["id"].as_str().unwrap_or_default().to_owned(),
             node["records"].to_string(),
             node["shards"].to_string(),
+            // Gateways of an earlier version do not say.
+            node["foreign"]
+                .as_u64()
+                .map_or("?".to_owned(), |count| count.to_string()),
         ]);
     }
     output::print(&table);
@@ -72,13 +106,68 @@ fn show(said: &Value) {
             node["reason"].as_str().unwrap_or_default()
         ));
     }
-    let verdict = if said["equal"] == true {
-        "equal"
-    } else {
-        "NOT equal"
+    for line in verdict(said) {
+        output::line(line);
+    }
+}
+
+/// What it comes to, and what the numbers mean where they are not 0.
+fn verdict(said: &Value) -> Vec<String> {
+    let equal = match said["equal"] == true {
+        true => "equal",
+        false => "NOT equal",
     };
-    output::line(format!(
-        "{verdict}: {} records, {} on fewer nodes than they shall be",
-        said["distinct_records"], said["under_replicated"]
-    ));
+    let count = |key: &str| said[key].as_u64().unwrap_or(0);
+    let mut lines = vec![format!("{equal}: {} records", said["distinct_records"])];
+    let few = count("under_replicated");
+    if few > 0 {
+        lines.push(format!(
+            "{few} of them are on fewer nodes than they shall be (min(replication factor, known nodes)): one more failure may hide or lose \
+             them; repair copies them as soon as their owners answer"
+        ));
+    }
+    let foreign = count("foreign");
+    if foreign > 0 {
+        lines.push(format!(
+            "{foreign} are held by nodes that do not own them, besides or in place of their owners: they are given up once all owners have \
+             confirmed theirs (stemedb repair says what is waited for)"
+        ));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_not_zero_are_explained() {
+        let calm =
+            json!({ "equal": true, "distinct_records": 13, "under_replicated": 0, "foreign": 0 });
+        assert_eq!(verdict(&calm), ["equal: 13 records"]);
+        let hurt =
+            json!({ "equal": false, "distinct_records": 13, "under_replicated": 4, "foreign": 2 });
+        let lines = verdict(&hurt);
+        assert_eq!(lines[0], "NOT equal: 13 records");
+        assert!(lines[1].starts_with("4 of them are on fewer nodes than they shall be"));
+        assert!(lines[2].starts_with("2 are held by nodes that do not own them"));
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn who_waits_hears_how_it_stands() {
+        let missing =
+            json!({ "missing_at_owners": 7, "distinct_records": 100, "reason": "7 records …" });
+        assert_eq!(
+            progress(&missing),
+            "not equal yet: 7 of 100 records are missing at an owner"
+        );
+        let away = json!({ "missing_at_owners": 0, "reason": "node2 does not answer: gone" });
+        assert_eq!(
+            progress(&away),
+            "not equal yet: node2 does not answer: gone"
+        );
+    }
 }

@@ -4,6 +4,7 @@ use assertion::Kind;
 use serde::Serialize;
 
 use crate::client::Client;
+use crate::commands::ids;
 use crate::commands::write::{self, Signing};
 use crate::connection::Connection;
 use crate::dates;
@@ -13,8 +14,8 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The claim, by its whole id
-    #[arg(value_name = "ID", value_parser = write::id)]
+    /// The claim, by its id or the first 8 digits of it or more
+    #[arg(value_name = "ID", value_parser = ids::given)]
     assertion: String,
     /// What the claim is about [default: looked up]
     #[arg(long)]
@@ -41,8 +42,8 @@ key's agent, which is its voter then; `trace` shows who signed. While auth is of
 but a key's.
 
 Examples:
-  stemedb vote 8f2110f3d44c1351b3442e4690ccfa935fc18391bbe17054916bcb434b9c90e9 --voter lab-7
-  stemedb vote 8f2110f3d44c1351b3442e4690ccfa935fc18391bbe17054916bcb434b9c90e9 --subject constant:hubble \\
+  stemedb vote 8f2110f3d44c --voter lab-7
+  stemedb vote 8f2110f3d44c --subject constant:hubble \\
       --weight 0.4 --key stemedb.key
   stemedb query constant:hubble h0_km_s_mpc --lens votes";
 
@@ -65,13 +66,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         (None, None) => return Err(Failure::Usage("who votes? give --voter".to_owned())),
     };
     let voted_at = arguments.voted_at.unwrap_or_else(dates::now_ms);
+    let client = arguments.connection.client()?;
+    let assertion = ids::whole(&client, &arguments.assertion).await?;
     let subject = match &arguments.subject {
         Some(subject) => subject.clone(),
-        None => subject_of(&arguments.connection.client()?, &arguments.assertion).await?,
+        None => subject_of(&client, &assertion).await?,
     };
     let vote = Vote {
         subject: &subject,
-        assertion: &arguments.assertion,
+        assertion: &assertion,
         voter: &voter,
         weight: arguments.weight,
         voted_at,
@@ -86,7 +89,7 @@ async fn subject_of(client: &Client, id: &str) -> Result<String, Failure> {
     match (record["kind"].as_str(), record["subject"].as_str()) {
         (Some("assertion"), Some(subject)) => Ok(subject.to_owned()),
         (kind, _) => Err(Failure::Usage(format!(
-            "{id} is no claim but {}\n→ vote on a claim: `stemedb query … --json` shows their ids",
+            "{id} is no claim but {}\n→ vote on a claim: `stemedb query` shows their ids",
             kind.unwrap_or("something else")
         ))),
     }

@@ -1,8 +1,8 @@
 //! `stemedb votes`: who voted on the claims about a subject.
 
-use crate::commands::cell::{cell, date, number, short_id, text};
+use crate::commands::cell::{cell, date, number, text};
+use crate::commands::ids::{self, Ids};
 use crate::commands::list::{List, Paging};
-use crate::commands::write;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output;
@@ -14,10 +14,12 @@ pub(crate) struct Arguments {
     /// What the claims are about
     subject: String,
     /// Votes on this claim only
-    #[arg(long, value_name = "ID", value_parser = write::id)]
+    #[arg(long, value_name = "ID", value_parser = ids::given)]
     assertion: Option<String>,
     #[command(flatten)]
     paging: Paging,
+    #[command(flatten)]
+    ids: Ids,
     #[command(flatten)]
     connection: Connection,
 }
@@ -27,10 +29,11 @@ Of each voter the vote that counts, the latest on each claim.
 
 Examples:
   stemedb votes constant:hubble
-  stemedb votes constant:hubble --assertion 8f2110f3d44c1351b3442e4690ccfa935fc18391bbe17054916bcb434b9c90e9";
+  stemedb votes constant:hubble --assertion 8f2110f3d44c";
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let ids = arguments.ids;
     let list = List {
         path: "/v1/votes",
         name: "votes",
@@ -44,12 +47,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         for vote in votes {
             let signed = vote["signatures"].as_array().map_or("", |_| "signed");
             table.add_row([
-                short_id(text(vote, "assertion")),
+                ids.show(text(vote, "assertion")),
                 cell(text(vote, "voter")),
                 number(&vote["weight"]),
                 date(vote),
                 signed.to_owned(),
-                short_id(text(vote, "id")),
+                ids.show(text(vote, "id")),
             ]);
         }
         output::print(&table);

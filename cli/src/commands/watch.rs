@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::commands::cell::{date, short_id, text};
+use crate::commands::cell::{date, text};
+use crate::commands::ids::Ids;
 use crate::commands::trace::summary;
 use crate::connection::Connection;
 use crate::failure::Failure;
@@ -20,6 +21,8 @@ pub(crate) struct Arguments {
     from: String,
     #[command(flatten)]
     filters: Filters,
+    #[command(flatten)]
+    ids: Ids,
     /// Give up when no gateway has said anything for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
@@ -44,19 +47,23 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments {
         from,
         filters,
+        ids,
         patience,
         connection,
     } = arguments;
     let mut feed = Feed::new(
         connection.client()?,
         filters,
-        from,
+        from.clone(),
         false,
         Duration::from_secs(patience),
     );
     loop {
         let event = feed.next().await.inspect_err(|_| {
-            output::note(format!("→ go on with --from {}", feed.position()));
+            // Where it began is where it goes on, until something has come.
+            if feed.position() != from {
+                output::note(format!("→ go on with --from {}", feed.position()));
+            }
         });
         let Event::Record { token, record } = event? else {
             continue;
@@ -70,7 +77,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             )
         } else {
             let record = serde_json::from_str(record.get()).unwrap_or(Value::Null);
-            row(&record)
+            row(&record, ids)
         };
         if !output::try_line(shown) {
             return Ok(());
@@ -79,13 +86,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Lines come one by one: columns cannot be as wide as the widest.
-fn row(record: &Value) -> String {
+fn row(record: &Value, ids: Ids) -> String {
     format!(
         "{:<19}  {:<9}  {:<12}  {}",
         date(record),
         text(record, "kind"),
-        short_id(text(record, "id")),
-        summary(record),
+        ids.show(text(record, "id")),
+        summary(record, ids),
     )
 }
 
@@ -102,7 +109,7 @@ mod tests {
             "subject": "constant:hubble", "predicate": "h0_km_s_mpc", "object": { "type": "number", "value": 67.4 },
         });
         assert_eq!(
-            row(&record),
+            row(&record, Ids::default()),
             "2018-07-17           assertion  0123456789ab  constant:hubble h0_km_s_mpc = 67.4"
         );
     }

@@ -101,7 +101,7 @@ fn show(said: &Value, trace_id: Option<&str>) {
         ));
     }
     if let Some(trace_id) = trace_id {
-        output::line(format!("trace {trace_id}"));
+        output::line(format!("trace id {trace_id}"));
     }
     for warning in warnings(said) {
         output::note(warning);
@@ -136,16 +136,6 @@ pub(crate) fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
         _ => Err(format!("{text:?} is no number of 0 to 1")),
-    }
-}
-
-/// Reads the id of a record.
-pub(crate) fn id(text: &str) -> Result<String, String> {
-    match text.parse::<assertion::RecordId>() {
-        Ok(id) => Ok(id.to_string()),
-        Err(_) => Err(format!(
-            "{text:?} is no id: give all 64 hex digits; --json shows them"
-        )),
     }
 }
 
@@ -194,12 +184,10 @@ mod tests {
     }
 
     #[test]
-    fn fractions_and_ids_are_checked_before_anything_is_sent() {
+    fn fractions_are_checked_before_anything_is_sent() {
         assert_eq!(fraction("0.25"), Ok(0.25));
         for text in ["NaN", "inf", "-0.1", "1.1", "half"] {
             assert!(fraction(text).is_err(), "{text}");
         }
-        assert!(id(&"0a".repeat(32)).is_ok());
-        assert!(id("0a0a").is_err());
     }
 }

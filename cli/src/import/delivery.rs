@@ -3,6 +3,7 @@
 //! A line that was not answered is sent again. That is safe: its id is the hash of its content, and whatever the first try
 //! did, the second finds or does the same.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -92,6 +93,8 @@ impl Delivery {
         let mut attempts = Attempts::default();
         let mut settled_at = Instant::now();
         let mut pause = PAUSE_FIRST;
+        // Lines that an earlier try of this run may have stored.
+        let mut maybe_stored: BTreeSet<u64> = BTreeSet::new();
         loop {
             let place = self.choose(connection + attempts.0.len());
             let gateway = &self.client.gateways()[place];
@@ -99,7 +102,7 @@ impl Delivery {
                 Exchange::Lines(outcomes, broken) => (outcomes, broken),
                 Exchange::Refused(problem) => return Err(Failure::Refused(problem)),
             };
-            let unsettled = self.settle(&chunk, &outcomes)?;
+            let unsettled = self.settle(&chunk, &outcomes, &mut maybe_stored)?;
             self.rate(place, broken.is_none());
             if unsettled.is_empty() {
                 self.advance(input_bytes);
@@ -128,17 +131,34 @@ impl Delivery {
         }
     }
 
-    /// Counts what is settled and returns the places that are not.
-    fn settle(&self, chunk: &Chunk, outcomes: &[Outcome]) -> Result<Vec<usize>, Failure> {
+    /// Counts what is settled and returns the places that are not. A line that is there when it is sent again may have been stored by
+    /// the try before: that it was present before is more than we know.
+    fn settle(
+        &self,
+        chunk: &Chunk,
+        outcomes: &[Outcome],
+        maybe_stored: &mut BTreeSet<u64>,
+    ) -> Result<Vec<usize>, Failure> {
         let mut books = self.books();
         let mut unsettled = Vec::new();
         for (place, outcome) in outcomes.iter().enumerate() {
             let counts = &mut books.tally.counts;
             match outcome {
                 Outcome::Stored => counts.stored += 1,
+                Outcome::Present if maybe_stored.contains(&chunk.number(place)) => {
+                    counts.sent_again += 1;
+                }
                 Outcome::Present => counts.present += 1,
                 Outcome::Pending => counts.pending += 1,
-                Outcome::Unsettled(_) => unsettled.push(place),
+                Outcome::Unsettled {
+                    maybe_stored: maybe,
+                    ..
+                } => {
+                    unsettled.push(place);
+                    if *maybe {
+                        maybe_stored.insert(chunk.number(place));
+                    }
+                }
                 Outcome::Refused(problem) => {
                     let refused = Refused {
                         line: chunk.number(place),
@@ -229,7 +249,7 @@ fn refused_file(source: std::io::Error) -> Failure {
 
 fn first_reason(outcomes: &[Outcome]) -> String {
     let reason = outcomes.iter().find_map(|outcome| match outcome {
-        Outcome::Unsettled(why) => Some(why.clone()),
+        Outcome::Unsettled { why, .. } => Some(why.clone()),
         _ => None,
     });
     reason.unwrap_or_default()

@@ -19,6 +19,10 @@ enum Manner {
     DiesInTheMiddle,
     /// Answers no line: none durable anywhere.
     MaybeStored,
+    /// Has every line already.
+    HasAll,
+    /// Turns the request away at the door.
+    Full,
 }
 
 async fn gateway(manner: Manner) -> GatewayUrl {
@@ -50,6 +54,15 @@ async fn serve(stream: TcpStream, manner: Manner) {
         "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n",
     );
     let text = String::from_utf8(body).unwrap();
+    if matches!(manner, Manner::Full) {
+        reply =
+            "HTTP/1.1 503 \r\nconnection: close\r\n\r\n{\"status\":503,\"code\":\"overloaded\"}"
+                .to_owned();
+    }
+    let text = match manner {
+        Manner::Full => String::new(),
+        _ => text,
+    };
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
         match manner {
@@ -59,6 +72,11 @@ async fn serve(stream: TcpStream, manner: Manner) {
                 ));
             }
             Manner::DiesInTheMiddle if number > 3 => break,
+            Manner::HasAll => {
+                reply.push_str(&format!(
+                    "{{\"line\":{number},\"status\":200,\"copies\":2}}\n"
+                ));
+            }
             _ if line.contains("refuse") => {
                 reply.push_str(&format!(
                     "{{\"line\":{number},\"error\":{{\"status\":400,\"code\":\"bad\"}}}}\n"
@@ -126,6 +144,30 @@ async fn lines_of_a_gateway_that_dies_go_to_the_next() {
         (30, 30),
         "each line counted once"
     );
+}
+
+#[tokio::test]
+async fn a_line_that_may_have_been_stored_by_this_run_is_not_called_present_before() {
+    let counts = async |first: GatewayUrl| {
+        let delivery = delivery(
+            vec![first, gateway(Manner::HasAll).await],
+            Duration::from_secs(20),
+        );
+        delivery.deliver(0, claims(10, 0)).await.unwrap();
+        let counts = Arc::into_inner(delivery).unwrap().close().counts;
+        assert_eq!(counts.lines(), 10);
+        (counts.stored, counts.present, counts.sent_again)
+    };
+    // Three were answered; of the seven others nobody knows.
+    assert_eq!(
+        counts(gateway(Manner::DiesInTheMiddle).await).await,
+        (3, 0, 7)
+    );
+    assert_eq!(counts(gateway(Manner::MaybeStored).await).await, (0, 0, 10));
+    // These never came to a store.
+    assert_eq!(counts(nobody().await).await, (0, 10, 0));
+    assert_eq!(counts(gateway(Manner::Full).await).await, (0, 10, 0));
+    assert_eq!(counts(gateway(Manner::HasAll).await).await, (0, 10, 0));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use crate::client::{Call, Client, GatewayUrl, is_passing};
+use crate::client::{Call, Client, GatewayUrl, NoReply, is_passing};
 use crate::failure::Problem;
 
 use super::lines::Chunk;
@@ -29,8 +29,23 @@ pub(crate) enum Outcome {
     Pending,
     /// Refused for good: the problem.
     Refused(Value),
-    /// Not settled here: send it again. Why.
-    Unsettled(String),
+    /// Not settled here: send it again.
+    Unsettled {
+        /// Why.
+        why: String,
+        /// It may be stored all the same.
+        maybe_stored: bool,
+    },
+}
+
+impl Outcome {
+    /// Not settled, and perhaps stored.
+    fn unknown(why: impl Into<String>) -> Outcome {
+        Outcome::Unsettled {
+            why: why.into(),
+            maybe_stored: true,
+        }
+    }
 }
 
 /// How a whole request ended.
@@ -48,11 +63,14 @@ pub(crate) async fn exchange(client: &Client, gateway: &GatewayUrl, chunk: &Chun
         .accepting("application/x-ndjson");
     let opened = match tokio::time::timeout(SILENCE_MAX, client.open(gateway, &call)).await {
         Ok(opened) => opened,
-        Err(_) => Err(silent()),
+        Err(_) => Err(NoReply {
+            why: silent(),
+            arrived: true,
+        }),
     };
     let response = match opened {
         Ok(response) => response,
-        Err(why) => return unsettled(chunk, why),
+        Err(NoReply { why, arrived }) => return unsettled(chunk, why, arrived),
     };
     let status = response.status();
     if status.is_success() {
@@ -66,7 +84,9 @@ pub(crate) async fn exchange(client: &Client, gateway: &GatewayUrl, chunk: &Chun
         .unwrap_or_default();
     let problem = Problem::read(status.as_u16(), &bytes);
     if is_passing(problem.status) || problem.status == 429 {
-        return unsettled(chunk, problem.to_string());
+        // Turned away at the door; what is between us and a gateway speaks for itself alone.
+        let turned_away = matches!(problem.status, 429 | 503) && problem.text("code").is_some();
+        return unsettled(chunk, problem.to_string(), !turned_away);
     }
     Exchange::Refused(problem)
 }
@@ -75,16 +95,17 @@ fn silent() -> String {
     format!("silent for {} s", SILENCE_MAX.as_secs())
 }
 
-fn unsettled(chunk: &Chunk, why: String) -> Exchange {
-    Exchange::Lines(
-        vec![Outcome::Unsettled(why.clone()); chunk.len()],
-        Some(why),
-    )
+fn unsettled(chunk: &Chunk, why: String, maybe_stored: bool) -> Exchange {
+    let outcome = Outcome::Unsettled {
+        why: why.clone(),
+        maybe_stored,
+    };
+    Exchange::Lines(vec![outcome; chunk.len()], Some(why))
 }
 
 async fn read_lines(mut body: Incoming, chunk: &Chunk) -> Exchange {
-    let missing = || Outcome::Unsettled("the reply ended before this line".to_owned());
-    let mut outcomes = vec![missing(); chunk.len()];
+    let missing = Outcome::unknown("the reply ended before this line");
+    let mut outcomes = vec![missing; chunk.len()];
     let mut buffer = BytesMut::new();
     let broken = loop {
         match tokio::time::timeout(SILENCE_MAX, body.frame()).await {
@@ -140,7 +161,7 @@ fn judge(reply: &Value) -> Outcome {
             .unwrap_or(400);
         // Whatever speaks of the moment and not of the line is worth another try.
         return match u16::try_from(status) {
-            Ok(status) if status >= 500 || status == 429 => Outcome::Unsettled(
+            Ok(status) if status >= 500 || status == 429 => Outcome::unknown(
                 Problem {
                     status,
                     body: error.clone(),
@@ -155,15 +176,15 @@ fn judge(reply: &Value) -> Outcome {
             "stored" | "created" => Outcome::Stored,
             "present" => Outcome::Present,
             "accepted" | "pending" => Outcome::Pending,
-            other => Outcome::Unsettled(format!("unknown status {other:?}")),
+            other => Outcome::unknown(format!("unknown status {other:?}")),
         },
         Some(number) => match number.as_u64() {
             Some(201) => Outcome::Stored,
             Some(200) => Outcome::Present,
             Some(202) => Outcome::Pending,
-            other => Outcome::Unsettled(format!("unknown status {other:?}")),
+            other => Outcome::unknown(format!("unknown status {other:?}")),
         },
-        None => Outcome::Unsettled("a reply line without status".to_owned()),
+        None => Outcome::unknown("a reply line without status"),
     }
 }
 
@@ -173,7 +194,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_reply_line_is_understood() {
-        let mut outcomes = vec![Outcome::Unsettled("unanswered".into()); 6];
+        let mut outcomes = vec![Outcome::unknown("unanswered"); 6];
         let mut reply = BytesMut::from(
             concat!(
                 "{\"line\":1,\"id\":\"aa\",\"status\":201,\"copies\":2}\n",
@@ -194,10 +215,12 @@ mod tests {
         assert!(
             matches!(&outcomes[3], Outcome::Refused(problem) if problem["code"] == "number_not_exact")
         );
-        assert!(matches!(&outcomes[4], Outcome::Unsettled(why) if why.contains("maybe_stored")));
+        assert!(
+            matches!(&outcomes[4], Outcome::Unsettled { why, maybe_stored: true } if why.contains("maybe_stored"))
+        );
         assert_eq!(
             outcomes[5],
-            Outcome::Unsettled("unanswered".into()),
+            Outcome::unknown("unanswered"),
             "half a line says nothing"
         );
         assert_eq!(&reply[..], b"{\"line\":6,\"sta");

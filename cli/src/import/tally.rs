@@ -19,6 +19,8 @@ pub(crate) struct Counts {
     pub(crate) stored: u64,
     /// Held already.
     pub(crate) present: u64,
+    /// Held when they were sent again: stored by a try of this run whose reply was lost, or present before.
+    pub(crate) sent_again: u64,
     /// Durable, but on fewer nodes than they shall be.
     pub(crate) pending: u64,
     /// Refused.
@@ -28,7 +30,7 @@ pub(crate) struct Counts {
 impl Counts {
     /// Lines that have been settled one way or another.
     pub(crate) fn lines(&self) -> u64 {
-        self.stored + self.present + self.pending + self.refused
+        self.stored + self.present + self.sent_again + self.pending + self.refused
     }
 }
 
@@ -100,6 +102,7 @@ impl Tally {
         let Counts {
             stored,
             present,
+            sent_again,
             pending,
             refused,
         } = self.counts;
@@ -112,6 +115,7 @@ impl Tally {
             "lines": self.counts.lines(),
             "stored": stored,
             "present": present,
+            "sent_again": sent_again,
             "pending": pending,
             "refused": refused,
             "refused_lines": listed,
@@ -125,6 +129,7 @@ impl Tally {
         let Counts {
             stored,
             present,
+            sent_again,
             pending,
             refused,
         } = self.counts;
@@ -148,7 +153,7 @@ impl Tally {
             ));
         }
         output::line(format!(
-            "{} lines in {:.1} s ({}/s): {} stored, {} present, {} refused",
+            "{} lines in {:.1} s ({}/s): {} stored, {} present already, {} refused",
             grouped(self.counts.lines()),
             took.as_secs_f64(),
             grouped(rate(self.counts.lines(), took)),
@@ -156,6 +161,12 @@ impl Tally {
             grouped(present),
             grouped(refused),
         ));
+        if sent_again > 0 {
+            output::line(format!(
+                "{} more were sent again after a reply was lost, and are there: stored by this run or present already",
+                grouped(sent_again)
+            ));
+        }
         if pending > 0 {
             output::line(format!(
                 "{} more are on disk on fewer nodes than they shall be (202); repair brings the rest: stemedb verify",

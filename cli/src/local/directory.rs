@@ -16,6 +16,10 @@ const CLUSTER_FILE: &str = "cluster.json";
 /// Held by the running `up`.
 const LOCK_FILE: &str = "up.lock";
 
+/// What it says to those who wonder.
+const LOCK_TEXT: &[u8] = b"A running `stemedb up` holds a lock (flock) on this file, so that no other one takes the directory.\n\
+The file stays when it ends, and is in nobody's way then.\n";
+
 /// Where it takes orders.
 const CONTROL_FILE: &str = "control.sock";
 
@@ -82,13 +86,21 @@ impl Directory {
             .map_err(Failure::file("cannot open", path))?;
         refuse_strangers(&path)?;
         let lock_path = path.join(LOCK_FILE);
-        let lock = File::create(&lock_path).map_err(Failure::file("cannot write", &lock_path))?;
+        let lock = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(Failure::file("cannot write", &lock_path))?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(Failure::Local(format!(
                 "{} is in use by a running `stemedb up`\n→ stop that one first, or use another --data-dir",
                 path.display()
             )));
         }
+        // It stays when `up` ends: whoever deletes a file that is locked lets two in. Who finds it may read why.
+        let told = lock.set_len(0).and_then(|()| (&lock).write_all(LOCK_TEXT));
+        told.map_err(Failure::file("cannot write", &lock_path))?;
         let directory = Directory { path, _lock: lock };
         if fresh {
             directory.wipe()?;
@@ -211,6 +223,8 @@ mod tests {
         directory.write(&cluster()).unwrap();
         let error = Directory::take(&path, true).unwrap_err().to_string();
         assert!(error.contains("in use"), "{error}");
+        let told = fs::read_to_string(path.join(LOCK_FILE)).unwrap();
+        assert!(told.contains("The file stays"), "{told}");
         drop(directory);
         let again = Directory::take(&path, false).unwrap();
         assert_eq!(read_file(again.path()).unwrap().unwrap().base_port, 18_180);

@@ -19,15 +19,7 @@ const DEMO_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Loads the demo set through all gateways.
 pub(crate) async fn load_demo(nodes: &[Node]) -> Result<(), Failure> {
-    let gateways: Vec<GatewayUrl> = nodes
-        .iter()
-        .map(|node| node.plan.api().parse().map_err(Failure::Usage))
-        .collect::<Result<_, _>>()?;
-    let client = Client::new(
-        gateways,
-        std::env::var("STEMEDB_API_KEY").ok().as_deref(),
-        DEMO_PATIENCE,
-    )?;
+    let client = client(nodes)?;
     // The claims carry their dates of publication: nothing is stamped.
     let loaded = import::load(client, DEMO, 0, DEMO_PATIENCE).await?;
     output::note(format!(
@@ -36,8 +28,27 @@ pub(crate) async fn load_demo(nodes: &[Node]) -> Result<(), Failure> {
     Ok(())
 }
 
+fn client(nodes: &[Node]) -> Result<Client, Failure> {
+    let gateways: Vec<GatewayUrl> = nodes
+        .iter()
+        .map(|node| node.plan.api().parse().map_err(Failure::Usage))
+        .collect::<Result<_, _>>()?;
+    let key = std::env::var("STEMEDB_API_KEY").ok();
+    Client::new(gateways, key.as_deref(), DEMO_PATIENCE)
+}
+
+/// Whether there is something to ask about: an earlier start may have left the demo set out.
+pub(crate) async fn has_demo(nodes: &[Node]) -> bool {
+    let Ok(client) = client(nodes) else {
+        return false;
+    };
+    let said = client.get_json("/v1/query?subject=constant%3Ahubble&limit=1");
+    said.await
+        .is_ok_and(|said| said["result"]["records"][0].is_object())
+}
+
 /// Says that the cluster is ready, where it is and what to try.
-pub(crate) fn print(nodes: &[Node], data_dir: &Path, took: Duration) {
+pub(crate) fn print(nodes: &[Node], data_dir: &Path, took: Duration, has_demo: bool) {
     let count = nodes.len();
     let plural = if count == 1 { "node" } else { "nodes" };
     output::line(format!(
@@ -57,7 +68,7 @@ pub(crate) fn print(nodes: &[Node], data_dir: &Path, took: Duration) {
     output::print(&table);
     output::line("\ntry, in another terminal:");
     let plans: Vec<&NodePlan> = nodes.iter().map(|node| &node.plan).collect();
-    for command in commands(&plans, data_dir) {
+    for command in commands(&plans, data_dir, has_demo) {
         output::line(format!("  {command}"));
     }
     output::line("\nCtrl-C ends all of it; the data stays.");
@@ -73,7 +84,7 @@ fn shown(path: &Path) -> String {
 }
 
 /// Commands that work as printed, wherever the cluster listens and however this program was started.
-fn commands(nodes: &[&NodePlan], data_dir: &Path) -> Vec<String> {
+fn commands(nodes: &[&NodePlan], data_dir: &Path, has_demo: bool) -> Vec<String> {
     let program = std::env::current_exe().map_or("stemedb".to_owned(), |path| shown(&path));
     let directory = if data_dir == Path::new(super::DATA_DIR) {
         String::new()
@@ -83,12 +94,20 @@ fn commands(nodes: &[&NodePlan], data_dir: &Path) -> Vec<String> {
     let victim = nodes.last().map_or("node1", |node| node.name.as_str());
     let mut commands = Vec::new();
     commands.extend(elsewhere(nodes));
+    let claim = format!(
+        "{program} assert constant:hubble h0_km_s_mpc 70 --source https://example.org/my-telescope --class anecdotal"
+    );
+    let ask = format!("{program} query constant:hubble h0_km_s_mpc --lens");
+    match has_demo {
+        true => commands.extend([
+            format!("{ask} authority"),
+            format!("{ask} skeptic --tolerance 0.02"),
+            claim,
+        ]),
+        // What is asked about has to be said first.
+        false => commands.extend([claim, format!("{ask} authority")]),
+    }
     commands.extend([
-        format!("{program} query constant:hubble h0_km_s_mpc --lens authority"),
-        format!("{program} query constant:hubble h0_km_s_mpc --lens skeptic --tolerance 0.02"),
-        format!(
-            "{program} assert constant:hubble h0_km_s_mpc 70 --source https://example.org/my-telescope --class anecdotal"
-        ),
         format!("{program} local kill {victim}{directory}"),
         format!("{program} import bench/data/chem-claims.ndjson.gz"),
     ]);
@@ -135,13 +154,17 @@ mod tests {
     #[test]
     fn commands_say_where_the_cluster_is_when_it_is_somewhere_else() {
         let node = NodePlan::new(1, 28_180, Path::new("five")).unwrap();
-        let commands = commands(&[&node], Path::new("five"));
+        let commands = commands(&[&node], Path::new("five"), true);
         assert_eq!(commands[0], "export STEMEDB_URL=http://127.0.0.1:28181");
         assert!(
             commands[4].ends_with("local kill node1 --data-dir five"),
             "{commands:?}"
         );
         let node = NodePlan::new(1, PORT_API, Path::new("")).unwrap();
-        assert_eq!(super::commands(&[&node], Path::new(DATA_DIR)).len(), 5);
+        let at_home = Path::new(DATA_DIR);
+        assert_eq!(super::commands(&[&node], at_home, true).len(), 5);
+        let empty = super::commands(&[&node], at_home, false);
+        assert!(empty[0].contains(" assert constant:hubble"), "{empty:?}");
+        assert!(empty[1].contains(" query constant:hubble"), "{empty:?}");
     }
 }

@@ -2,10 +2,12 @@
 
 use rmcp::schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::reading::Input;
+use crate::commands::assert::Object;
+use crate::commands::ids;
 use crate::dates;
-use crate::failure::Failure;
 
 /// How a source came to what it says, strongest first.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
@@ -76,11 +78,39 @@ pub(super) enum Lens {
 /// A JSON value of a claim.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[schemars(crate = "rmcp::schemars")]
-#[serde(untagged)]
+#[serde(untagged, expecting = "give a string, a number, true or false")]
 pub(super) enum Given {
     Text(String),
     Number(serde_json::Number),
     Boolean(bool),
+}
+
+/// A moment, read once.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars", with = "String")]
+#[serde(try_from = "String")]
+pub(super) struct Moment(pub(super) i64);
+
+impl TryFrom<String> for Moment {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Moment, String> {
+        dates::parse(&text).map(Moment)
+    }
+}
+
+/// An id, or the beginning of one.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars", with = "String")]
+#[serde(try_from = "String")]
+pub(super) struct Id(pub(super) String);
+
+impl TryFrom<String> for Id {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Id, String> {
+        ids::given(&text).map(Id)
+    }
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -107,11 +137,11 @@ pub(super) struct AssertInput {
     /// How far the claim has come. Without it, proposed.
     pub(super) lifecycle: Option<Lifecycle>,
     /// When the source said so: `2018-07-17`, `2018-07-17T10:30:00Z` or Unix milliseconds. Without it, now.
-    pub(super) asserted_at: Option<String>,
+    pub(super) asserted_at: Option<Moment>,
     /// The id of the epoch that the claim belongs to.
-    pub(super) epoch: Option<String>,
+    pub(super) epoch: Option<Id>,
     /// The id of the claim that this one is derived from.
-    pub(super) parent: Option<String>,
+    pub(super) parent: Option<Id>,
     /// Words about it: uncertainty, method, page.
     pub(super) note: Option<String>,
 }
@@ -139,11 +169,11 @@ pub(super) struct QueryInput {
     /// Claims in these states only. Without it, all but deprecated and rejected.
     pub(super) lifecycle: Option<Vec<Lifecycle>>,
     /// Claims of the epoch with this id only.
-    pub(super) epoch: Option<String>,
+    pub(super) epoch: Option<Id>,
     /// Claims that state at least this confidence, 0 to 1.
     pub(super) min_confidence: Option<f64>,
     /// What was claimed by then: `2015-01-01`, `2015-01-01T10:30:00Z` or Unix milliseconds.
-    pub(super) as_of: Option<String>,
+    pub(super) as_of: Option<Moment>,
     /// With a lens: let confidence fade with age, the faster the weaker the class.
     pub(super) decay: Option<bool>,
     /// Without a lens: claims on a page, 1 to 1000. Without it, 100.
@@ -163,24 +193,76 @@ pub(super) struct SkepticInput {
     /// Numbers this close, relative to each other, are one value; 0.001 is a thousandth.
     pub(super) tolerance: Option<f64>,
     /// What was claimed by then: `2015-01-01`, `2015-01-01T10:30:00Z` or Unix milliseconds.
-    pub(super) as_of: Option<String>,
+    pub(super) as_of: Option<Moment>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 pub(super) struct TraceInput {
-    /// The id of the record, 64 hex digits, as every answer has it.
-    pub(super) id: String,
+    /// The id of the record, as every answer has it: 64 hex digits, or the first 8 or more.
+    pub(super) id: Id,
 }
 
 pub(super) type Pairs = Vec<(&'static str, String)>;
 
+impl Input for AssertInput {
+    fn sound() -> Value {
+        json!({ "subject": "s", "predicate": "p", "value": 1, "source": "u", "class": "expert" })
+    }
+
+    fn contradiction(&self) -> Option<(&'static str, String)> {
+        let kind = self.kind();
+        let wrong = Object::read(&self.value.text(), kind.as_deref()).err()?;
+        Some(("value", wrong.to_string()))
+    }
+}
+
+impl AssertInput {
+    /// The type to read the value as, where its looks do not decide.
+    pub(super) fn kind(&self) -> Option<String> {
+        self.value_type.map(name).or(match self.value {
+            // A string that looks like a number is text here: JSON has a form for numbers.
+            Given::Text(_) => Some("text".to_owned()),
+            Given::Number(_) | Given::Boolean(_) => None,
+        })
+    }
+}
+
+impl Given {
+    /// As it is written.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Given::Text(text) => text.clone(),
+            Given::Number(number) => number.to_string(),
+            Given::Boolean(truth) => truth.to_string(),
+        }
+    }
+}
+
+impl Input for QueryInput {
+    fn sound() -> Value {
+        json!({})
+    }
+}
+
+impl Input for SkepticInput {
+    fn sound() -> Value {
+        json!({ "subject": "s" })
+    }
+}
+
+impl Input for TraceInput {
+    fn sound() -> Value {
+        json!({ "id": "0a1b2c3d" })
+    }
+}
+
 impl QueryInput {
-    /// The question as the API reads it.
-    pub(super) fn parameters(&self) -> Result<Pairs, Failure> {
+    /// The question as the API reads it, about the epoch with this whole id.
+    pub(super) fn parameters(&self, epoch: Option<String>) -> Pairs {
         let number = |value: Option<f64>| value.map(|value| value.to_string());
-        Ok(given([
+        given([
             ("subject", self.subject.clone()),
             ("subject_prefix", self.subject_prefix.clone()),
             ("predicate", self.predicate.clone()),
@@ -190,35 +272,29 @@ impl QueryInput {
             ("tolerance", number(self.tolerance)),
             ("class", list(self.class.as_deref())),
             ("lifecycle", list(self.lifecycle.as_deref())),
-            ("epoch", self.epoch.clone()),
+            ("epoch", epoch),
             ("min_confidence", number(self.min_confidence)),
-            (
-                "as_of",
-                time(self.as_of.as_deref())?.map(|at| at.to_string()),
-            ),
+            ("as_of", self.as_of.map(|Moment(at)| at.to_string())),
             (
                 "decay",
                 self.decay.filter(|on| *on).map(|on| on.to_string()),
             ),
             ("limit", self.limit.map(|limit| limit.to_string())),
             ("cursor", self.cursor.clone()),
-        ]))
+        ])
     }
 }
 
 impl SkepticInput {
     /// The question as the API reads it.
-    pub(super) fn parameters(&self) -> Result<Pairs, Failure> {
-        Ok(given([
+    pub(super) fn parameters(&self) -> Pairs {
+        given([
             ("subject", Some(self.subject.clone())),
             ("predicate", self.predicate.clone()),
             ("lens", Some(name(Lens::Skeptic))),
             ("tolerance", self.tolerance.map(|value| value.to_string())),
-            (
-                "as_of",
-                time(self.as_of.as_deref())?.map(|at| at.to_string()),
-            ),
-        ]))
+            ("as_of", self.as_of.map(|Moment(at)| at.to_string())),
+        ])
     }
 }
 
@@ -241,8 +317,4 @@ pub(super) fn name(choice: impl Serialize) -> String {
 fn list<T: Serialize + Copy>(choices: Option<&[T]>) -> Option<String> {
     let names: Vec<String> = choices?.iter().map(|choice| name(*choice)).collect();
     (!names.is_empty()).then(|| names.join(","))
-}
-
-pub(super) fn time(text: Option<&str>) -> Result<Option<i64>, Failure> {
-    text.map(dates::parse).transpose().map_err(Failure::Usage)
 }

@@ -8,9 +8,11 @@ use rmcp::model::{CallToolResult, ContentBlock, Implementation, ServerCapabiliti
 use rmcp::{ServerHandler, tool, tool_handler, tool_router};
 use serde_json::Value;
 
-use super::inputs::{AssertInput, Given, QueryInput, SkepticInput, TraceInput, name, time};
+use super::inputs::{AssertInput, Id, Moment, QueryInput, SkepticInput, TraceInput, name};
+use super::reading::Told;
 use crate::client::Client;
 use crate::commands::assert::{Claim, Object, Source};
+use crate::commands::ids;
 use crate::commands::query::written;
 use crate::commands::write;
 use crate::dates;
@@ -55,8 +57,11 @@ impl Tools {
             open_world_hint = false
         )
     )]
-    async fn assert(&self, Parameters(input): Parameters<AssertInput>) -> CallToolResult {
-        told(self.store(&input).await)
+    async fn assert(&self, Parameters(input): Parameters<Told<AssertInput>>) -> CallToolResult {
+        told(match input.sound() {
+            Ok(input) => self.store(&input).await,
+            Err(failure) => Err(failure),
+        })
     }
 
     #[tool(
@@ -66,9 +71,9 @@ impl Tools {
             (0 all agree, 1 all weigh the same). Needs a subject, or subject_prefix, source or predicate.",
         annotations(title = "Ask", read_only_hint = true, open_world_hint = false)
     )]
-    async fn query(&self, Parameters(input): Parameters<QueryInput>) -> CallToolResult {
-        told(match input.parameters() {
-            Ok(pairs) => self.client.get_json(written(&pairs)).await,
+    async fn query(&self, Parameters(input): Parameters<Told<QueryInput>>) -> CallToolResult {
+        told(match input.sound() {
+            Ok(input) => self.ask(&input).await,
             Err(failure) => Err(failure),
         })
     }
@@ -84,9 +89,9 @@ impl Tools {
             open_world_hint = false
         )
     )]
-    async fn skeptic(&self, Parameters(input): Parameters<SkepticInput>) -> CallToolResult {
-        told(match input.parameters() {
-            Ok(pairs) => self.client.get_json(written(&pairs)).await,
+    async fn skeptic(&self, Parameters(input): Parameters<Told<SkepticInput>>) -> CallToolResult {
+        told(match input.sound() {
+            Ok(input) => self.client.get_json(written(&input.parameters())).await,
             Err(failure) => Err(failure),
         })
     }
@@ -96,15 +101,15 @@ impl Tools {
         description = "Shows where a record comes from, by its id: the record, the claims that it was derived from, its epoch, what \
             is known of its source (and whether it was retracted), the votes on it, who signed it, and which nodes hold it.",
         annotations(
-            title = "Where does it come from?",
+            title = "Provenance: where does it come from?",
             read_only_hint = true,
             open_world_hint = false
         )
     )]
-    async fn trace(&self, Parameters(input): Parameters<TraceInput>) -> CallToolResult {
-        told(match write::id(&input.id) {
-            Ok(id) => self.client.get_json(format!("/v1/trace/{id}")).await,
-            Err(wrong) => Err(Failure::Usage(wrong)),
+    async fn trace(&self, Parameters(input): Parameters<Told<TraceInput>>) -> CallToolResult {
+        told(match input.sound() {
+            Ok(TraceInput { id }) => self.provenance(&id).await,
+            Err(failure) => Err(failure),
         })
     }
 }
@@ -121,32 +126,45 @@ impl ServerHandler for Tools {
 }
 
 impl Tools {
+    async fn ask(&self, input: &QueryInput) -> Result<Value, Failure> {
+        let epoch = self.whole(input.epoch.as_ref()).await?;
+        self.client
+            .get_json(written(&input.parameters(epoch)))
+            .await
+    }
+
+    async fn provenance(&self, Id(id): &Id) -> Result<Value, Failure> {
+        let id = ids::whole(&self.client, id).await?;
+        self.client.get_json(format!("/v1/trace/{id}")).await
+    }
+
+    async fn whole(&self, id: Option<&Id>) -> Result<Option<String>, Failure> {
+        let mut id = id.map(|Id(id)| id.clone());
+        ids::complete(&self.client, &mut id).await?;
+        Ok(id)
+    }
+
     async fn store(&self, input: &AssertInput) -> Result<Value, Failure> {
-        let value_type = input.value_type.map(name).or(match input.value {
-            // A string that looks like a number is text here: JSON has a form for numbers.
-            Given::Text(_) => Some("text".to_owned()),
-            Given::Number(_) | Given::Boolean(_) => None,
-        });
-        let value = match &input.value {
-            Given::Text(text) => text.clone(),
-            Given::Number(number) => number.to_string(),
-            Given::Boolean(truth) => truth.to_string(),
-        };
+        let (value, kind) = (input.value.text(), input.kind());
+        let epoch = self.whole(input.epoch.as_ref()).await?;
+        let parent = self.whole(input.parent.as_ref()).await?;
         let (class, lifecycle) = (name(input.class), input.lifecycle.map(name));
         let claim = Claim {
             subject: &input.subject,
             predicate: &input.predicate,
-            object: Object::read(&value, value_type.as_deref())?,
+            object: Object::read(&value, kind.as_deref())?,
             source: Source {
                 uri: &input.source,
                 class: &class,
                 hash: None,
             },
-            asserted_at: time(input.asserted_at.as_deref())?.unwrap_or_else(dates::now_ms),
+            asserted_at: input
+                .asserted_at
+                .map_or_else(dates::now_ms, |Moment(at)| at),
             confidence: input.confidence,
             lifecycle: lifecycle.as_deref(),
-            epoch: input.epoch.as_deref(),
-            parent: input.parent.as_deref(),
+            epoch: epoch.as_deref(),
+            parent: parent.as_deref(),
             note: input.note.as_deref(),
         };
         let key = self.key.as_deref();

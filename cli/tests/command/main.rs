@@ -4,8 +4,10 @@
 
 mod export;
 mod gateway;
+mod ids;
 mod lists;
 mod mcp;
+mod refusals;
 mod writes;
 
 use std::path::Path;

@@ -234,13 +234,13 @@ def test_nobody_at_home(connect: Callable[..., Any]) -> None:
     assert not lonely.health()[0].ready
 
 
-def test_what_the_cluster_does_not_know_yet_is_a_problem(db: Any, cluster: Cluster, subject: str) -> None:
+def test_a_record_is_found_by_the_beginning_of_its_id(db: Any, cluster: Cluster, subject: str) -> None:
     written = db.assert_claim(subject, "p", 1, **source())
-    if cluster.knows("/v1/vote"):
-        assert db.vote(subject, written.id, voter="v").acknowledged
-    else:
-        with pytest.raises(Problem, match="no_such_path"):
-            db.vote(subject, written.id, voter="v")
+    assert [record.id for record in db.find(written.id[:12])] == [written.id]
+    assert [record.id for record in db.find(written.id.upper())] == [written.id]
+    assert list(db.find("0" * 64)) == []
+    with pytest.raises(Problem, match="id_prefix"):
+        list(db.find("00"))
 
 
 def test_many_at_once_keep_their_answers_apart(cluster: Cluster, subject: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from stemedb.signing import SigningKey
+
 ROOT = Path(__file__).parents[3]
 README = Path(__file__).parents[1] / "README.md"
 
@@ -19,7 +21,9 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
 
 
-def test_the_readme_runs_from_top_to_bottom(urls: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_the_readme_runs_from_top_to_bottom(
+    urls: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path
+) -> None:
     monkeypatch.chdir(ROOT)
     names: dict[str, Any] = {"__name__": "readme"}
     listed = '["http://127.0.0.1:18181", "http://127.0.0.1:18281", "http://127.0.0.1:18381"]'
@@ -27,7 +31,7 @@ def test_the_readme_runs_from_top_to_bottom(urls: list[str], monkeypatch: pytest
     assert len(shown) >= 12
     try:
         for number, block in enumerate(shown, 1):
-            code = block.replace(listed, repr(urls))
+            code = block.replace(listed, repr(urls)).replace('"agent.key"', repr(str(tmp_path / "agent.key")))
             assert "18181" not in code
             exec(compile(code, f"README example {number}", "exec"), names)
     finally:
@@ -35,6 +39,7 @@ def test_the_readme_runs_from_top_to_bottom(urls: list[str], monkeypatch: pytest
     printed = capsys.readouterr().out
     assert "out_of_range confidence" in printed
     assert "unanimous" in printed
+    assert f"True ['{SigningKey.read(tmp_path / 'agent.key').agent}']" in printed
 
 
 def test_the_agent_sees_its_claims(urls: list[str]) -> None:

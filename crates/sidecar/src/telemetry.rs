@@ -82,7 +82,10 @@ pub fn init(service: &str, settings: &Settings) -> Result<Guard, TelemetryError>
         format => format == "text",
     };
     let registry = tracing_subscriber::registry().with(traces);
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        // Text that goes into a file is read by other programs.
+        .with_ansi(std::io::stderr().is_terminal());
     if text {
         registry.with(logs.with_filter(filter)).try_init()?;
     } else {

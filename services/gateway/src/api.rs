@@ -3,6 +3,7 @@
 pub mod assert;
 pub mod batch;
 pub mod body;
+pub mod find;
 pub mod health;
 pub mod lines;
 pub mod lists;

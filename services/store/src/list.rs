@@ -1,7 +1,8 @@
-//! Lists, page by page in the order of their keys: epochs, sources, votes, predicates.
+//! Lists, page by page in the order of their keys: epochs, sources, votes, predicates, records by the beginning of their ids.
 
 mod epochs;
 mod predicates;
+mod records;
 mod sources;
 mod votes;
 
@@ -45,6 +46,7 @@ pub async fn get(readers: &SqlitePool, request: &v1::ListRequest) -> Result<Foun
         v1::ListKind::Sources => sources::list(readers, request).await,
         v1::ListKind::Votes => votes::list(readers, request).await,
         v1::ListKind::Predicates => predicates::list(readers, request).await,
+        v1::ListKind::Records => records::list(readers, request).await,
         v1::ListKind::Unspecified => Err(WireError::new("kind", "is none of this version").into()),
     }
 }

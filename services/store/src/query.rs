@@ -163,14 +163,14 @@ impl Queries {
     /// # Errors
     /// When the request means nothing, or the database cannot be read in time.
     pub async fn list(&self, request: v1::ListRequest) -> Result<v1::ListReply, CallError> {
-        let shard = match request.kind() {
-            v1::ListKind::Votes | v1::ListKind::Predicates => {
-                shard_of(&request.subject, self.num_shards)
-            }
-            _ => global_shard(self.num_shards),
-        };
         // Before the rows are read: these then hold all that was proved.
-        let standing = self.completeness.of(shard);
+        let standing = match request.kind() {
+            v1::ListKind::Votes | v1::ListKind::Predicates => self
+                .completeness
+                .of(shard_of(&request.subject, self.num_shards)),
+            v1::ListKind::Records => self.completeness.of_all(),
+            _ => self.completeness.of(global_shard(self.num_shards)),
+        };
         let found = in_time(list::get(&self.readers, &request)).await?;
         let (complete, proved_through_ms) = standing.judge();
         Ok(v1::ListReply {

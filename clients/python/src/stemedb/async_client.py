@@ -81,6 +81,7 @@ class AsyncStemeDB:
     sources = _goes_on(lists.sources)
     votes = _goes_on(lists.votes)
     predicates = _goes_on(lists.predicates)
+    find = _goes_on(lists.find)
     feed = _goes_on(streams.feed)
     members = _answers(calls.members)
     verify = _answers(calls.verify)

@@ -36,7 +36,7 @@ from .answers import (
 )
 from .core import Call, Core
 from .problems import BadReply, Problem
-from .records import Lifecycle, SourceClass, Value, claim, encode, finite, given, stamped
+from .records import Lifecycle, Signer, SourceClass, Value, claim, encode, finite, given, stamped
 from .wire import Exchange, Lost, Program, Reply, Request
 
 T = TypeVar("T")
@@ -65,12 +65,13 @@ def assert_claim(
     parent: str | None = None,
     note: str | None = None,
     signatures: Sequence[Mapping[str, str]] | None = None,
+    key: Signer | None = None,
     durability: Durability | None = None,
 ) -> Program[Written]:
     """Store a claim.
 
     ``value`` is a text, a number, a truth, a ``Reference``, or an object as the API takes it. ``durability="local"`` is
-    content with one disk, ``"all"`` waits for every owner.
+    content with one disk, ``"all"`` waits for every owner. With a ``key`` (``stemedb.signing.SigningKey``) it is signed.
     """
     record = claim(
         subject,
@@ -87,7 +88,7 @@ def assert_claim(
         note=note,
         signatures=signatures,
     )
-    return _write(core, "/v1/assert", "assertion", record, durability)
+    return _write(core, "/v1/assert", "assertion", record, durability, key)
 
 
 def assert_many(
@@ -113,11 +114,12 @@ def vote(
     weight: float = 1.0,
     voted_at: int | None = None,
     signatures: Sequence[Mapping[str, str]] | None = None,
+    key: Signer | None = None,
     durability: Durability | None = None,
 ) -> Program[Written]:
     """Vote for a claim by its id; ``subject`` is the claim's. A voter's latest vote on a claim counts.
 
-    Without ``voter`` it is the API key's, where keys are checked.
+    Without ``voter`` it is the ``key``'s that signs it, or the API key's, where keys are checked.
     """
     record = given(
         subject=subject,
@@ -127,7 +129,7 @@ def vote(
         voted_at=voted_at,
         signatures=None if signatures is None else list(signatures),
     )
-    return _write(core, "/v1/vote", "vote", record, durability)
+    return _write(core, "/v1/vote", "vote", record, durability, key)
 
 
 def epoch(
@@ -138,6 +140,7 @@ def epoch(
     reason: str | None = None,
     started_at: int | None = None,
     signatures: Sequence[Mapping[str, str]] | None = None,
+    key: Signer | None = None,
     durability: Durability | None = None,
 ) -> Program[Written]:
     """Begin an epoch. Claims of the epochs whose ids it ``supersedes`` are left out by lens ``epoch``."""
@@ -148,7 +151,7 @@ def epoch(
         started_at=started_at,
         signatures=None if signatures is None else list(signatures),
     )
-    return _write(core, "/v1/epoch", "epoch", record, durability)
+    return _write(core, "/v1/epoch", "epoch", record, durability, key)
 
 
 def source(
@@ -160,6 +163,7 @@ def source(
     retracted: bool | None = None,
     recorded_at: int | None = None,
     signatures: Sequence[Mapping[str, str]] | None = None,
+    key: Signer | None = None,
     durability: Durability | None = None,
 ) -> Program[Written]:
     """Describe a source. The latest record of a uri decides; ``retracted=False`` takes a retraction back."""
@@ -171,7 +175,7 @@ def source(
         recorded_at=recorded_at,
         signatures=None if signatures is None else list(signatures),
     )
-    return _write(core, "/v1/sources", "source", record, durability)
+    return _write(core, "/v1/sources", "source", record, durability, key)
 
 
 def query(
@@ -400,8 +404,12 @@ def question(
     return asked
 
 
-def _write(core: Core, bare: str, kind: str, fields: Mapping[str, Any], durability: Durability | None) -> Program[Written]:
-    content = encode(stamped({"kind": kind, **fields}, core.unix_ms()))
+def _write(
+    core: Core, bare: str, kind: str, fields: Mapping[str, Any], durability: Durability | None, key: Signer | None
+) -> Program[Written]:
+    record = stamped({"kind": kind, **fields}, core.unix_ms())
+    # The gateway completes a record that nobody signed, and nothing of a signed one.
+    content = encode(record if key is None else key.sign(record))
     request = Request("POST", _with_durability(bare, durability), content)
     return core.deliver(Call(request, lambda reply: read_written(reply.json(), reply.trace_id)))
 

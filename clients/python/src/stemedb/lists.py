@@ -10,7 +10,7 @@ from .answers import Meta, read_meta
 from .calls import get, path
 from .core import Core
 from .problems import BadReply
-from .records import Epoch, SourceRecord, Vote, read_record
+from .records import Epoch, Record, SourceRecord, Vote, read_record
 from .streams import pages
 from .wire import Program, Stream
 
@@ -65,6 +65,11 @@ def votes(core: Core, subject: str, assertion: str | None = None, *, page_size: 
 def predicates(core: Core, subject: str, *, page_size: int | None = None) -> Stream[ListedPredicate]:
     """List what is claimed of a subject, in ascending order."""
     return _all(core, "/v1/predicates", "predicates", _read_predicate, subject=subject, limit=page_size)
+
+
+def find(core: Core, id_prefix: str) -> Stream[Record]:
+    """List records of any kind whose ids begin with these digits, 8 at least: an id as tables and people shorten it."""
+    return _all(core, "/v1/records", "records", read_record, id_prefix=id_prefix.lower())
 
 
 def latest_source(core: Core, uri: str) -> Program[SourceRecord | None]:

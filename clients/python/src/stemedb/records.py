@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 Kind: TypeAlias = Literal["assertion", "vote", "epoch", "source"]
 SourceClass: TypeAlias = Literal["regulatory", "clinical", "observational", "expert", "community", "anecdotal"]
@@ -47,6 +47,17 @@ class Signature:
 
     agent: str
     signature: str
+
+
+class Signer(Protocol):
+    """What signs records: ``stemedb.signing.SigningKey``, or a key of yours that never leaves its vault."""
+
+    @property
+    def agent(self) -> str:
+        """The public key in hex."""
+
+    def sign(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete a record and add the signature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

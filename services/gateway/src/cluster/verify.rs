@@ -75,7 +75,7 @@ impl Side {
     description = "Compares what was stored before the call, on all nodes.",
     responses(
         (status = 200, description = "compared", body = Verification, example = json!({"equal": true, "reason": null, "distinct_records": 30000, "under_replicated": 0,
-        "missing_at_owners": 0, "foreign": 0, "nodes": [{"id": "node1", "records": 30000, "shards": 256}], "unreachable": []}))
+        "missing_at_owners": 0, "foreign": 0, "nodes": [{"id": "node1", "records": 30000, "shards": 256, "foreign": 0}], "unreachable": []}))
     )
 )]
 pub async fn verify(
@@ -196,6 +196,14 @@ async fn compare_shard(
     }
 }
 
+/// Rows of a node in shards that it does not own.
+fn foreign(route: &Route, side: &Side) -> u64 {
+    (0..=route.view().num_shards())
+        .filter(|shard| !route.owners(*shard).contains(side.node()))
+        .map(|shard| side.count(shard as usize))
+        .sum()
+}
+
 fn report(route: &Route, sides: &[Side], away: &[(String, String)], counts: &Counts) -> Value {
     let slots = route.view().placement().slots();
     let nodes: Vec<Value> = sides
@@ -205,6 +213,7 @@ fn report(route: &Route, sides: &[Side], away: &[(String, String)], counts: &Cou
                 "id": &**side.node(),
                 "records": side.records,
                 "shards": slots.get(&**side.node()).copied().unwrap_or(0),
+                "foreign": foreign(route, side),
             })
         })
         .collect();

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::records::{Epoch, SourceRecord, Vote};
+use super::records::{Epoch, Record, SourceRecord, Vote};
 use super::replies::Meta;
 
 /// Which epochs.
@@ -56,6 +56,36 @@ pub struct PredicatesParameters {
     /// Predicates on a page, 1 to 1,000 (100).
     pub limit: Option<u32>,
     /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// Records by the beginning of their ids.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RecordsParameters {
+    /// The first digits of the ids: 8 to 64, lowercase hex.
+    #[param(example = "eea0ac7d1514", pattern = "^[0-9a-f]{8,64}$")]
+    pub id_prefix: String,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// A page of records, and what it is worth.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RecordsAnswer {
+    /// What was found.
+    pub result: RecordsPage,
+    /// What it is worth.
+    pub meta: Meta,
+}
+
+/// Records in ascending order of their ids.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RecordsPage {
+    /// The records.
+    pub records: Vec<Record>,
+    /// Where the next page starts.
+    #[schema(required)]
     pub cursor: Option<String>,
 }
 

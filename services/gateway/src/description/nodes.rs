@@ -184,6 +184,8 @@ pub struct VerifiedNode {
     pub records: u64,
     /// Shards it owns.
     pub shards: u32,
+    /// Records it holds in shards that others own.
+    pub foreign: u64,
 }
 
 /// A node that did not.
@@ -305,8 +307,27 @@ pub struct Difference {
     pub only_a: Vec<String>,
     /// Ids that the first one lacks.
     pub only_b: Vec<String>,
+    /// How many of these are in which shard.
+    pub by_shard: Vec<ShardDifference>,
     /// There are more than were listed.
     pub more: bool,
+}
+
+/// What two nodes hold differently in a shard, of what was listed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShardDifference {
+    /// The shard.
+    pub shard: u32,
+    /// Ids that the other one lacks.
+    pub only_a: u64,
+    /// Ids that the first one lacks.
+    pub only_b: u64,
+    /// Bytes of the records in `only_a`; null unless asked for.
+    #[schema(required)]
+    pub bytes_a: Option<u64>,
+    /// Bytes of the records in `only_b`; null unless asked for.
+    #[schema(required)]
+    pub bytes_b: Option<u64>,
 }
 
 /// How repair stands with one peer.

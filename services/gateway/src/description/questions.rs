@@ -179,6 +179,8 @@ pub struct DiffParameters {
     /// Another one.
     #[param(example = "node2")]
     pub b: String,
+    /// Weigh the records as well.
+    pub bytes: Option<bool>,
 }
 
 /// What repair is asked to do.

@@ -44,6 +44,7 @@ fn public() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(api::lists::predicates))
         .routes(routes!(feed::feed))
         .routes(routes!(api::trace::trace))
+        .routes(routes!(api::find::find))
         .routes(routes!(api::records::record))
         .routes(routes!(api::records::replicas))
         .routes(routes!(api::health::ready))

@@ -1,5 +1,5 @@
-//! Lists of what is known beside claims, and of the predicates of a subject: by one node that can prove that it has all of it,
-//! else put together from all live nodes.
+//! Lists of what is known beside claims, of the predicates of a subject, and of records by the beginning of their ids: by one node
+//! that can prove that it has all of it, else put together from all live nodes.
 
 use std::collections::BTreeSet;
 
@@ -53,13 +53,14 @@ impl List {
         hex(&[&digest[..], through].concat())
     }
 
-    /// Which shard it is made from.
-    fn shard(&self, route: &Route) -> u32 {
+    /// Which shard it is made from; none: from all.
+    fn shard(&self, route: &Route) -> Option<u32> {
         match self.0.kind() {
             ListKind::Votes | ListKind::Predicates => {
-                route.shard_of(Place::Subject(&self.0.subject))
+                Some(route.shard_of(Place::Subject(&self.0.subject)))
             }
-            _ => route.shard_of(Place::Global),
+            ListKind::Records => None,
+            _ => Some(route.shard_of(Place::Global)),
         }
     }
 
@@ -92,6 +93,7 @@ impl List {
             ListKind::Epochs => "epochs",
             ListKind::Sources => "sources",
             ListKind::Votes => "votes",
+            ListKind::Records => "records",
             ListKind::Predicates | ListKind::Unspecified => "predicates",
         };
         let mut page = format!("{{\"{name}\":[");
@@ -177,7 +179,7 @@ impl Row {
                 let by = listed(&self.superseded_by);
                 format!("{{\"record\":{record},\"superseded_by\":{by}}}")
             }
-            ListKind::Sources | ListKind::Votes => record,
+            ListKind::Sources | ListKind::Votes | ListKind::Records => record,
             ListKind::Predicates | ListKind::Unspecified => {
                 let predicate = String::from_utf8_lossy(key);
                 json!({ "predicate": predicate, "claims": self.claims }).to_string()
@@ -193,7 +195,10 @@ impl Reader {
     /// 503 while no store can be asked, 422 when it would go through too much.
     pub async fn list(&self, list: &List, caller: &Caller) -> Result<Answer, Problem> {
         let route = self.readiness.formed()?;
-        let owners = self.candidates(list.shard(&route), &route);
+        let Some(shard) = list.shard(&route) else {
+            return self.list_together(list, caller, &route).await;
+        };
+        let owners = self.candidates(shard, &route);
         let ask = |store: Store| -> Call<v1::ListReply> {
             let (caller, request) = (caller.clone(), list.0.clone());
             Box::pin(async move { store.list(request, &caller, CALL_MAX).await })

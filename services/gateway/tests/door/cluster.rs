@@ -2,9 +2,10 @@
 
 use http::Method;
 use proto::v1;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stage::{Stage, claim, record};
+use crate::store::shard_of;
 
 #[tokio::test]
 async fn members_are_shown_with_what_is_known_of_them() {
@@ -214,6 +215,13 @@ async fn the_ids_that_two_nodes_hold_differently_are_named() {
     let said = diff(&other.node, &one.node).await.json();
     assert_eq!((&said["only_a"], &said["only_b"]), (&json!([]), &ids));
     assert_eq!(said["equal"], false);
+    let shard = |bytes: Value| json!([{ "shard": shard_of(&lost), "only_a": 0, "only_b": 1, "bytes_a": bytes, "bytes_b": bytes }]);
+    assert_eq!(said["by_shard"], shard(Value::Null));
+    let path = format!("/cluster/diff?a={}&b={}&bytes=true", other.node, one.node);
+    let said = stage.get_internal(&path).await.json();
+    let mut weighed = shard(json!(0));
+    weighed[0]["bytes_b"] = lost.canonical().len().into();
+    assert_eq!(said["by_shard"], weighed);
     diff(&one.node, "node9")
         .await
         .refused(404, "no_such_member");
@@ -251,6 +259,20 @@ async fn verify_finds_what_an_owner_lacks_and_nothing_else() {
     assert_eq!(
         (&said["equal"], &said["foreign"]),
         (&json!(true), &json!(1)),
+        "{said}"
+    );
+
+    let foreign = |node: &Value| (node["id"] == third.node.as_str(), node["foreign"].as_u64());
+    let nodes: Vec<_> = said["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(foreign)
+        .collect();
+    assert!(
+        nodes
+            .iter()
+            .all(|(is_third, foreign)| *foreign == Some(u64::from(*is_third))),
         "{said}"
     );
 

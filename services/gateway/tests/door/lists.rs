@@ -223,6 +223,42 @@ async fn predicates_are_counted_at_who_holds_most() {
 }
 
 #[tokio::test]
+async fn records_are_found_by_the_beginning_of_their_ids_wherever_they_are() {
+    let stage = Stage::calm().await;
+    // Of two subjects, their ids alike in 32 bits, at two nodes.
+    let alike = [("s38", 7_604), ("s6", 41_134)].map(|(subject, at)| {
+        format!(
+            r#"{{"subject":"{subject}","predicate":"p","asserted_at":{at},
+            "object":{{"type":"number","value":1}},"source":{{"uri":"u","class":"expert"}}}}"#
+        )
+    });
+    stage.stores[1].put(&record(&alike[0]));
+    stage.stores[2].put(&record(&alike[1]));
+    stage.stores[2].put(&record(&epoch("elsewhere", "", 1)));
+    let found = async |digits: &str| {
+        let reply = stage.get(&format!("/v1/records?id_prefix={digits}")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let said = reply.json();
+        assert_eq!(
+            (&said["meta"]["complete"], &said["result"]["cursor"]),
+            (&json!(true), &Value::Null)
+        );
+        let records = said["result"]["records"].as_array().unwrap().clone();
+        let ids = records
+            .iter()
+            .map(|record| record["id"].as_str().unwrap()[..9].to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(found("c2fc21dc").await, ["c2fc21dc1", "c2fc21dc5"]);
+    assert_eq!(found("c2fc21dc5").await, ["c2fc21dc5"]);
+    let whole = record(&epoch("elsewhere", "", 1)).id().to_string();
+    assert_eq!(found(&whole).await, [whole[..9].to_owned()]);
+    assert!(found("00000000").await.is_empty());
+    let refused = stage.get("/v1/records?id_prefix=c2fc21d").await;
+    assert_eq!(refused.refused(422, "bad_value")["path"], "id_prefix");
+}
+
+#[tokio::test]
 async fn what_is_no_list_is_refused_by_name() {
     let stage = Stage::calm().await;
     for (path, code, at) in [

@@ -306,6 +306,9 @@ fn listed(state: &State, request: &v1::ListRequest) -> BTreeMap<Bytes, v1::Liste
     records.sort_by_key(|record| (record.at_ms(), record.id()));
     for record in records {
         let key = match (request.kind(), record.content()) {
+            (v1::ListKind::Records, _) if record.id().to_string().starts_with(&request.prefix) => {
+                bytes_of(record.id())
+            }
             (v1::ListKind::Epochs, Content::Epoch(_)) => listing::epoch_key(Position {
                 at: record.at_ms(),
                 id: record.id(),

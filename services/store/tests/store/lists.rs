@@ -223,6 +223,63 @@ async fn predicates_of_a_subject_come_with_their_counts() {
 }
 
 #[tokio::test]
+async fn records_are_found_by_the_beginning_of_their_ids() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    let [one, two] = alike();
+    assert_eq!(
+        one.id().to_string()[..9],
+        two.id().to_string()[..9].replace("c2fc21dc1", "c2fc21dc5")
+    );
+    let others: Vec<Record> = (0..300)
+        .map(|number| about(&format!("s{number}"), "p", number, 0))
+        .collect();
+    let of_all_kinds = [
+        source("u", false, 1),
+        epoch("e", &[], 1),
+        vote(&one, "v", 1.0, 1),
+    ];
+    append(&node, &others).await;
+    append(&node, &of_all_kinds).await;
+    append(&node, &[one.clone(), two.clone()]).await;
+    let asked = |prefix: &str, limit| v1::ListRequest {
+        prefix: prefix.to_owned(),
+        ..of(v1::ListKind::Records, limit)
+    };
+    for limit in LIMITS {
+        let rows = all(&node, asked("c2fc21dc", limit)).await;
+        assert_eq!(ids(&rows), ids_of([&two, &one]), "limit {limit}");
+        for record in others.iter().chain(&of_all_kinds) {
+            let whole = record.id().to_string();
+            for digits in [8, 9, 63, 64] {
+                let rows = all(&node, asked(&whole[..digits], limit)).await;
+                assert_eq!(ids(&rows), ids_of([record]), "{digits}");
+            }
+        }
+    }
+    assert_eq!(
+        ids(&all(&node, asked("c2fc21dc5", 10)).await),
+        ids_of([&one])
+    );
+    assert!(all(&node, asked("c2fc21dd", 10)).await.is_empty());
+    for prefix in ["", "c2fc21d", "C2FC21DC", "c2fc21dx"] {
+        let refused = node.store().list(asked(prefix, 10)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{prefix}");
+    }
+    node.stop().await;
+}
+
+/// Two claims about different subjects whose ids have the first 32 bits in common.
+fn alike() -> [Record; 2] {
+    [("s38", 7_604), ("s6", 41_134)].map(|(subject, at)| {
+        record(&format!(
+            r#"{{"subject":"{subject}","predicate":"p","asserted_at":{at},
+            "object":{{"type":"number","value":1}},"source":{{"uri":"u","class":"expert"}}}}"#
+        ))
+    })
+}
+
+#[tokio::test]
 async fn a_page_of_long_records_ends_early_and_nothing_is_lost() {
     let directory = tempdir().unwrap();
     let node = Node::start(directory.path()).await;

@@ -1,11 +1,13 @@
 //! `GET /cluster/diff`: the exact ids that two nodes hold differently. Nothing is repaired.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use assertion::RecordId;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use futures::future::try_join;
 use http::{StatusCode, Uri};
 use proto::{convert, v1};
@@ -20,16 +22,39 @@ use crate::description::questions::DiffParameters;
 use crate::description::replies::Problem as Refusal;
 use crate::parameters::{Parameters, bad_value};
 use crate::problem::{Problem, ok};
+use crate::store::code;
 
 /// Ids of each side that one reply lists: 700 KB. Who has more to look at repairs first.
 const LISTED_MAX: usize = 10_000;
 
+/// Records that are weighed at a time: a megabyte of usual ones.
+const WEIGHED_AT_ONCE: usize = 500;
+
+/// How long that may take.
+const WEIGH_MAX: Duration = Duration::from_secs(5);
+
+/// A store's code for an answer that would be too long.
+const TOO_MUCH: &str = "too_much";
+
 /// What was found.
 #[derive(Debug, Default)]
 struct Found {
-    only_a: Vec<String>,
-    only_b: Vec<String>,
+    only_a: Vec<RecordId>,
+    only_b: Vec<RecordId>,
+    /// Where each shard's ids end in the two lists.
+    ends: Vec<(u32, usize, usize)>,
     more: bool,
+}
+
+impl Found {
+    /// Ids of each shard that differs.
+    fn by_shard(&self) -> impl Iterator<Item = (u32, &[RecordId], &[RecordId])> {
+        let starts = std::iter::once((0, 0)).chain(self.ends.iter().map(|(_, a, b)| (*a, *b)));
+        let shards = self.ends.iter().zip(starts);
+        shards.map(|((shard, a, b), (from_a, from_b))| {
+            (*shard, &self.only_a[from_a..*a], &self.only_b[from_b..*b])
+        })
+    }
 }
 
 /// Compares two nodes.
@@ -41,11 +66,12 @@ struct Found {
     path = "/cluster/diff",
     tag = "cluster",
     operation_id = "diff",
-    description = "The ids that two nodes hold differently, of shards that both own: what was stored before the call, id by id. Writes in flight are among them.",
+    description = "The ids that two nodes hold differently, of shards that both own: what was stored before the call, id by id. Writes in flight are among them. With `bytes=true` also how long these records are.",
     params(DiffParameters),
     responses(
         (status = 200, description = "compared", body = Difference, example = json!({"a": "node1", "b": "node2", "equal": false, "shards": 86,
-        "only_a": ["1f6a61d9a0c7b0f1d5e0cb1b5d9a9a3c9d0f6f0f9dd9a6a3d5b6a1c9e7f0a1b2"], "only_b": [], "more": false})),
+        "only_a": ["1f6a61d9a0c7b0f1d5e0cb1b5d9a9a3c9d0f6f0f9dd9a6a3d5b6a1c9e7f0a1b2"], "only_b": [],
+        "by_shard": [{"shard": 77, "only_a": 1, "only_b": 0, "bytes_a": null, "bytes_b": null}], "more": false})),
         (status = 404, description = "nobody has this name", body = Refusal, content_type = "application/problem+json")
     )
 )]
@@ -56,7 +82,10 @@ pub async fn diff(
 ) -> Result<Response, Problem> {
     const WANTED: &str = "the name of a node";
     let given = Parameters::of_uri(&uri)?;
-    given.only(&["a", "b"])?;
+    given.only(&["a", "b", "bytes"])?;
+    let weigh = given
+        .parsed::<bool>("bytes", "true or false")?
+        .unwrap_or(false);
     let named = |name: &'static str| {
         let node = given.one(name)?;
         let node = node.ok_or_else(|| bad_value(name, "", WANTED))?;
@@ -80,13 +109,30 @@ pub async fn diff(
             compare(*shard, &of_a, &of_b, &caller, &mut found).await?;
         }
     }
+    let mut by_shard = Vec::new();
+    for (shard, only_a, only_b) in found.by_shard() {
+        let (mut bytes_a, mut bytes_b) = (None, None);
+        if weigh {
+            bytes_a = Some(bytes(&of_a, only_a, &caller).await?);
+            bytes_b = Some(bytes(&of_b, only_b, &caller).await?);
+        }
+        by_shard.push(json!({
+            "shard": shard,
+            "only_a": only_a.len(),
+            "only_b": only_b.len(),
+            "bytes_a": bytes_a,
+            "bytes_b": bytes_b,
+        }));
+    }
+    let listed = |ids: &[RecordId]| ids.iter().map(RecordId::to_string).collect::<Vec<_>>();
     Ok(ok(&json!({
         "a": a,
         "b": b,
         "equal": found.only_a.is_empty() && found.only_b.is_empty(),
         "shards": shards.len(),
-        "only_a": found.only_a,
-        "only_b": found.only_b,
+        "only_a": listed(&found.only_a),
+        "only_b": listed(&found.only_b),
+        "by_shard": by_shard,
         "more": found.more,
     })))
 }
@@ -123,6 +169,7 @@ async fn compare(
     caller: &Caller,
     found: &mut Found,
 ) -> Result<(), Problem> {
+    let before = (found.only_a.len(), found.only_b.len());
     let mut walk = Walk::start(shard, &[a, b], caller).await?;
     while let Some((id, holders)) = walk.step().await? {
         if holders.len() == 2 {
@@ -134,9 +181,45 @@ async fn compare(
         };
         if list.len() == LISTED_MAX {
             found.more = true;
-            return Ok(());
+            break;
         }
-        list.push(RecordId::from_bytes(id).to_string());
+        list.push(RecordId::from_bytes(id));
+    }
+    let after = (found.only_a.len(), found.only_b.len());
+    if after != before {
+        found.ends.push((shard, after.0, after.1));
     }
     Ok(())
+}
+
+/// Canonical bytes of records that a node holds. What it gave up meanwhile counts nothing.
+async fn bytes(side: &Side, ids: &[RecordId], caller: &Caller) -> Result<u64, Problem> {
+    let mut sum = 0;
+    let mut waiting: Vec<&[RecordId]> = ids.chunks(WEIGHED_AT_ONCE).collect();
+    while let Some(ids) = waiting.pop() {
+        let request = v1::GetRequest {
+            ids: ids
+                .iter()
+                .map(|id| Bytes::copy_from_slice(id.as_bytes()))
+                .collect(),
+            provenance_only: false,
+        };
+        match side.store.get(request, caller, WEIGH_MAX).await {
+            Ok(reply) => {
+                let lengths = reply.records.iter().map(|held| held.canonical.len() as u64);
+                sum += lengths.sum::<u64>();
+            }
+            // Long records: half as many at a time.
+            Err(status) if code(&status) == Some(TOO_MUCH) && ids.len() > 1 => {
+                let (one, other) = ids.split_at(ids.len() / 2);
+                waiting.extend([one, other]);
+            }
+            Err(status) => {
+                let why = format!("{} does not answer: {}", side.node(), status.message());
+                let next = "ask again; GET /cluster/members shows who is there";
+                return Err(Problem::unavailable("comparison_broken", why, next));
+            }
+        }
+    }
+    Ok(sum)
 }
