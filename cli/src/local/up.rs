@@ -139,7 +139,7 @@ async fn live(
     }
     // Declined is as good as loaded: a later start does not ask again.
     cluster.set_demo_done()?;
-    let has_demo = !arguments.no_demo && welcome::has_demo(&nodes).await;
+    let has_demo = welcome::has_demo(&nodes).await;
     welcome::print(&nodes, &arguments.data_dir, up, has_demo);
     while let Some(death) = deaths.recv().await {
         tell(cluster, &death);
