@@ -115,7 +115,7 @@ async fn what_cannot_be_signed_is_not_sent() {
     let (code, said) = failed(directory.path(), &words).await;
     assert_eq!(code, 1);
     assert!(
-        said.contains("object.value") && !said.contains("HTTP"),
+        said.contains("VALUE is a number") && !said.contains("HTTP"),
         "{said}"
     );
     assert!(gateway.asked().is_empty());
