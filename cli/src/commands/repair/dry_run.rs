@@ -45,7 +45,7 @@ pub(super) async fn run(client: &Client, json: bool) -> Result<(), Failure> {
     if json {
         output::json(&json!({ "node": node, "peers": compared, "not_compared": away }));
     } else {
-        show(&node, &compared, &away);
+        show(&node, &compared);
     }
     match away.as_slice() {
         [] => Ok(()),
@@ -56,7 +56,7 @@ pub(super) async fn run(client: &Client, json: bool) -> Result<(), Failure> {
     }
 }
 
-fn show(node: &str, compared: &[Value], away: &[String]) {
+fn show(node: &str, compared: &[Value]) {
     let moves: Vec<Move> = compared.iter().flat_map(moves).collect();
     if !moves.is_empty() {
         let mut table = output::table(["PEER", "SHARD", "TO FETCH", "BYTES", "TO SEND", "BYTES"]);
@@ -76,9 +76,6 @@ fn show(node: &str, compared: &[Value], away: &[String]) {
     output::line(sum(node, peers, &moves));
     if compared.iter().any(|said| said["more"] == true) {
         output::line("and more: of each peer the first 10,000 records a side were counted");
-    }
-    if !away.is_empty() {
-        output::line(format!("not compared: {}", away.join(", ")));
     }
 }
 
