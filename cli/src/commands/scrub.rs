@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut said = match arguments.status {
         true => look(&client).await?,
         false => {
-            let call = Call::post(&path(&arguments.nodes), "application/json", "");
+            let call = Call::post(path(&arguments.nodes), "application/json", "");
             client.send(&call).await?.json()?
         }
     };
