@@ -349,10 +349,8 @@ fn listed(state: &State, request: &v1::ListRequest) -> BTreeMap<Bytes, v1::Liste
         let record = record.map(|found| Record::from_stored(&found.canonical).unwrap());
         let source = record.as_ref().and_then(Record::source);
         let says = source.is_some_and(|source| source.retracted == Some(true));
-        // Ids were looked at digit by digit.
-        let in_prefix =
-            request.kind() == v1::ListKind::Records || key.starts_with(request.prefix.as_bytes());
-        in_prefix
+        let of_ids = request.kind() == v1::ListKind::Records;
+        (of_ids || key.starts_with(request.prefix.as_bytes()))
             && key.starts_with(request.assertion.as_bytes())
             && request.retracted.is_none_or(|wanted| wanted == says)
     });
