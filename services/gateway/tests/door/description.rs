@@ -58,7 +58,7 @@ async fn it_is_the_one_that_is_kept_and_each_port_describes_what_it_serves() {
         .filter(|path| !path.starts_with("/cluster"))
         .collect();
     assert_eq!(paths(&public), outside);
-    assert!(paths(&internal).len() == outside.len() + 11);
+    assert!(paths(&internal).len() == outside.len() + 12);
     let page = stage.get("/docs/").await;
     assert_eq!(page.status, 200);
     assert!(page.text().contains("swagger-ui"));
