@@ -100,6 +100,8 @@ pub(super) async fn equal(lab: &mut Lab) -> Result<Finding, String> {
         seen_store_id: said.store_id.clone(),
         seen_run: said.run,
         seen_sequence: said.sequence,
+        // As long as a session's.
+        salt: Bytes::from_static(&[7; 16]),
     };
     let sent = ask.encoded_len();
     let said = stores
