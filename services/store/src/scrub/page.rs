@@ -13,7 +13,7 @@ use crate::writer::{Line, Suspect, id_head};
 const PAGE: i64 = 500;
 
 const RECORDS: &str = "
-    SELECT sequence, CAST(id_head AS INTEGER), CAST(canonical AS BLOB)
+    SELECT sequence, ifnull(CAST(id_head AS INTEGER), -1), CAST(canonical AS BLOB)
     FROM record WHERE sequence > ? ORDER BY sequence LIMIT ?";
 
 const PLACES: &str = "

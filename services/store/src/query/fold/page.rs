@@ -22,11 +22,13 @@ const SHORT_MAX: i64 = 2_048;
 const LONG_BYTES: i64 = 2 * 1024 * 1024;
 
 /// The latest first, in the order of the index: the first claim of a value is its strongest, unless another one states more.
-/// What is aggregated together is in one order, whichever that is.
+/// What is aggregated together is in one order, whichever that is. A list leaves out what is NULL, and the others would not fit it:
+/// so a column that damage made NULL is a number that no sound row has.
 const OF_TOPIC: &str = "
     SELECT ?2, group_concat(s.at_ms), group_concat(s.sequence), group_concat(s.id_head), group_concat(s.bytes),
            CAST(group_concat(s.short, '') AS BLOB)
-    FROM (SELECT t.at_ms, t.sequence, r.id_head, ifnull(length(r.canonical), -1) AS bytes,
+    FROM (SELECT t.at_ms, t.sequence, ifnull(CAST(r.id_head AS INTEGER), -1) AS id_head,
+                 ifnull(length(r.canonical), -1) AS bytes,
                  iif(length(r.canonical) <= ?6, CAST(r.canonical AS TEXT), '') AS short
           FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
           WHERE t.kind = 0 AND t.subject = ?1 AND t.predicate = ?2 AND (t.at_ms, t.sequence) < (?3, ?4)
@@ -36,7 +38,8 @@ const OF_TOPIC: &str = "
 const OF_SUBJECT: &str = "
     SELECT s.predicate, group_concat(s.at_ms), group_concat(s.sequence), group_concat(s.id_head), group_concat(s.bytes),
            CAST(group_concat(s.short, '') AS BLOB)
-    FROM (SELECT t.predicate, t.at_ms, t.sequence, r.id_head, ifnull(length(r.canonical), -1) AS bytes,
+    FROM (SELECT t.predicate, t.at_ms, t.sequence, ifnull(CAST(r.id_head AS INTEGER), -1) AS id_head,
+                 ifnull(length(r.canonical), -1) AS bytes,
                  iif(length(r.canonical) <= ?6, CAST(r.canonical AS TEXT), '') AS short
           FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
           WHERE t.kind = 0 AND t.subject = ?1 AND (t.predicate, t.at_ms, t.sequence) < (?2, ?3, ?4) AND t.at_ms <= ?7

@@ -23,7 +23,7 @@ const BY_SEQUENCE: &str = "SELECT shard, id FROM place WHERE sequence = ?";
 const SCANS_MAX: u32 = 4;
 
 const ROW: &str = "
-    SELECT CAST(r.id_head AS INTEGER), CAST(r.canonical AS BLOB), d.sequence IS NOT NULL
+    SELECT ifnull(CAST(r.id_head AS INTEGER), -1), CAST(r.canonical AS BLOB), d.sequence IS NOT NULL
     FROM record r LEFT JOIN redaction d ON d.sequence = r.sequence WHERE r.sequence = ?";
 
 const KEEP: &str = "
@@ -116,12 +116,13 @@ impl Mending<'_> {
 
     async fn head(&mut self, record: &Record, sequence: i64) -> Result<(), sqlx::Error> {
         let head = id_head(record.id().as_bytes());
-        let done = sqlx::query("UPDATE record SET id_head = ? WHERE sequence = ? AND id_head <> ?")
-            .bind(head)
-            .bind(sequence)
-            .bind(head)
-            .execute(&mut *self.connection)
-            .await?;
+        let done =
+            sqlx::query("UPDATE record SET id_head = ? WHERE sequence = ? AND id_head IS NOT ?")
+                .bind(head)
+                .bind(sequence)
+                .bind(head)
+                .execute(&mut *self.connection)
+                .await?;
         self.count_lines("record", sequence, done.rows_affected());
         Ok(())
     }
