@@ -8,6 +8,7 @@ pub mod connection;
 pub mod cpu;
 pub mod figures;
 pub mod lab;
+pub mod library;
 pub mod load;
 pub mod machine;
 pub mod opinions;

@@ -1,5 +1,6 @@
 //! The rows: what each measures, beside what, against which bar.
 
+mod growth;
 mod idle;
 mod large;
 mod lenses;
@@ -264,6 +265,21 @@ pub const ALL: &[Row] = &[
         "≤ 5 s / the first failed call",
         |lab| Box::pin(life::kill(lab)),
     ),
+    row(
+        "9",
+        "fill an empty node from the two others",
+        "≤ 10 s for 100,000 records",
+        |lab| Box::pin(life::fill(lab)),
+    ),
+    on_request(
+        "ten-million",
+        row(
+            "10",
+            "insert rate at 10,000,000 stored / at 100,000",
+            "≥ 80 %",
+            |lab| Box::pin(growth::ten_million(lab)),
+        ),
+    ),
     on_request(
         "large-subjects",
         row(
@@ -302,6 +318,7 @@ mod tests {
         assert_eq!(asked(&["12e", "3"]), ["3", "12e"]);
         assert_eq!(asked(&["large-subjects"]), ["12j"]);
         assert_eq!(asked(&["12j"]), ["12j"]);
-        assert_eq!(asked(&[]).len(), ALL.len() - 1);
+        assert_eq!(asked(&["ten-million"]), ["10"]);
+        assert_eq!(asked(&[]).len(), ALL.len() - 2);
     }
 }

@@ -1,9 +1,9 @@
-//! Nodes that go and come back: rows 14 and 15.
+//! Nodes that go and come back: rows 9, 14 and 15.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Cluster, FORMATION, statuses};
+use e2e::cluster::{Cluster, FORMATION, REPAIR, statuses};
 use e2e::node::Node;
 use rustix::process::Signal;
 
@@ -14,6 +14,7 @@ use crate::load;
 use crate::rows::Finding;
 use crate::rows::writes::Writes;
 use crate::say;
+use crate::stores::Stores;
 
 /// Processes end within this when they are asked to.
 const END: Duration = Duration::from_secs(30);
@@ -54,6 +55,70 @@ pub(super) async fn restart(lab: &mut Lab) -> Result<Finding, String> {
         holds: Some(time <= 10.0),
         notes: Vec::new(),
     })
+}
+
+/// Row 9: a node whose database is gone is started; how long until its store holds again what it held.
+pub(super) async fn fill(lab: &mut Lab) -> Result<Finding, String> {
+    let cluster = lab.loaded().await?;
+    let place = NODES - 1;
+    let node = &cluster.nodes[place];
+    let (mut times, mut held) = (Vec::new(), 0);
+    for _ in 0..lab.runs {
+        lab.settle(&cluster).await?;
+        held = Stores::of(&cluster).await?.describe(place).await?.records;
+        node.signal(Signal::TERM);
+        node.wait(END);
+        forget(node).map_err(|error| error.to_string())?;
+        let began = Instant::now();
+        node.start();
+        holds(&cluster, place, held, began).await?;
+        times.push(began.elapsed().as_secs_f64());
+        say(&format!("  {} s", digits(began.elapsed().as_secs_f64())));
+        cluster.formed().await;
+    }
+    lab.settle(&cluster).await?;
+    let time = median(times.iter().copied());
+    Ok(Finding {
+        measured: format!("{} s for {} records", digits(time), digits(held as f64)),
+        runs: each(times),
+        beside: String::new(),
+        ratio: None,
+        holds: Some(time <= 10.0 * held as f64 / 100_000.0),
+        notes: vec!["from the start of its processes on".to_owned()],
+    })
+}
+
+/// Takes a node's database away, with all that belongs to it.
+fn forget(node: &Node) -> std::io::Result<()> {
+    for file in std::fs::read_dir(node.directory())? {
+        let file = file?;
+        if file.file_name().as_encoded_bytes().starts_with(b"store.") {
+            std::fs::remove_file(file.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a store holds so many records.
+async fn holds(
+    cluster: &Cluster,
+    place: usize,
+    records: u64,
+    began: Instant,
+) -> Result<(), String> {
+    loop {
+        let seen = match Stores::of(cluster).await {
+            Ok(stores) => stores.describe(place).await.map(|said| said.records),
+            Err(starting) => Err(starting),
+        };
+        if seen.as_ref().is_ok_and(|seen| *seen >= records) {
+            return Ok(());
+        }
+        if began.elapsed() > REPAIR {
+            return Err(format!("{seen:?} of {records} records came"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Row 14: all four processes of a node are killed while 200 writes a second go through the other two gateways. When do both

@@ -4,7 +4,6 @@
 //! store's own writer, and their trees alone.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,22 +11,13 @@ use std::time::{Duration, Instant};
 use assertion::Record;
 use merkle::{Digest, Tree};
 use rusqlite::{Connection, params};
-use shard::shard_of;
-use stemedb_store::config::Config;
-use stemedb_store::database::Database;
-use stemedb_store::intake::{Arrival, Incoming};
-use stemedb_store::space::Space;
-use stemedb_store::trees::Trees;
-use stemedb_store::writer::WriterTask;
 use tokio::runtime::Builder;
 
 use crate::figures::{digits, each, median};
 use crate::lab::Lab;
+use crate::library::{Group, Library, group, place};
 use crate::rows::Finding;
 use crate::say;
-
-/// The default.
-const SHARDS: u32 = 256;
 
 /// Records of a commit: those of an import, and those of busy clients with single writes.
 const LARGE: usize = 2_000;
@@ -121,59 +111,16 @@ async fn pair(
 }
 
 /// The whole, through the store's own writer.
-async fn insert(directory: &Path, records: &[Record], group: usize) -> Result<Duration, String> {
-    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = Config {
-        node: "bench".to_owned(),
-        data_dir: directory.join("whole"),
-        min_free_bytes: 0,
-        scrub_interval: None,
-        readers: 1,
-        num_shards: SHARDS,
-        peers: nowhere,
-        local: nowhere,
-        metrics: nowhere,
-    };
-    let database = Database::open(&config).await;
-    let database = database.map_err(|error| error.to_string())?;
-    let trees = Trees::open(database.readers.repair.clone(), SHARDS).await;
-    let trees = Arc::new(trees.map_err(|error| error.to_string())?);
-    let space = Arc::new(Space::new(config.data_dir.clone(), 0));
-    let (task, writer) = WriterTask::new(database.writer, trees, space, Arc::new(database.damage));
-    let task = tokio::spawn(task.run());
-    let groups: Vec<(Vec<Incoming>, usize)> = records
-        .chunks(group)
-        .map(|records| {
-            let bytes = records.iter().map(|record| record.canonical().len()).sum();
-            (records.iter().map(incoming).collect(), bytes)
-        })
-        .collect();
+async fn insert(directory: &Path, records: &[Record], size: usize) -> Result<Duration, String> {
+    let store = Library::open(&directory.join("whole")).await?;
+    let groups: Vec<Group> = records.chunks(size).map(group).collect();
     let began = Instant::now();
-    for (group, bytes) in groups {
-        let room = writer.room(bytes).map_err(|refusal| refusal.to_string())?;
-        let written = writer.append(group, bytes, room).await;
-        written.map_err(|refusal| refusal.to_string())?;
+    for group in groups {
+        store.append(group).await?;
     }
     let took = began.elapsed();
-    drop(writer);
-    let ended = task.await.map_err(|error| error.to_string())?;
-    ended.map_err(|error| error.to_string())?;
-    database.readers.close().await;
+    store.close().await?;
     Ok(took)
-}
-
-fn incoming(record: &Record) -> Incoming {
-    Incoming {
-        shard: place(record),
-        record: record.clone(),
-        arrival: Arrival::Push,
-        trace_id: None,
-    }
-}
-
-/// Where a claim lies.
-fn place(record: &Record) -> u32 {
-    shard_of(record.topic().1, SHARDS)
 }
 
 /// The part: what a commit does for the trees and would not do without them.
