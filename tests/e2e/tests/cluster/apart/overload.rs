@@ -24,8 +24,8 @@ const CLIENTS: usize = 4 * PLACES;
 /// Calls of each client that have to be answered.
 const ROUNDS: usize = 2;
 
-/// Clients in a time of which all find a place.
-const NORMAL: usize = PLACES / 4;
+/// Clients in a time of which all find a place, also where the machine is busy with other things and a store's readers are held up.
+const NORMAL: usize = PLACES / 32;
 
 /// Connections that are opened at a time: what is measured is requests, not the length of the kernel's queue.
 const OPENED_AT_ONCE: usize = 32;
