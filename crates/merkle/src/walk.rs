@@ -72,6 +72,9 @@ pub enum Fault {
 /// A place in one of the trees.
 type Place = (u32, Path);
 
+/// Nodes to ask for, and how each of them.
+pub type Questions = (Vec<(u32, Path)>, Vec<Grain>);
+
 /// A walk over some shards.
 #[derive(Debug)]
 pub struct Walk {
@@ -105,7 +108,7 @@ impl Walk {
 
     /// The nodes to ask both sides for, at most [`NODES_MAX`], and how each of them; `None` when the walk is over. Depth first, so
     /// that one shard after the other comes to its end and little waits meanwhile. The same nodes again until they are answered.
-    pub fn ask(&mut self) -> Option<(Vec<(u32, Path)>, Vec<Grain>)> {
+    pub fn ask(&mut self) -> Option<Questions> {
         while self.asked.len() < NODES_MAX {
             let Some((place, grain)) = self.next() else {
                 break;

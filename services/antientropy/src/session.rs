@@ -204,7 +204,9 @@ impl Session<'_> {
         self.remembered.follow(&self.shared.releases);
         let mut shards = self.compared();
         let mut local = self.local.roots(&shards).await?;
-        if local.counts_as_absent && !self.joining {
+        // What damage took of shards that are not owned comes again as well: it is here for whoever had no other place for it.
+        let lacks = local.counts_as_absent || !local.lacking.is_empty();
+        if lacks && !self.joining {
             match local.lacking.is_empty() {
                 true => self.owned = (0..=self.last).collect(),
                 false => self.owned.extend(&local.lacking),

@@ -59,7 +59,7 @@ pub struct Standing {
     watch: Watch,
     /// Unix less boot milliseconds, at that moment.
     offset_ms: i64,
-    /// The store counts as absent.
+    /// The store counts as absent for an answer: it may lack what nobody else has.
     pub counts_as_absent: bool,
 }
 
@@ -176,8 +176,14 @@ impl Completeness {
             proved_at: proved_at.filter(|_| !lacking),
             watch: Watch::new(&self.releases, shards),
             offset_ms: unix_ms().saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)),
-            counts_as_absent: self.is_absent(&state),
+            counts_as_absent: lacking || self.is_absent(&state),
         }
+    }
+
+    /// Whether the store counts as absent to its peers. What it waits for and nobody has makes its own answers incomplete for as
+    /// long as that takes, and must not make theirs so.
+    pub fn counts_as_absent(&self) -> bool {
+        self.is_absent(&self.state())
     }
 
     /// How often ids have gone without being given up.
@@ -205,13 +211,15 @@ impl Completeness {
         }
     }
 
-    /// Shards of which ids were lost, when it is known which they were: the others are whole.
+    /// Shards of which ids were lost or are waited for, when it is known which they were: the others are whole.
     pub fn lacking(&self) -> Vec<u32> {
         let state = self.state();
-        match state.ledger.is_absent() {
-            true => Vec::new(),
-            false => state.ledger.lacking(),
+        if state.ledger.is_absent() || self.damage.is_unreadable() {
+            return Vec::new();
         }
+        let mut shards = self.damage.shards();
+        shards.extend(state.ledger.lacking());
+        shards.into_iter().collect()
     }
 
     /// Takes a report. Returns whether the store counts as absent after it. What has to outlive the process is on the disk before

@@ -166,7 +166,7 @@ impl StoreService {
             reason: room.err().unwrap_or_default(),
             records: parts.trees.records(),
             sequence: parts.trees.sequence(),
-            counts_as_absent: standing.counts_as_absent,
+            counts_as_absent: parts.completeness.counts_as_absent(),
             database_bytes: parts.holdings.disk_bytes(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             proved_through_ms,

@@ -92,7 +92,7 @@ impl Walks {
         let equal = expected.is_some_and(|expected| merkle::combined(named) == expected);
         let mut reply = v1::CompareReply {
             equal,
-            counts_as_absent: self.completeness.of_owned().counts_as_absent,
+            counts_as_absent: self.completeness.counts_as_absent(),
             store_id: self.store_id.clone(),
             run: self.beginning.run(),
             sequence: self.trees.sequence(),

@@ -187,6 +187,8 @@ impl Mending<'_> {
             if !self.touched.contains(&shard) {
                 tracing::error!(shard, "a root was not that of its ids, and is derived anew");
                 self.mended.roots += 1;
+                // Whether the root was damaged or ids have gone, it does not say.
+                self.lacking.insert(shard);
             }
             self.upsert(shard, &derived.tree, derived.last_sequence)
                 .await?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use assertion::Record;
 use lens::{Lens, Options, Parameters, Selection};
 use proto::v1;
+use shard::shard_of;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _};
 use tempfile::{TempDir, tempdir};
 use tonic::{Code, Status};
@@ -189,7 +190,11 @@ async fn damaged_row(node: Node, damage: impl AsyncFn(&Path, Node) -> Node, dire
     without.stop().await;
     // Proofs end the absence; the shard of a record that nobody has stays open.
     proved_anew(&node).await;
-    assert!(!ask(&node, "cas:7").await.unwrap().complete);
+    let answer = ask(&node, "cas:7").await.unwrap();
+    assert!(
+        !answer.complete && answer.counts_as_absent,
+        "also in a union"
+    );
     node.stop().await;
 
     let node = Node::start(directory).await;
@@ -320,6 +325,32 @@ async fn mended(node: &Node, directory: &Path, before: &[String], sql: &str, lin
     }
     let again = scrub(node).await;
     assert_eq!(again.mended_lines, said.mended_lines, "{sql}");
+}
+
+#[tokio::test]
+async fn ids_that_are_gone_with_all_their_lines_make_the_store_lacking() {
+    let (directory, node) = filled().await;
+    proved(&node).await;
+    for table in ["place", "topic", "mention", "record"] {
+        let mut connection = shell(directory.path()).await;
+        let sql = format!("DELETE FROM {table} WHERE sequence = 14");
+        connection.execute(AssertSqlSafe(sql)).await.unwrap();
+        connection.close().await.unwrap();
+    }
+    let said = scrub(&node).await;
+    assert_eq!((said.found_rows, said.mended_roots), (0, 1), "{said:?}");
+    assert!(node.describe().await.counts_as_absent);
+    let lost = &claims(0..300)[13];
+    let shard = shard_of(lost.topic().1, SHARDS);
+    let compare = v1::CompareRequest {
+        shards: proto::convert::shard_bits(&[shard]),
+        ..v1::CompareRequest::default()
+    };
+    let reply = node.store().compare(compare).await.unwrap().into_inner();
+    assert_eq!((reply.lacking, reply.losses), (vec![shard], 1));
+    append(&node, std::slice::from_ref(lost)).await;
+    proved_anew(&node).await;
+    node.stop().await;
 }
 
 #[tokio::test]
