@@ -9,6 +9,13 @@ const DAY_MS: i64 = 86_400_000;
 /// Records may lie within ±2^53 ms; years beyond ±9999 are given in milliseconds.
 const YEAR_MAX: i64 = 9_999;
 
+/// Smaller numbers are seconds, or years: as milliseconds all of them lie within four years of 1970, which dates reach.
+/// As seconds this is the year 5138.
+const MILLISECONDS_MIN: u64 = 100_000_000_000;
+
+/// Smaller numbers of seconds are before March 1973, and nobody means them.
+const SECONDS_MIN: u64 = 100_000_000;
+
 /// Now, by this machine's clock.
 pub(crate) fn now_ms() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
@@ -17,10 +24,19 @@ pub(crate) fn now_ms() -> i64 {
     }
 }
 
-/// Reads `2018-07-17`, `2018-07-17T10:30:00Z` or Unix milliseconds.
+/// Reads `2018-07-17`, `2018-07-17T10:30:00Z` or Unix milliseconds. A number that is hardly meant as milliseconds is refused: it
+/// would ask about 1970, and the answer would be that there is nothing.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
     if let Ok(ms) = text.parse::<i64>() {
-        return Ok(ms);
+        let looks = match ms.unsigned_abs() {
+            MILLISECONDS_MIN.. => return Ok(ms),
+            SECONDS_MIN.. => "looks like seconds",
+            1_000..=9_999 => "looks like a year",
+            _ => "would be 1970 or thereabouts",
+        };
+        return Err(format!(
+            "write milliseconds since 1970, or a date such as 2015-01-01; {text} {looks}"
+        ));
     }
     let wrong = || {
         format!("{text:?} is no time: write 2018-07-17, 2018-07-17T10:30:00Z or Unix milliseconds")
@@ -125,7 +141,26 @@ mod tests {
         }
         assert_eq!(parse("2018-07-17T10:30:01Z"), Ok(1_531_823_401_000));
         assert_eq!(show(1_531_823_401_999), "2018-07-17 10:30:01");
-        assert_eq!(parse("-5"), Ok(-5));
+        assert_eq!(parse("100000000000"), Ok(100_000_000_000));
+        assert_eq!(parse("-1287532800000"), Ok(-1_287_532_800_000));
+    }
+
+    #[test]
+    fn numbers_that_are_no_milliseconds_are_refused() {
+        for (text, looks) in [
+            ("2015", "2015 looks like a year"),
+            ("1388534400", "1388534400 looks like seconds"),
+            ("-1287532800", "-1287532800 looks like seconds"),
+            ("99999999999", "99999999999 looks like seconds"),
+            ("0", "0 would be 1970 or thereabouts"),
+            ("-5", "-5 would be 1970 or thereabouts"),
+        ] {
+            let said = parse(text).unwrap_err();
+            assert!(
+                said.contains("2015-01-01") && said.ends_with(looks),
+                "{said}"
+            );
+        }
     }
 
     #[test]

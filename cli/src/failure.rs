@@ -260,7 +260,7 @@ mod tests {
         let body = serde_json::json!({ "code": "only_with_lens", "path": "tolerance",
             "detail": "`tolerance` says how a lens looks at claims", "next_step": "add lens=skeptic" });
         assert_eq!(
-            told("stemedb query a --tolerance 2", body),
+            told("stemedb query a --tolerance 0.2", body),
             "--tolerance says how a lens looks at claims [only_with_lens]\n→ add --lens skeptic"
         );
         let body = serde_json::json!({ "code": "too_long", "path": "subject", "limit": 512,

@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     #[arg(long = "type", value_name = "TYPE", value_parser = TYPES)]
     kind: Option<String>,
     /// How sure the source is, 0 to 1 [default: 1]
-    #[arg(long, value_name = "0..1", value_parser = write::fraction)]
+    #[arg(long, value_name = "0..1", value_parser = write::fraction, allow_negative_numbers = true)]
     confidence: Option<f64>,
     /// [default: proposed]
     #[arg(long, value_parser = LIFECYCLES)]
@@ -272,6 +272,20 @@ mod tests {
                 Err(Failure::Usage(_))
             ));
         }
+    }
+
+    #[test]
+    fn a_confidence_below_zero_is_out_of_range_and_no_flag() {
+        let words = "assert a b 1 --source u --class expert --confidence -0.5";
+        let error = Line::try_parse_from(words.split(' '))
+            .map(|_| ())
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("\"-0.5\" is no number of 0 to 1"),
+            "{error}"
+        );
     }
 
     #[test]

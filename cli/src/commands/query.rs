@@ -6,6 +6,7 @@ use crate::client::{Call, Client, encode};
 use crate::commands::answer;
 use crate::commands::assert::{CLASSES, LIFECYCLES};
 use crate::commands::ids::{self, Ids};
+use crate::commands::write;
 use crate::connection::Connection;
 use crate::dates;
 use crate::failure::Failure;
@@ -91,7 +92,7 @@ struct Question {
     )]
     predicate_of_any: Option<String>,
     /// Numbers this close (relative) count as the same value
-    #[arg(long, value_name = "FRACTION")]
+    #[arg(long, value_name = "FRACTION", value_parser = write::fraction, allow_negative_numbers = true)]
     tolerance: Option<f64>,
     /// Claims of this source only
     #[arg(long, value_name = "URI")]
@@ -106,7 +107,7 @@ struct Question {
     #[arg(long, value_name = "ID", value_parser = ids::given)]
     epoch: Option<String>,
     /// Claims at least this sure
-    #[arg(long, value_name = "0..1")]
+    #[arg(long, value_name = "0..1", value_parser = write::fraction, allow_negative_numbers = true)]
     min_confidence: Option<f64>,
     /// Claims asserted at or before this time
     #[arg(long, value_name = "TIME", value_parser = dates::parse, allow_hyphen_values = true)]
@@ -262,9 +263,9 @@ mod tests {
             "/v1/query?subject=cas%3A7732-18-5&predicate=boiling_point_k&tolerance=0.001&lens=skeptic"
         );
         assert_eq!(
-            asked("cas:50-00-0 --source a&b --class expert --class clinical --as-of -5 --limit 10")
+            asked("cas:50-00-0 --source a&b --class expert --class clinical --as-of -1287532800000 --limit 10")
                 .unwrap(),
-            "/v1/query?subject=cas%3A50-00-0&source=a%26b&class=expert%2Cclinical&as_of=-5&limit=10"
+            "/v1/query?subject=cas%3A50-00-0&source=a%26b&class=expert%2Cclinical&as_of=-1287532800000&limit=10"
         );
         assert_eq!(
             asked("a --class expert,clinical --class community --lifecycle approved,rejected")
@@ -290,9 +291,30 @@ mod tests {
         for twice in [
             "a --subject-prefix b",
             "a b --predicate c",
-            "a --evaluated-at 5",
+            "a --evaluated-at 1970-01-02",
         ] {
             assert_eq!(asked(twice), None, "{twice}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_says_what_to_write() {
+        for (words, said) in [
+            ("--tolerance abc", "\"abc\" is no number of 0 to 1"),
+            ("--tolerance 2%", "(2 % is 0.02)"),
+            ("--tolerance -0.1", "\"-0.1\" is no number of 0 to 1"),
+            ("--min-confidence -1", "\"-1\" is no number of 0 to 1"),
+            (
+                "--as-of 2015",
+                "a date such as 2015-01-01; 2015 looks like a year",
+            ),
+            ("--as-of 1388534400", "1388534400 looks like seconds"),
+        ] {
+            let line = format!("query a b --lens skeptic {words}");
+            let error = Line::try_parse_from(line.split(' '))
+                .map(|_| ())
+                .unwrap_err();
+            assert!(error.to_string().contains(said), "{words}: {error}");
         }
     }
 

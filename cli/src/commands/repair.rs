@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "rate")]
     resume: bool,
     /// Move at most so many bytes of records per second; 0: no limit
-    #[arg(long, value_name = "BYTES_PER_S")]
+    #[arg(long, value_name = "BYTES_PER_S", value_parser = bytes_per_s, allow_negative_numbers = true)]
     rate: Option<u64>,
     #[command(flatten)]
     connection: Connection,
@@ -88,6 +88,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         show(&said);
     }
     Ok(())
+}
+
+fn bytes_per_s(given: &str) -> Result<u64, String> {
+    given.parse().map_err(|_| {
+        format!("{given:?} is no whole number of bytes per second (10 MB is 10000000)")
+    })
 }
 
 async fn look(client: &Client) -> Result<Value, Failure> {
@@ -259,6 +265,18 @@ mod tests {
         );
         let idle = json!({"peer": "node3", "state": "idle", "moving": null});
         assert_eq!(sentence(&idle), "node3: idle");
+    }
+
+    #[test]
+    fn a_rate_is_a_number_of_bytes() {
+        assert_eq!(bytes_per_s("2000000"), Ok(2_000_000));
+        for text in ["10MB", "-1", "1.5"] {
+            let said = bytes_per_s(text).unwrap_err();
+            assert!(
+                said.starts_with(&format!("{text:?} is no whole")) && said.contains("10000000"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

@@ -90,8 +90,8 @@ struct Standing {
 }
 
 const EXAMPLES: &str = "\
-Of all records of a source the latest decides. A source record goes to every node; the reply names those that have not
-confirmed it yet.
+Of all records of a source the latest decides. A source that is retracted stays so when it is described anew, until `restore`. A
+source record goes to every node; the reply names those that have not confirmed it yet.
 
 Examples:
   stemedb source doi:10.1051/0004-6361/201833910 --class observational --title 'Planck 2018 results VI'
@@ -183,15 +183,35 @@ impl Describe {
             ));
         };
         let key = self.signing.key()?;
+        // This record will decide: without the retraction it would take it back.
+        let latest = Latest::look_up(&self.connection.client()?, uri).await?;
+        let known = Known::read(&Value::Null, &latest.record);
         let source = Source {
             uri,
             class,
             title: self.title.as_deref(),
-            retracted: None,
-            recorded_at: dates::now_ms(),
+            retracted: known.retracted.then_some(true),
+            recorded_at: after(known.recorded_at, dates::now_ms()),
         };
-        write::run(&self.connection, Kind::Source, &source, key.as_ref()).await
+        write::run(&self.connection, Kind::Source, &source, key.as_ref()).await?;
+        for line in standing(uri, known.retracted, latest.complete) {
+            output::note(line);
+        }
+        Ok(())
     }
+}
+
+/// What a description leaves as it was, and what may be wrong with that.
+fn standing(uri: &str, retracted: bool, complete: bool) -> Vec<String> {
+    let still = retracted
+        .then(|| format!("still retracted; `stemedb source restore {uri}` takes that back"));
+    let unsure = (!complete).then(|| {
+        format!(
+            "(NOT complete: nodes that did not answer may know of a later retraction or restoration, which this record overrules; \
+             when they are back, look again: stemedb source list {uri})"
+        )
+    });
+    still.into_iter().chain(unsure).collect()
 }
 
 async fn change(standing: Standing, retracted: bool) -> Result<(), Failure> {
@@ -225,23 +245,45 @@ fn after(latest: Option<i64>, now_ms: i64) -> i64 {
     latest.map_or(now_ms, |latest| now_ms.max(latest.saturating_add(1)))
 }
 
+/// The record that decides about a source, null when there is none.
+struct Latest {
+    record: Value,
+    /// Whether every node that may have a later one was considered.
+    complete: bool,
+}
+
+impl Latest {
+    async fn look_up(client: &Client, uri: &str) -> Result<Latest, Failure> {
+        // Of all uris that begin so the shortest is first.
+        let list = format!("/v1/sources?prefix={}&limit=1", encode(uri));
+        let mut page = client.get_json(list).await?;
+        let first = page.pointer_mut("/result/sources/0").map(Value::take);
+        let first = first.unwrap_or_default();
+        Ok(Latest {
+            complete: page["meta"]["complete"] == true,
+            record: match text(&first, "uri") == uri {
+                true => first,
+                false => Value::Null,
+            },
+        })
+    }
+}
+
 /// What the cluster knows of a source.
 #[derive(Debug, Default, PartialEq)]
 struct Known {
     class: Option<String>,
     title: Option<String>,
+    retracted: bool,
     recorded_at: Option<i64>,
 }
 
 impl Known {
     /// From the latest record of the source; from one of its claims when there is no record.
     async fn look_up(client: &Client, uri: &str) -> Result<Known, Failure> {
-        // Of all uris that begin so the shortest is first.
-        let list = format!("/v1/sources?prefix={}&limit=1", encode(uri));
-        let page = client.get_json(list).await?;
-        let latest = &page["result"]["sources"][0];
-        if text(latest, "uri") == uri {
-            return Ok(Known::read(&Value::Null, latest));
+        let latest = Latest::look_up(client, uri).await?.record;
+        if !latest.is_null() {
+            return Ok(Known::read(&Value::Null, &latest));
         }
         let question = format!(
             "/v1/query?source={}&lifecycle={}&limit=1",
@@ -259,6 +301,7 @@ impl Known {
         Known {
             class: class.map(str::to_owned),
             title: latest["title"].as_str().map(str::to_owned),
+            retracted: latest["retracted"] == true,
             recorded_at: latest["recorded_at"].as_i64(),
         }
     }
@@ -273,13 +316,13 @@ mod tests {
     #[test]
     fn the_latest_record_tells_more_than_a_claim() {
         let claim = json!({ "source": { "uri": "doi:1", "class": "expert" } });
-        let latest =
-            json!({ "uri": "doi:1", "class": "clinical", "title": "A trial", "recorded_at": 5 });
+        let latest = json!({ "uri": "doi:1", "class": "clinical", "title": "A trial", "retracted": true, "recorded_at": 5 });
         assert_eq!(
             Known::read(&claim, &latest),
             Known {
                 class: Some("clinical".to_owned()),
                 title: Some("A trial".to_owned()),
+                retracted: true,
                 recorded_at: Some(5),
             }
         );
@@ -287,6 +330,18 @@ mod tests {
             Known::read(&claim, &Value::Null).class.as_deref(),
             Some("expert")
         );
+    }
+
+    #[test]
+    fn a_description_tells_what_it_left_as_it_was() {
+        assert!(standing("doi:1", false, true).is_empty());
+        assert_eq!(
+            standing("doi:1", true, true),
+            ["still retracted; `stemedb source restore doi:1` takes that back"]
+        );
+        let unsure = standing("doi:1", true, false);
+        assert_eq!(unsure.len(), 2);
+        assert!(unsure[1].contains("NOT complete"), "{unsure:?}");
     }
 
     #[test]

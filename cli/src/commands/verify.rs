@@ -27,7 +27,8 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Compares what was stored before the call: every record on all its owners, every owner with the same set. Ends 0 only if so.
-FOREIGN are records in shards that others own: a node gives them up once all owners have confirmed theirs.
+FOREIGN are records in shards that others own: a node gives them up once it has not owned the shard for replication.hold_s
+(600 s) and all owners have confirmed theirs.
 
 Examples:
   stemedb verify
@@ -129,8 +130,9 @@ fn verdict(said: &Value) -> Vec<String> {
     let foreign = count("foreign");
     if foreign > 0 {
         lines.push(format!(
-            "{foreign} are held by nodes that do not own them, besides or in place of their owners: they are given up once all owners have \
-             confirmed theirs (stemedb repair says what is waited for)"
+            "{foreign} are held by nodes that do not own them, besides or in place of their owners: they are kept for \
+             replication.hold_s (600 s unless set otherwise) after a node stopped owning them, and given up once all owners have confirmed \
+             theirs (stemedb repair says what is waited for then)"
         ));
     }
     lines
@@ -153,6 +155,7 @@ mod tests {
         assert_eq!(lines[0], "NOT equal: 13 records");
         assert!(lines[1].starts_with("4 of them are on fewer nodes than they shall be"));
         assert!(lines[2].starts_with("2 are held by nodes that do not own them"));
+        assert!(lines[2].contains("kept for replication.hold_s (600 s"));
         assert_eq!(lines.len(), 3);
     }
 

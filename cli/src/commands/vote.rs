@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     subject: Option<String>,
     /// How much the vote weighs: more than 0, at most 1
-    #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = write::fraction)]
+    #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = write::fraction, allow_negative_numbers = true)]
     weight: f64,
     /// Who votes [default with --key: the key's agent]
     #[arg(long, required_unless_present = "key")]

@@ -135,7 +135,7 @@ fn names(said: &Value, key: &str) -> String {
 pub(crate) fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err(format!("{text:?} is no number of 0 to 1")),
+        _ => Err(format!("{text:?} is no number of 0 to 1 (2 % is 0.02)")),
     }
 }
 
@@ -186,8 +186,12 @@ mod tests {
     #[test]
     fn fractions_are_checked_before_anything_is_sent() {
         assert_eq!(fraction("0.25"), Ok(0.25));
-        for text in ["NaN", "inf", "-0.1", "1.1", "half"] {
-            assert!(fraction(text).is_err(), "{text}");
+        for text in ["NaN", "inf", "-0.1", "1.1", "half", "2%"] {
+            let said = fraction(text).unwrap_err();
+            assert_eq!(
+                said,
+                format!("{text:?} is no number of 0 to 1 (2 % is 0.02)")
+            );
         }
     }
 }

@@ -121,7 +121,13 @@ impl Cluster {
     /// Finds ports that somebody else has, before anything is written or started.
     pub(crate) fn check_ports(&self) -> Result<(), Failure> {
         let nodes = self.nodes();
-        ports::check(nodes.iter().map(|node| &node.plan))
+        ports::check(nodes.iter().map(|node| &node.plan), || {
+            let numbers: Option<Vec<u16>> = nodes
+                .iter()
+                .map(|node| NodePlan::number(&node.plan.name))
+                .collect();
+            ports::free_above(self.base_port, &numbers?)
+        })
     }
 
     /// Starts every process of the nodes that does not run.
@@ -313,7 +319,8 @@ impl Cluster {
         })?;
         let plan =
             NodePlan::new(number, self.base_port, self.directory.path()).map_err(Failure::Local)?;
-        ports::check([&plan])?;
+        // The others' ports say where this one's are.
+        ports::check([&plan], || None)?;
         let seeds: Vec<String> = nodes.iter().map(|node| node.plan.swim()).collect();
         let node = self.node(plan, &seeds, nodes.len());
         self.inside().nodes.push(node.clone());

@@ -2,20 +2,44 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::Path;
 
-use super::plan::NodePlan;
+use super::plan::{NODE_STRIDE, NodePlan};
 use crate::failure::Failure;
 
-/// Binds every port of the nodes once and lets it go.
-pub(crate) fn check<'a>(nodes: impl IntoIterator<Item = &'a NodePlan>) -> Result<(), Failure> {
+/// Blocks of ports that are looked at before none is proposed: more clusters than this are on no machine.
+const BLOCKS_MAX: u16 = 20;
+
+/// Binds every port of the nodes once and lets it go. `elsewhere` names a first port to propose, where it can be chosen.
+pub(crate) fn check<'a>(
+    nodes: impl IntoIterator<Item = &'a NodePlan>,
+    elsewhere: impl FnOnce() -> Option<u16>,
+) -> Result<(), Failure> {
     let taken: Vec<String> = nodes.into_iter().filter_map(taken).collect();
     if taken.is_empty() {
         return Ok(());
     }
+    let others = elsewhere().map_or_else(String::new, |port| {
+        format!(", or choose others: --base-port {port}")
+    });
     Err(Failure::Local(format!(
-        "ports that the nodes need are taken:\n{}\n→ end what listens there (another `stemedb up`?), or choose others: --base-port 28180",
+        "ports that the nodes need are taken:\n{}\n→ end what listens there (another `stemedb up`?){others}",
         taken.join("\n")
     )))
+}
+
+/// The next first port above this one at which nodes with these numbers would find all of theirs free.
+pub(crate) fn free_above(base_port: u16, numbers: &[u16]) -> Option<u16> {
+    let block = NODE_STRIDE.checked_mul(*numbers.iter().max()?)?;
+    let is_free = |base_port: &u16| {
+        numbers.iter().all(|number| {
+            NodePlan::new(*number, *base_port, Path::new(""))
+                .is_ok_and(|node| taken(&node).is_none())
+        })
+    };
+    (1..=BLOCKS_MAX)
+        .map_while(|blocks| base_port.checked_add(block.checked_mul(blocks)?))
+        .find(is_free)
 }
 
 /// A line about the ports of a node that cannot be had, if there are any.
@@ -42,8 +66,6 @@ fn fault(port: u16, kind: &str, error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -54,10 +76,39 @@ mod tests {
         let Ok(node) = NodePlan::new(1, port, Path::new("")) else {
             return assert!(port > 65_000);
         };
-        let error = check([&node]).unwrap_err().to_string();
+        let error = check([&node], || Some(28_180)).unwrap_err().to_string();
         assert!(
-            error.contains(&format!("node1: {port}/TCP")) && error.contains("--base-port"),
+            error.contains(&format!("node1: {port}/TCP")) && error.ends_with("--base-port 28180"),
             "{error}"
         );
+        let error = check([&node], || None).unwrap_err().to_string();
+        assert!(!error.contains("--base-port"), "{error}");
+    }
+
+    #[test]
+    fn ports_that_are_proposed_are_free() {
+        let refused = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = refused.local_addr().unwrap().port();
+        // The block above is taken as well: by this, or by whoever had it before.
+        let Some(above) = port.checked_add(2 * NODE_STRIDE) else {
+            return assert_eq!(free_above(port, &[1, 2]), None);
+        };
+        let _above = TcpListener::bind(("127.0.0.1", above));
+        match free_above(port, &[1, 2]) {
+            Some(found) => {
+                assert!(
+                    found > above && (found - port).is_multiple_of(2 * NODE_STRIDE),
+                    "{port}: {found}"
+                );
+            }
+            // The last ports that there are.
+            None => assert!(port > 60_000, "{port}"),
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_room_nothing_is_proposed() {
+        assert_eq!(free_above(65_300, &[1, 2, 3]), None);
+        assert_eq!(free_above(18_180, &[]), None);
     }
 }

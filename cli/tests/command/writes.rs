@@ -9,6 +9,9 @@ use crate::{done, failed};
 
 const STORED: &str = r#"{"id":"ab","status":"stored","shard":256,"copies":2,"holders":["node1","node2"],"pending":["node3"]}"#;
 
+/// A clock that is ahead of this machine's.
+const FUTURE: i64 = 4_000_000_000_000;
+
 const CLAIM: &str = "8f2110f3d44c1351b3442e4690ccfa935fc18391bbe17054916bcb434b9c90e9";
 
 async fn takes_all() -> Gateway {
@@ -236,6 +239,73 @@ async fn a_source_is_retracted_and_restored_as_what_it_is() {
     .await;
     let body = crate::text(&gateway.asked().pop().unwrap().body);
     assert!(body.starts_with(r#"{"uri":"doi:3","class":"expert","title":"T","recorded_at":"#));
+}
+
+#[tokio::test]
+async fn a_description_takes_no_retraction_back() {
+    let directory = tempdir().unwrap();
+    let gateway = Gateway::start(|path, _| {
+        let of = |uri: &str, retracted: bool| json!({ "uri": uri, "class": "clinical", "retracted": retracted, "recorded_at": FUTURE });
+        let (source, complete) = match path {
+            "/v1/sources?prefix=gone&limit=1" => (of("gone", true), true),
+            "/v1/sources?prefix=back&limit=1" => (of("back", false), true),
+            "/v1/sources?prefix=cut&limit=1" => (of("cut off", true), false),
+            "/v1/sources?prefix=new&limit=1" => {
+                let none = json!({ "result": { "sources": [] }, "meta": { "complete": true } });
+                return (200, none.to_string());
+            }
+            "/v1/sources?prefix=odd&limit=1" => return (200, "[]".to_owned()),
+            "/v1/sources?prefix=lost&limit=1" => return (500, "{}".to_owned()),
+            _ => return (201, STORED.to_owned()),
+        };
+        (200, json!({ "result": { "sources": [source] }, "meta": { "complete": complete } }).to_string())
+    })
+    .await;
+    let cases = [
+        (
+            "gone",
+            json!(true),
+            "still retracted; `stemedb source restore gone`",
+        ),
+        ("back", Value::Null, ""),
+        ("new", Value::Null, ""),
+        ("odd", Value::Null, "(NOT complete: "),
+        ("cut", Value::Null, "(NOT complete: "),
+    ];
+    for (uri, retracted, said) in cases {
+        let words = [
+            "source",
+            uri,
+            "--class",
+            "expert",
+            "--title",
+            "T",
+            "--url",
+            &gateway.url,
+        ];
+        let output = crate::run(directory.path(), &words).await;
+        assert!(output.status.success(), "{uri}");
+        let noted = crate::text(&output.stderr);
+        assert!(
+            noted.starts_with(said) && noted.is_empty() == said.is_empty(),
+            "{uri}: {noted}"
+        );
+        let sent: Value = serde_json::from_slice(&gateway.asked().pop().unwrap().body).unwrap();
+        assert_eq!(
+            (&sent["retracted"], &sent["title"]),
+            (&retracted, &json!("T")),
+            "{uri}"
+        );
+        let later = ["gone", "back"].contains(&uri);
+        assert_eq!(sent["recorded_at"] == FUTURE + 1, later, "{uri}: {sent}");
+    }
+    let lost = ["source", "lost", "--class", "expert", "--url", &gateway.url];
+    assert_eq!(failed(directory.path(), &lost).await.0, 1);
+    assert_eq!(
+        gateway.paths().pop().unwrap(),
+        "/v1/sources?prefix=lost&limit=1",
+        "nothing is written unseen"
+    );
 }
 
 #[tokio::test]

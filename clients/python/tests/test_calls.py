@@ -150,9 +150,16 @@ def test_a_vote_an_epoch_and_a_source(connect: Callable[..., Any]) -> None:
     assert paper.path == "/v1/epoch"
     assert paper.body == {"kind": "epoch", "name": "n", "supersedes": ["a", "c"], "reason": "r", "started_at": 5}
     assert written.pending == ("node3",)
-    db.source("u", "expert", title="t", recorded_at=6)
+    db.source("u", "expert", title="t", retracted=False, recorded_at=6)
     assert paper.path == "/v1/sources"
-    assert paper.body == {"kind": "source", "uri": "u", "class": "expert", "title": "t", "recorded_at": 6}
+    assert paper.body == {
+        "kind": "source",
+        "uri": "u",
+        "class": "expert",
+        "title": "t",
+        "retracted": False,
+        "recorded_at": 6,
+    }
     db.retract("u", "expert")
     assert paper.body["retracted"] is True
     assert paper.body["recorded_at"] > 1_500_000_000_000
@@ -344,6 +351,41 @@ def test_a_retraction_knows_what_it_retracts(connect: Callable[..., Any]) -> Non
     assert bodies[-1] == {**expected, "recorded_at": 4_000_000_000_001}
     db.restore("doi:1", "expert", title="Another", recorded_at=3)
     assert bodies[-1] == {**expected, "class": "expert", "title": "Another", "recorded_at": 3}
+
+
+def test_a_description_takes_no_retraction_back(connect: Callable[..., Any]) -> None:
+    bodies = []
+    known = {**SOURCE, "recorded_at": 4_000_000_000_000}
+    meta = dict(META)
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            assert request.url.raw_path == b"/v1/sources?prefix=doi%3A1&limit=1"
+            return reply(200, {"result": {"sources": [known], "cursor": None}, "meta": meta})
+        bodies.append(json.loads(request.content))
+        return reply(201, STORED)
+
+    def described(**given: Any) -> tuple[Any, Any, list[str]]:
+        written = db.source("doi:1", "expert", title="T", **given)
+        assert (bodies[-1]["class"], bodies[-1]["title"]) == ("expert", "T")
+        codes = [warning.code for warning in written.warnings]
+        return bodies[-1].get("retracted"), bodies[-1]["recorded_at"], codes
+
+    db = connect(handler)
+    assert described() == (True, 4_000_000_000_001, ["still_retracted"])
+    assert described(recorded_at=3) == (None, 3, [])
+    assert described(retracted=False, recorded_at=3) == (False, 3, [])
+    signed = [{"agent": "a", "signature": "b"}]
+    assert described(signatures=signed, recorded_at=5_000_000_000_000) == (None, 5_000_000_000_000, [])
+    meta["complete"] = False
+    assert described()[2] == ["still_retracted", "incomplete"]
+    known["uri"] = "doi:11"
+    retracted, recorded_at, codes = described()
+    assert (retracted, codes) == (None, ["incomplete"])
+    assert recorded_at < 4_000_000_000_000
+    known |= {"uri": "doi:1", "retracted": False}
+    meta["complete"] = True
+    assert described() == (None, 4_000_000_000_001, [])
 
 
 def test_one_record_and_its_trace(connect: Callable[..., Any]) -> None:

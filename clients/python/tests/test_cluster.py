@@ -175,6 +175,8 @@ def test_what_is_there_is_listed(db: Any, subject: str) -> None:
     assert marks.keys() == {ids[0], ids[1]}
     assert (marks[ids[0]].retracted, marks[ids[1]].superseded_by) == (True, (new.id,))
     assert db.trace(ids[1]).superseded_by == (new.id,)
+    assert "still_retracted" in [said.code for said in db.source(uri, "expert", title="A table").warnings]
+    assert [(row.uri, row.title) for row in db.sources(uri, retracted=True)] == [(uri, "A table")]
     db.restore(uri)
     assert list(db.sources(uri, retracted=True)) == []
     assert db.page(subject).marks.keys() == {ids[1]}

@@ -37,7 +37,11 @@ class Written:
     """Of an epoch or a source: known nodes that have not confirmed it yet."""
     trace_id: str | None = None
     warnings: tuple[WriteWarning, ...] = ()
-    """Why the record may have no effect although it is stored: its claim or epoch is not there, or does not count."""
+    """Why the record may have no effect although it is stored: its claim or epoch is not there, or does not count.
+
+    Of ``source`` also, from here and not from a gateway: ``still_retracted``, and ``incomplete``, when nodes that did not
+    answer may know of a later retraction or restoration.
+    """
 
     @property
     def acknowledged(self) -> bool:

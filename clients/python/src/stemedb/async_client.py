@@ -64,7 +64,7 @@ class AsyncStemeDB:
     assert_many = _answers(calls.assert_many)
     vote = _answers(calls.vote)
     epoch = _answers(calls.epoch)
-    source = _answers(calls.source)
+    source = _answers(standing.describe)
     retract = _answers(standing.retract)
     restore = _answers(standing.restore)
     query = _answers(calls.query)

@@ -166,7 +166,7 @@ def source(
     key: Signer | None = None,
     durability: Durability | None = None,
 ) -> Program[Written]:
-    """Describe a source. The latest record of a uri decides; ``retracted=False`` takes a retraction back."""
+    """Store a record of a source as it is given: it may take a retraction back that it says nothing of."""
     record = given(
         uri=uri,
         **{"class": source_class},

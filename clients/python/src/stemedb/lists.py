@@ -72,11 +72,11 @@ def find(core: Core, id_prefix: str) -> Stream[Record]:
     return _all(core, "/v1/records", "records", read_record, id_prefix=id_prefix.lower())
 
 
-def latest_source(core: Core, uri: str) -> Program[SourceRecord | None]:
-    """Get the latest record of a source."""
+def latest_source(core: Core, uri: str) -> Program[tuple[SourceRecord | None, bool]]:
+    """Get the latest record of a source, and whether every node that may have a later one was considered."""
     # Of all uris that begin so the shortest is first.
     found = yield from _page(core, "/v1/sources", "sources", _of(SourceRecord), prefix=uri, limit=1)
-    return next((record for record in found.rows if record.uri == uri), None)
+    return next((record for record in found.rows if record.uri == uri), None), found.meta.complete
 
 
 def _all(core: Core, at: str, name: str, read: Callable[[Mapping[str, Any]], T], **parameters: Any) -> Stream[T]:
