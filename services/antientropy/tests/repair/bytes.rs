@@ -61,10 +61,6 @@ async fn a_thousand_missing_of_a_hundred_thousand_move_little_more_than_their_by
     let before = two.wire.bytes();
     one.sync("node2", false).await;
     let moved = two.wire.bytes() - before;
-    println!(
-        "{moved} B moved for {bytes} B: {:.2}",
-        moved as f64 / bytes as f64
-    );
     assert_eq!(one.status("node2").pulled, u64::from(MISSING));
     assert!(moved * 100 <= bytes * 110, "{moved} B for {bytes} B");
 
@@ -73,7 +69,6 @@ async fn a_thousand_missing_of_a_hundred_thousand_move_little_more_than_their_by
     one.sync("node2", false).await;
     let equal = two.wire.bytes() - before;
     let message = two.store.state().compare_bytes.clone();
-    println!("equal: {message:?} B, {equal} B on the wire");
     assert!(message.len() == 1 && message[0] <= 256, "{message:?}");
     assert!(equal <= 512, "{equal}");
 
@@ -83,7 +78,6 @@ async fn a_thousand_missing_of_a_hundred_thousand_move_little_more_than_their_by
     one.sync("node2", false).await;
     let bytes = two.wire.bytes() - before;
     let trips: usize = two.store.state().calls.values().sum();
-    println!("one missing: {trips} round trips, {bytes} B");
     assert!(one.store.holds(&claim(ALL).0));
     assert!(trips <= 4 && bytes <= 6 * 1024, "{trips}, {bytes}");
 }

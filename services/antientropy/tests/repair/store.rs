@@ -415,7 +415,8 @@ impl Store for TestStore {
         let tops = request
             .nodes
             .iter()
-            .filter_map(|node| (node.depth == 0).then(|| state.trees[&node.shard].root()));
+            .filter(|node| node.depth == 0)
+            .map(|node| state.trees[&node.shard].root());
         let roots: Vec<merkle::Digest> = tops.collect();
         Ok(Response::new(v1::DescendReply {
             nodes,
