@@ -134,6 +134,17 @@ pub fn exists(pid: u32) -> bool {
     })
 }
 
+/// Resident memory of a running process, in bytes.
+pub fn resident(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<usize>().ok());
+    kib.expect("a running process has memory") * 1024
+}
+
 /// The last lines of a log.
 pub fn tail(log: &Path, lines: usize) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use e2e::cluster::Cluster;
 use e2e::http::{Http, Reply};
 use e2e::node::Node;
+use e2e::process;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use serde_json::json;
@@ -224,7 +225,7 @@ impl Watch {
             while look.load(Ordering::Relaxed) {
                 pace.tick().await;
                 for (most, pid) in most.iter_mut().zip(pids) {
-                    *most = (*most).max(resident_of(pid));
+                    *most = (*most).max(process::resident(pid));
                 }
             }
             most
@@ -239,18 +240,7 @@ impl Watch {
 }
 
 fn resident(node: &Node, service: &str) -> usize {
-    resident_of(node.pid(service).expect("it runs"))
-}
-
-/// Resident memory of a process, in bytes.
-fn resident_of(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|kib| kib.parse::<usize>().ok());
-    kib.expect("a running process has memory") * 1024
+    process::resident(node.pid(service).expect("it runs"))
 }
 
 fn percentiles(took: &[Duration]) -> String {

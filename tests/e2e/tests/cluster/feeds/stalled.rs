@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
-use e2e::eventually;
 use e2e::http::Http;
+use e2e::{eventually, process};
 
 use super::reader::Reader;
 use super::writers::{SOON, Writers};
@@ -114,14 +114,7 @@ async fn more(writers: &Writers, than: usize) {
 
 /// Resident memory of the first node's gateway, in bytes.
 fn resident(cluster: &Cluster) -> usize {
-    let pid = cluster.node(1).pid("gateway").expect("it runs");
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|kib| kib.parse::<usize>().ok());
-    kib.expect("a running process has memory") * 1024
+    process::resident(cluster.node(1).pid("gateway").expect("it runs"))
 }
 
 fn percentiles(took: &[Duration]) -> String {
