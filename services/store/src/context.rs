@@ -14,7 +14,9 @@ use crate::error::CallError;
 use crate::held;
 use place::Place;
 pub(crate) use place::{Last, Spot};
-pub(crate) use statements::{Statement, of_global_shard, sources, superseding, voted, votes_on};
+pub(crate) use statements::{
+    Statement, chain, of_global_shard, sources, superseding, voted, votes_on,
+};
 use statements::{epochs, votes};
 
 /// Most uris, claims, or epochs of one request.

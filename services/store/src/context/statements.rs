@@ -68,6 +68,25 @@ const SUPERSEDING: &str = "
     CROSS JOIN record r ON r.sequence = s.sequence
     LIMIT ?5";
 
+/// Epochs that supersede one of these, those that supersede them, and so on, the nearest first. What a line of `supersession` is
+/// about is known by its sequence: the epoch's id begins as the row's head says, and others that begin so come along.
+const CHAIN: &str = "
+    WITH RECURSIVE chain (sequence, id_head) AS (
+        SELECT s.sequence, r.id_head
+        FROM json_each(?1) j
+        CROSS JOIN supersession s ON s.epoch = unhex(j.value) AND s.at_ms <= ?2
+        CROSS JOIN record r ON r.sequence = s.sequence
+        UNION
+        SELECT s.sequence, r.id_head
+        FROM chain c
+        CROSS JOIN supersession s ON s.at_ms <= ?2
+            AND s.epoch >= unhex(format('%08x%056x', c.id_head, 0))
+            AND s.epoch <= unhex(format('%08x', c.id_head) || replace(format('%056x', 0), '0', 'f'))
+        CROSS JOIN record r ON r.sequence = s.sequence
+        LIMIT ?3)
+    SELECT 0, r.sequence, r.id_head, r.canonical
+    FROM chain c CROSS JOIN record r ON r.sequence = c.sequence";
+
 pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
 /// What is known of sources up to a time: of each uri the records of its latest moment.
@@ -154,6 +173,15 @@ pub(crate) fn superseding(epochs: &[RecordId], after: &Spot, latest: i64, limit:
         .bind(list(epochs))
         .bind(after.at_ms)
         .bind(after.sequence)
+        .bind(latest)
+        .bind(limit)
+}
+
+/// Epochs that supersede one of these, and so on, and perhaps some that have nothing to do with them: at most `limit` rows. When
+/// there are fewer, none is missing.
+pub(crate) fn chain(epochs: &[RecordId], latest: i64, limit: u32) -> Statement {
+    sqlx::query(CHAIN)
+        .bind(list(epochs))
         .bind(latest)
         .bind(limit)
 }

@@ -19,6 +19,9 @@ use page::{Page, Place};
 /// learned a second time.
 const LOOKED_UP_MAX: usize = 100_000;
 
+/// Rows of one look along a chain of epochs. Of longer ones each epoch is asked about: a look that finds too much was in vain.
+const CHAIN_MAX: u32 = 1_000;
+
 /// Looks at everything that bears on one question. `global`: the number of the global shard when it holds records at all; when it
 /// does not, nothing is looked up in it.
 ///
@@ -103,20 +106,22 @@ impl Fold {
         self.selection.as_of.unwrap_or(i64::MAX)
     }
 
-    /// Learns the records of a statement.
+    /// Learns the records of a statement. Says how many rows it had.
     async fn learn(
         &mut self,
         connection: &mut SqliteConnection,
         query: Sqlite<'static>,
-    ) -> Result<(), CallError> {
+    ) -> Result<u32, CallError> {
         let mut rows = query.fetch(connection);
+        let mut number = 0;
         while let Some(row) = rows.try_next().await? {
+            number += 1;
             if let Some(record) = held::record(&row)? {
                 self.resolver.learn(&record)?;
             }
             tokio::task::consume_budget().await;
         }
-        Ok(())
+        Ok(number)
     }
 
     /// Pushes the short claims of a page when nothing has to be looked up for them; else they are returned.
@@ -177,7 +182,8 @@ impl Fold {
         }
         self.looked_up.extend(unknown.keys());
         let sources = context::sources(unknown.into_values(), self.latest());
-        self.learn(connection, sources).await
+        self.learn(connection, sources).await?;
+        Ok(())
     }
 
     /// Learns the epochs that these claims name, and those that supersede them, and so on.
@@ -190,19 +196,26 @@ impl Fold {
         for claim in claims {
             self.resolver.expect(claim)?;
         }
-        loop {
-            let unasked = self.resolver.unasked_epochs();
-            if unasked.is_empty() {
-                return Ok(());
-            }
+        let mut unasked = self.resolver.unasked_epochs();
+        while !unasked.is_empty() {
+            let mut further = Vec::new();
             for ids in unasked.chunks(context::LIST_MAX) {
                 let own = context::of_global_shard(ids, global, i64::MAX);
                 self.learn(connection, own).await?;
-                let spot = context::Spot::default();
-                let others = context::superseding(ids, &spot, self.latest(), i64::MAX);
-                self.learn(connection, others).await?;
+                let chain = context::chain(ids, self.latest(), CHAIN_MAX);
+                let is_whole = self.learn(connection, chain).await? < CHAIN_MAX;
+                if !is_whole {
+                    let spot = context::Spot::default();
+                    let others = context::superseding(ids, &spot, self.latest(), i64::MAX);
+                    self.learn(connection, others).await?;
+                }
+                // Those of a whole chain were asked about with it.
+                let learned = self.resolver.unasked_epochs();
+                further.extend(learned.into_iter().filter(|_| !is_whole));
             }
+            unasked = further;
         }
+        Ok(())
     }
 }
 

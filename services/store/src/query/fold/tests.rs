@@ -229,3 +229,53 @@ async fn what_a_lens_keeps_does_not_grow_with_claims_that_say_nothing_new() {
     }
     readers.close().await;
 }
+
+/// Each supersedes the one before.
+fn chain(name: &str, length: usize) -> Vec<Record> {
+    let mut chain = vec![epoch(name, "")];
+    while let Some(last) = chain.last().filter(|_| chain.len() < length) {
+        let next = superseding(last, &format!("{name} {}", chain.len()));
+        chain.push(next);
+    }
+    chain
+}
+
+#[tokio::test]
+async fn chains_of_epochs_are_followed_to_their_ends() {
+    let directory = tempdir().unwrap();
+    let (short, long) = (chain("short", 30), chain("long", 2_500));
+    let other = superseding(&long[700], "beside the long one");
+    let of = |subject: &str, epoch: &Record| {
+        record(&format!(
+            r#"{{"subject":"{subject}","predicate":"p","object":{{"type":"boolean","value":true}},
+            "epoch":"{}","asserted_at":1,"source":{{"uri":"urn:1","class":"expert"}}}}"#,
+            epoch.id()
+        ))
+    };
+    let mut records = vec![other];
+    records.extend([of("short", &short[0]), of("last", &short[29])]);
+    records.extend([of("long", &long[0]), of("late", &long[2_000])]);
+    records.extend([of("both", &long[600]), of("both", &short[10])]);
+    // Nobody has the record that this one names, and somebody supersedes it.
+    let unknown = epoch("unknown", "");
+    records.extend([of("unknown", &unknown), superseding(&unknown, "known")]);
+    records.extend(short.into_iter().chain(long));
+    let readers = filled(directory.path(), &records).await;
+    let looked_at = async |subject: &str| {
+        let selection = Selection {
+            subject: Some(subject.into()),
+            ..Selection::default()
+        };
+        let parameters = Parameters::new(Lens::Epoch, Options::default(), selection).unwrap();
+        let ballot = fold(&readers.questions, parameters, Some(SHARDS)).await;
+        let kept = ballot.unwrap().kept();
+        (kept.epochs, kept.claims)
+    };
+    assert_eq!(looked_at("short").await, (30, 0));
+    assert_eq!(looked_at("last").await, (1, 1));
+    assert_eq!(looked_at("long").await, (2_501, 0));
+    assert_eq!(looked_at("late").await, (500, 0));
+    assert_eq!(looked_at("both").await, (1_901 + 20, 0));
+    assert_eq!(looked_at("unknown").await, (2, 0));
+    readers.close().await;
+}
