@@ -11,6 +11,7 @@ use super::control::{Action, Answer, Order};
 use super::directory::{ClusterFile, Directory, NodeEntry, ProcessEntry};
 use super::plan::{NODES_MAX, NodePlan, Service};
 use super::process::{Death, Launch, Process, State};
+use super::ready::Patience;
 use super::{ports, ready};
 use crate::failure::Failure;
 
@@ -251,7 +252,12 @@ impl Cluster {
             format!("{}/{service}", node.plan.name)
         });
         match order.action {
-            Action::Start => return self.start_and_wait(node, &processes, &what).await,
+            Action::Start => {
+                let patience = Patience::new(START_DEADLINE);
+                self.start_and_wait(node, &processes, patience).await?;
+                self.seen(node, patience).await?;
+                return Ok(format!("{what}: ready"));
+            }
             Action::Stop => {
                 let killed = stop(&processes).await;
                 if !killed.is_empty() {
@@ -276,17 +282,30 @@ impl Cluster {
         &self,
         node: &Node,
         processes: &[Arc<Process>],
-        what: &str,
-    ) -> Result<String, Failure> {
+        patience: Patience,
+    ) -> Result<(), Failure> {
         for process in processes {
             process.notice_end().await;
             process.resume();
         }
         start(node, processes)?;
-        ready::wait(processes, START_DEADLINE)
+        ready::wait(processes, patience)
             .await
-            .map_err(Failure::Local)?;
-        Ok(format!("{what}: ready"))
+            .map_err(Failure::Local)
+    }
+
+    /// Waits until the others know that a node is there. One of which a part does not run is for nobody to rely on yet.
+    async fn seen(&self, node: &Node, patience: Patience) -> Result<(), Failure> {
+        let is_whole = node
+            .processes
+            .iter()
+            .all(|process| process.state().pid().is_some());
+        if !is_whole {
+            return Ok(());
+        }
+        ready::seen(node, || self.nodes(), patience)
+            .await
+            .map_err(Failure::Local)
     }
 
     /// A new node, ready and counted; one that is there already is started.
@@ -294,8 +313,7 @@ impl Cluster {
         let nodes = self.nodes();
         let known = |name: &str| nodes.iter().find(|node| node.plan.name == name);
         if let Some(node) = known(name) {
-            self.start_and_wait(node, &node.processes, name).await?;
-            return self.joined(node).await;
+            return self.start_and_join(node).await;
         }
         let taken = nodes
             .iter()
@@ -326,17 +344,18 @@ impl Cluster {
         self.inside().nodes.push(node.clone());
         // Known from here on: whoever is killed now finds it in the file.
         self.save()?;
-        let what = node.plan.name.clone();
-        self.start_and_wait(&node, &node.processes, &what).await?;
-        self.joined(&node).await
+        self.start_and_join(&node).await
     }
 
-    /// Waits until a node takes its share: its copies count, and it owns shards.
-    async fn joined(&self, node: &Node) -> Result<String, Failure> {
-        let waited = ready::joined(node, START_DEADLINE).await;
-        waited
-            .map(|()| format!("{}: ready", node.plan.name))
-            .map_err(Failure::Local)
+    /// Starts a node and waits until it takes its share: its copies count, it owns shards, and the others know.
+    async fn start_and_join(&self, node: &Node) -> Result<String, Failure> {
+        let patience = Patience::new(START_DEADLINE);
+        self.start_and_wait(node, &node.processes, patience).await?;
+        ready::joined(node, patience)
+            .await
+            .map_err(Failure::Local)?;
+        self.seen(node, patience).await?;
+        Ok(format!("{}: ready", node.plan.name))
     }
 
     /// Lets a node hand everything over, waits until it has LEFT, then stops it and forgets its processes.

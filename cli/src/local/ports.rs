@@ -66,6 +66,9 @@ fn fault(port: u16, kind: &str, error: &std::io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::net::{SocketAddr, TcpStream};
+
     use super::*;
 
     #[test]
@@ -83,6 +86,23 @@ mod tests {
         );
         let error = check([&node], || None).unwrap_err().to_string();
         assert!(!error.contains("--base-port"), "{error}");
+    }
+
+    #[test]
+    fn a_port_that_only_ended_connections_are_left_of_is_free() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
+        let (served, _) = listener.accept().unwrap();
+        // The side that closes first keeps the connection in TIME_WAIT: here that of the listener's port.
+        drop((served, listener));
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop(client);
+        let Ok(node) = NodePlan::new(1, address.port(), Path::new("")) else {
+            return assert!(address.port() > 65_000);
+        };
+        let line = taken(&node).unwrap_or_default();
+        assert!(!line.contains(&format!("{}/TCP", address.port())), "{line}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use serde_json::Value;
 
 use super::cluster::Node;
-use super::process::Process;
+use super::process::{Process, State};
 use crate::client::{Call, Client, GatewayUrl};
 use crate::failure::Failure;
 use crate::output;
@@ -43,9 +43,33 @@ async fn is_ready(process: &Process) -> Result<(), String> {
     }
 }
 
+/// Until when something is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    began: Instant,
+    most: Duration,
+}
+
+impl Patience {
+    /// From now on for so long.
+    pub(crate) fn new(most: Duration) -> Patience {
+        Patience {
+            began: Instant::now(),
+            most,
+        }
+    }
+
+    fn is_over(self) -> bool {
+        self.began.elapsed() > self.most
+    }
+
+    fn seconds(self) -> u64 {
+        self.began.elapsed().as_secs()
+    }
+}
+
 /// Waits until all processes are ready. `Err` names those that are not, or that ended.
-pub(crate) async fn wait(processes: &[Arc<Process>], deadline: Duration) -> Result<(), String> {
-    let began = Instant::now();
+pub(crate) async fn wait(processes: &[Arc<Process>], patience: Patience) -> Result<(), String> {
     loop {
         let waiting = not_ready(processes).await;
         if waiting.is_empty() {
@@ -54,7 +78,7 @@ pub(crate) async fn wait(processes: &[Arc<Process>], deadline: Duration) -> Resu
         let ended = processes
             .iter()
             .find(|process| process.state().pid().is_none() && !process.state().starts_again());
-        if ended.is_some() || began.elapsed() > deadline {
+        if ended.is_some() || patience.is_over() {
             let logs: Vec<String> = waiting
                 .iter()
                 .map(|(process, why)| {
@@ -72,7 +96,7 @@ pub(crate) async fn wait(processes: &[Arc<Process>], deadline: Duration) -> Resu
                 .collect();
             return Err(format!(
                 "not ready after {} s:\n{}",
-                began.elapsed().as_secs(),
+                patience.seconds(),
                 logs.join("\n")
             ));
         }
@@ -192,46 +216,116 @@ async fn formation(whole: &[&Node]) -> Option<String> {
         .then(|| format!("forming: comparing {} with the others", names.join(", ")))
 }
 
-/// What a node says of itself as a member: status, phase, shards.
-async fn member(node: &Node) -> Result<Value, String> {
-    let (client, url) = client(node).map_err(|failure| failure.to_string())?;
-    let name = &node.plan.name;
+/// What a node says of a member: status, phase, shards.
+async fn member(asked: &Node, name: &str) -> Result<Value, String> {
+    let (client, url) = client(asked).map_err(|failure| failure.to_string())?;
     let (status, body) = client.ask_one(&url, &Call::get("/cluster/members")).await?;
     let said: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let members = said["members"].as_array().into_iter().flatten();
-    let mut own = members.filter(|member| member["id"] == **name).cloned();
-    let own = own.next().ok_or_else(|| format!("HTTP {status}"))?;
+    let Some(members) = said["members"].as_array() else {
+        return Err(format!("HTTP {status}"));
+    };
+    let mut found = members.iter().filter(|member| member["id"] == *name);
+    let found = found
+        .next()
+        .cloned()
+        .ok_or_else(|| format!("does not know {name} yet"))?;
     let waiting = said["waiting_for"].as_str().unwrap_or_default();
     if waiting.is_empty() {
-        return Ok(own);
+        return Ok(found);
     }
-    Err(format!("waiting for {waiting}"))
+    Err(format!("waits for {waiting}"))
+}
+
+fn owns_shards(member: &Value) -> bool {
+    member["owned_shards"]
+        .as_u64()
+        .is_some_and(|shards| shards > 0)
 }
 
 /// Waits until a node owns shards, which it does once the others' stores know of it.
-pub(crate) async fn joined(node: &Node, deadline: Duration) -> Result<(), String> {
-    let began = Instant::now();
+pub(crate) async fn joined(node: &Node, patience: Patience) -> Result<(), String> {
+    let name = &node.plan.name;
     loop {
-        let why = match member(node).await {
-            Ok(own)
-                if own["owned_shards"]
-                    .as_u64()
-                    .is_some_and(|shards| shards > 0) =>
-            {
-                return Ok(());
-            }
-            Ok(own) => format!("{} owns no shards yet ({})", node.plan.name, own["phase"]),
-            Err(why) => why,
+        let why = match member(node, name).await {
+            Ok(own) if owns_shards(&own) => return Ok(()),
+            Ok(own) => format!("it owns no shards yet ({})", word(&own, "phase")),
+            Err(why) => format!("it {why}"),
         };
-        if began.elapsed() > deadline {
+        if patience.is_over() {
             return Err(format!(
-                "{} runs, but has not joined after {} s: {why}",
-                node.plan.name,
-                began.elapsed().as_secs()
+                "{name} runs, but has not joined after {} s: {why}",
+                patience.seconds()
             ));
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Waits until every other node that runs whole sees a node as that sees itself: only then does a question about it have the
+/// same answer wherever it is asked. Who does not run, or is paused, cannot know of it.
+pub(crate) async fn seen(
+    node: &Node,
+    others: impl Fn() -> Vec<Node>,
+    patience: Patience,
+) -> Result<(), String> {
+    let name = &node.plan.name;
+    loop {
+        let mut others = others();
+        others.retain(|other| other.plan.name != *name && runs_whole(other));
+        if others.is_empty() {
+            return Ok(());
+        }
+        let unseen = match member(node, name).await {
+            Ok(own) => unseen(name, &own, &others).await,
+            Err(why) => vec![format!("  {name} {why}")],
+        };
+        if unseen.is_empty() {
+            return Ok(());
+        }
+        if patience.is_over() {
+            return Err(format!(
+                "{name} runs, but not all nodes see it as a member after {} s:\n{}\n→ it may still come: see `stemedb status`, or give the order again",
+                patience.seconds(),
+                unseen.join("\n")
+            ));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A line about each node that sees another state of a member than that itself does.
+async fn unseen(name: &str, own: &Value, others: &[Node]) -> Vec<String> {
+    if let Some(why) = differs(own, own) {
+        return vec![format!("  {name} {why}")];
+    }
+    let asked = others.iter().map(|other| async move {
+        let why = match member(other, name).await {
+            Ok(seen) => differs(&seen, own)?,
+            Err(why) => why,
+        };
+        Some(format!("  {} {why}", other.plan.name))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// How what is seen of a member is not what it says of itself, or is nobody yet who can be asked.
+fn differs(seen: &Value, own: &Value) -> Option<String> {
+    let (status, phase) = (word(seen, "status"), word(seen, "phase"));
+    let counts = status == "UP"
+        && !matches!(phase, "joining" | "stopping")
+        && phase == word(own, "phase")
+        && owns_shards(seen) == owns_shards(own);
+    let shards = &seen["owned_shards"];
+    (!counts).then(|| format!("sees it {status}, {phase}, with {shards} shards"))
+}
+
+fn word<'a>(member: &'a Value, key: &str) -> &'a str {
+    member[key].as_str().unwrap_or("unknown")
+}
+
+fn runs_whole(node: &Node) -> bool {
+    let mut states = node.processes.iter().map(|process| process.state());
+    states.all(|state| matches!(state, State::Running(_)))
 }
 
 /// Asks a node to leave and waits until it has LEFT.
@@ -259,7 +353,8 @@ pub(crate) async fn left(node: &Node, force: bool, deadline: Duration) -> Result
 }
 
 async fn has_left(node: &Node) -> bool {
-    member(node).await.is_ok_and(|own| own["status"] == "LEFT")
+    let own = member(node, &node.plan.name).await;
+    own.is_ok_and(|own| own["status"] == "LEFT")
 }
 
 /// Nodes whose stores do not count yet: a new store may be an old one that lost its disk, until it has compared all its
@@ -344,5 +439,44 @@ impl Drop for Shown {
         if let Some(spinner) = &self.spinner {
             spinner.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_member_is_seen_once_it_is_seen_as_it_sees_itself() {
+        let member = |status: &str, phase: &str, shards: u32| json!({ "status": status, "phase": phase, "owned_shards": shards });
+        let own = member("UP", "serving", 128);
+        assert_eq!(differs(&own, &own), None);
+        // Views of one placement differ while somebody else comes or goes.
+        assert_eq!(differs(&member("UP", "serving", 171), &own), None);
+        for (seen, said) in [
+            (
+                member("UP", "joining", 0),
+                "sees it UP, joining, with 0 shards",
+            ),
+            (
+                member("SUSPECT", "serving", 128),
+                "sees it SUSPECT, serving, with 128 shards",
+            ),
+            (
+                member("UP", "serving", 0),
+                "sees it UP, serving, with 0 shards",
+            ),
+        ] {
+            assert_eq!(differs(&seen, &own).as_deref(), Some(said));
+        }
+        let joining = member("UP", "joining", 0);
+        assert!(
+            differs(&joining, &joining).is_some(),
+            "although all agree on it"
+        );
+        let leaving = member("UP", "leaving", 0);
+        assert_eq!(differs(&leaving, &leaving), None, "it goes on with that");
     }
 }

@@ -27,6 +27,7 @@ pub mod stores;
 pub mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use proto::v1::antientropy_server::AntientropyServer;
@@ -101,6 +102,7 @@ pub async fn assemble(
         local,
         reporter: reporter.clone(),
         releases: Releases::default(),
+        brought: AtomicU64::new(0),
         home,
     });
     let homecoming = Homecoming::new(

@@ -38,7 +38,7 @@ pub struct Remembered {
     seen: Standing,
     /// Of each shard, how often rows had been given up when the session began.
     releases: BTreeMap<u32, u64>,
-    /// The last row of the local store when the session began.
+    /// The last row of the local store when the session began, less those that repair had put there.
     last_row: u64,
 }
 
@@ -63,9 +63,11 @@ impl Remembered {
         }
     }
 
-    /// Whether the local store took records since this was last asked.
-    pub fn has_grown(&mut self, last_row: u64) -> bool {
-        std::mem::replace(&mut self.last_row, last_row) != last_row
+    /// Whether the local store took records since this was last asked, other than those that repair brought, with this peer or
+    /// another one. Rows of a session that is just bringing some may count as others': then this one is careful once too often.
+    pub fn has_grown(&mut self, last_row: u64, brought: u64) -> bool {
+        let others = last_row.wrapping_sub(brought);
+        std::mem::replace(&mut self.last_row, others) != others
     }
 
     /// The root behind a short one, when it is the own, one that was proved, or that of nothing.
@@ -184,7 +186,16 @@ mod tests {
     #[test]
     fn a_store_has_grown_since_it_was_last_looked_at() {
         let mut remembered = Remembered::default();
-        assert!(remembered.has_grown(5) && !remembered.has_grown(5) && remembered.has_grown(6));
+        assert!(remembered.has_grown(5, 0) && !remembered.has_grown(5, 0));
+        assert!(remembered.has_grown(6, 0));
+    }
+
+    #[test]
+    fn what_repair_brought_is_no_growth() {
+        let mut remembered = Remembered::default();
+        remembered.has_grown(5, 0);
+        assert!(!remembered.has_grown(8, 3) && !remembered.has_grown(9, 4));
+        assert!(remembered.has_grown(11, 5), "one of the two came otherwise");
     }
 
     #[test]

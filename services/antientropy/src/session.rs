@@ -9,6 +9,7 @@ pub mod copy;
 mod direction;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,8 +31,8 @@ use direction::{Direction, Moved};
 /// walked twice.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// From the compare to the lookup of what seems to be missing, when records came here since the last session: what is on its
-/// way by push has arrived by then, and is not fetched a second time.
+/// From the compare to the lookup of what seems to be missing, when records came here since the last session other than by
+/// repair: what is on its way by push has arrived by then, and is not fetched a second time.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// What is missing for longer than this was missed by push, not overtaken by the session.
@@ -130,7 +131,7 @@ struct Seen {
     peer_counts_as_absent: bool,
     /// Keys what is shortened in this session.
     salt: Salt,
-    /// The own store took records since the last session: more may be on their way.
+    /// The own store took records since the last session, not from repair: more may be on their way.
     busy: bool,
 }
 
@@ -216,7 +217,9 @@ impl Session<'_> {
         }
         self.remembered.keep_only(&self.owned);
         self.remembered.bind_local(&local.store_id, local.losses);
-        let busy = self.remembered.has_grown(local.standing.sequence);
+        let brought = self.shared.brought.load(Ordering::Relaxed);
+        let last_row = local.standing.sequence;
+        let busy = self.remembered.has_grown(last_row, brought);
         let salt: Salt = rand::random();
         let here: BTreeMap<u32, u64> = shards.iter().copied().zip(local.counts).collect();
         let mut own: BTreeMap<u32, Digest> = shards.into_iter().zip(local.roots).collect();
@@ -404,6 +407,8 @@ impl Session<'_> {
         self.work.found_old |= proof_age > OLD && moved.older_than(sidecar::clock::unix_ms(), OLD);
         self.work.pulled += self.moved_or_lacking(moved);
         self.work.record_bytes += moved.copied.bytes;
+        let brought = &self.shared.brought;
+        brought.fetch_add(moved.copied.records, Ordering::Relaxed);
         moved.copied.link_traces();
         metrics::moved("pull", moved.copied.records, moved.copied.bytes);
     }

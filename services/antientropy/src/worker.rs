@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use proto::follow::Views;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub reporter: Reporter,
     /// What was given up.
     pub releases: Releases,
+    /// Rows that sessions of this node have put into the local store since the start.
+    pub brought: AtomicU64,
     /// Rows that do not belong here, and whether repair is paused.
     pub home: Arc<Home>,
 }

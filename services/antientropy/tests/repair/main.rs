@@ -12,5 +12,6 @@ mod faults;
 mod homecoming;
 mod moving;
 mod proofs;
+mod settle;
 mod store;
 mod wire;

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
+use proto::view::ClusterView;
 use serde_json::{Value, json};
 use shard::{Placement, movement};
 
@@ -77,14 +78,11 @@ pub async fn placement(
 fn planned(route: &Route, join: &[String], leave: &[String]) -> Result<BTreeSet<String>, Problem> {
     let view = route.view();
     let now = view.placement().members().iter();
-    let mut members: BTreeSet<String> = now.map(|name| name.to_string()).collect();
+    let owners: BTreeSet<String> = now.map(|name| name.to_string()).collect();
+    let mut members = owners.clone();
     for name in leave {
         if !members.remove(name) {
-            return Err(bad_value(
-                "leave",
-                name,
-                "members that own shards, each once",
-            ));
+            return Err(cannot_leave(view, name, &owners));
         }
     }
     for name in join {
@@ -109,6 +107,29 @@ fn planned(route: &Route, join: &[String], leave: &[String]) -> Result<BTreeSet<
         return Err(bad_value("join", &join.join(","), &most).limit(MEMBERS_MAX as u64));
     }
     Ok(members)
+}
+
+/// Why a name is none of a member that can leave, and which ones are.
+fn cannot_leave(view: &ClusterView, name: &str, owners: &BTreeSet<String>) -> Problem {
+    let shown: String = name.chars().take(NAME_MAX).collect();
+    let node = view.node();
+    let what = if owners.contains(name) {
+        "is named twice".to_owned()
+    } else if view.known_names().contains(name) {
+        format!("is a member, but owns no shards as this node, {node}, sees it")
+    } else {
+        format!("is not a member known to this node, {node}")
+    };
+    let known: Vec<&str> = owners.iter().map(String::as_str).collect();
+    Problem::unprocessable(
+        "bad_value",
+        format!("`{shown}` {what}"),
+        format!(
+            "name each node once; those that own shards are {}",
+            known.join(", ")
+        ),
+    )
+    .at("leave")
 }
 
 fn report(route: &Route, after: &Placement, sides: &[Side]) -> Value {

@@ -135,6 +135,17 @@ async fn a_plan_says_what_would_move() {
     ] {
         plan(wrong).await.refused(422, "bad_value");
     }
+    let said = plan("?leave=node9").await.json();
+    assert_eq!(
+        (&said["detail"], &said["next_step"], &said["path"]),
+        (
+            &json!("`node9` is not a member known to this node, node1"),
+            &json!("name each node once; those that own shards are node1, node2, node3"),
+            &json!("leave")
+        )
+    );
+    let said = plan("?leave=node3,node3").await.json();
+    assert_eq!(said["detail"], "`node3` is named twice");
 }
 
 #[tokio::test]
