@@ -217,9 +217,7 @@ impl Session<'_> {
         }
         self.remembered.keep_only(&self.owned);
         self.remembered.bind_local(&local.store_id, local.losses);
-        let brought = self.shared.brought.load(Ordering::Relaxed);
-        let last_row = local.standing.sequence;
-        let busy = self.remembered.has_grown(last_row, brought);
+        let busy = self.took_others(local.standing.sequence);
         let salt: Salt = rand::random();
         let here: BTreeMap<u32, u64> = shards.iter().copied().zip(local.counts).collect();
         let mut own: BTreeMap<u32, Digest> = shards.into_iter().zip(local.roots).collect();
@@ -271,6 +269,12 @@ impl Session<'_> {
             salt,
             busy,
         })
+    }
+
+    /// Whether the own store took records since the last session that no session brought.
+    fn took_others(&mut self, last_row: u64) -> bool {
+        let brought = self.shared.brought.load(Ordering::Relaxed);
+        self.remembered.has_grown(last_row, brought)
     }
 
     fn compared(&self) -> Vec<u32> {
