@@ -25,7 +25,8 @@ Start here:
   stemedb import claims.ndjson.gz                              many claims at once
   stemedb local kill node2                                     lose a node and go on
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 64 bad configuration.";
+Exit codes: 0 done; 1 refused or failed, by what the cluster or a file says; 2 wrong in the command line itself, whoever found it
+out; 64 bad configuration.";
 
 /// The commands, those for people first.
 #[derive(Debug, Subcommand)]

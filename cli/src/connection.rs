@@ -12,25 +12,24 @@ pub(crate) const LOCAL_CLUSTER: [&str; 3] = [
     "http://127.0.0.1:18381",
 ];
 
+/// Variables of the environment; a flag counts for more.
+const URL: &str = "STEMEDB_URL";
+const API_KEY: &str = "STEMEDB_API_KEY";
+
+/// What a variable holds; an empty one is none.
+fn set(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|text| !text.is_empty())
+}
+
 /// Options of every client command.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Connection {
-    /// Gateways, tried in order; several allowed, or a comma list [default: the three nodes of `stemedb up`]
-    #[arg(
-        long = "url",
-        value_name = "URL",
-        env = "STEMEDB_URL",
-        value_delimiter = ',',
-        hide_env_values = true
-    )]
+    // The environment is read here and not by clap: its usage lines would show what is set there as required.
+    /// Gateways, tried in order; several allowed, or a comma list [default: the three nodes of `stemedb up`] [env: STEMEDB_URL]
+    #[arg(long = "url", value_name = "URL", value_delimiter = ',')]
     urls: Vec<GatewayUrl>,
-    /// Sent as X-API-Key
-    #[arg(
-        long,
-        value_name = "KEY",
-        env = "STEMEDB_API_KEY",
-        hide_env_values = true
-    )]
+    /// Sent as X-API-Key [env: STEMEDB_API_KEY]
+    #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
     /// How long one gateway may take to answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -45,7 +44,7 @@ impl Connection {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         Client::new(
             self.urls()?,
-            self.api_key.as_deref(),
+            self.api_key.clone().or_else(|| set(API_KEY)).as_deref(),
             Duration::from_secs(self.timeout),
         )
     }
@@ -53,6 +52,11 @@ impl Connection {
     fn urls(&self) -> Result<Vec<GatewayUrl>, Failure> {
         if !self.urls.is_empty() {
             return Ok(self.urls.clone());
+        }
+        if let Some(urls) = set(URL) {
+            let fault = |why| Failure::Usage(format!("{URL}: {why}"));
+            let urls = urls.split(',').map(|url| url.parse().map_err(fault));
+            return urls.collect();
         }
         LOCAL_CLUSTER
             .iter()

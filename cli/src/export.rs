@@ -102,7 +102,7 @@ fn open(arguments: &Arguments) -> Result<(Target, State), Failure> {
         (false, true) if State::path(file).exists() || file.exists() => {
             let state = State::read(file)?;
             if state.filters != filters {
-                return Err(Failure::Usage(format!(
+                return Err(Failure::Local(format!(
                     "{} was begun with other filters\n→ give the same ones, or name another file",
                     file.display()
                 )));

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::words::Words;
 
+/// Codes of refusals that are about what is in the cluster, whatever argument they name.
+const ABOUT_THE_CLUSTER: [&str; 3] = ["foreign_token", "not_an_owner", "voter_not_signer"];
+
 /// Done.
 pub(crate) const EXIT_DONE: u8 = 0;
 /// Refused or failed.
@@ -72,10 +75,11 @@ impl From<assertion::Invalid> for Failure {
 }
 
 impl Failure {
-    /// The exit code of the process.
-    pub(crate) fn exit_code(&self) -> u8 {
+    /// The exit code of the process, for a command line of these words.
+    pub(crate) fn exit_code(&self, words: &Words) -> u8 {
         match self {
             Failure::Usage(_) => EXIT_USAGE,
+            Failure::Refused(problem) if problem.is_usage(words) => EXIT_USAGE,
             Failure::Configuration(_) => EXIT_CONFIGURATION,
             _ => EXIT_FAILED,
         }
@@ -160,6 +164,16 @@ impl Problem {
                 .unwrap_or(0),
             body,
         }
+    }
+
+    /// Whether it says that an argument cannot be as it was typed, wherever that was found out: a value out of range, a flag that
+    /// goes with none of the others.
+    fn is_usage(&self, words: &Words) -> bool {
+        let named = self.text("path").and_then(|path| words.at(path));
+        let about_the_cluster = self
+            .text("code")
+            .is_some_and(|code| ABOUT_THE_CLUSTER.contains(&code));
+        matches!(self.status, 0 | 400 | 422) && named.is_some() && !about_the_cluster
     }
 
     /// A member of the object, when it is text.
@@ -285,8 +299,20 @@ mod tests {
 
     #[test]
     fn exit_codes_are_those_of_the_manual() {
-        assert_eq!(Failure::Usage(String::new()).exit_code(), 2);
-        assert_eq!(Failure::Configuration(String::new()).exit_code(), 64);
-        assert_eq!(Failure::Refused(Problem::read(409, b"{}")).exit_code(), 1);
+        let command = crate::arguments::Arguments::command();
+        let line = ["stemedb", "query", "a"];
+        let matches = command.clone().try_get_matches_from(line).unwrap();
+        let words = Words::of(&command, &matches);
+        let code = |failure: Failure| failure.exit_code(&words);
+        let refused = |status, body: &str| Failure::Refused(Problem::read(status, body.as_bytes()));
+        assert_eq!(code(Failure::Usage(String::new())), 2);
+        assert_eq!(code(Failure::Configuration(String::new())), 64);
+        assert_eq!(code(refused(409, "{}")), 1);
+        let flag = r#"{"code":"only_with_lens","path":"tolerance"}"#;
+        assert_eq!(code(refused(422, flag)), 2);
+        assert_eq!(code(refused(503, flag)), 1, "at another time it may do");
+        assert_eq!(code(refused(422, r#"{"code":"x","path":"inside"}"#)), 1);
+        let token = r#"{"code":"foreign_token","path":"cursor"}"#;
+        assert_eq!(code(refused(422, token)), 1);
     }
 }

@@ -82,7 +82,7 @@ fn main() -> ExitCode {
         output::json(&failure.to_json());
     }
     output::note(format!("stemedb: {}", failure.told(&words)));
-    ExitCode::from(failure.exit_code())
+    ExitCode::from(failure.exit_code(&words))
 }
 
 /// One thread is enough for a client, and `up` needs to start its children on the one that lives longest.

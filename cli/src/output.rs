@@ -25,6 +25,14 @@ pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
 }
 
+/// `1 record`, `2 records`: of words that take an s.
+pub(crate) fn count(number: u64, word: &str) -> String {
+    match number {
+        1 => format!("1 {word}"),
+        number => format!("{number} {word}s"),
+    }
+}
+
 /// Prints a value as JSON: indented for a person at a terminal, one line for a program.
 pub(crate) fn json(value: &Value) {
     let text = if io::stdout().is_terminal() {

@@ -208,8 +208,8 @@ fn skeptic(result: &Value) {
         return;
     };
     output::line(format!(
-        "{prefix}{verdict}: {} claims, conflict {}",
-        number(&result["candidates"]),
+        "{prefix}{verdict}: {}, conflict {}",
+        output::count(result["candidates"].as_u64().unwrap_or(0), "claim"),
         number(&result["conflict_score"])
     ));
     let mut table = output::table([

@@ -9,6 +9,7 @@ use crate::commands::write::{self, Signing};
 use crate::connection::Connection;
 use crate::dates;
 use crate::failure::Failure;
+use crate::output;
 
 /// Source classes, strongest first.
 pub(crate) const CLASSES: [&str; 6] = [
@@ -104,6 +105,9 @@ pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     ids::complete(&client, &mut arguments.epoch).await?;
     ids::complete(&client, &mut arguments.parent).await?;
     let claim = claim(&arguments, dates::now_ms())?;
+    if let Some(hint) = taken_for_text(&arguments.value, arguments.kind.as_deref()) {
+        output::note(hint);
+    }
     write::run(&arguments.connection, Kind::Assertion, &claim, key.as_ref()).await
 }
 
@@ -195,6 +199,21 @@ pub(crate) fn looks(value: &str) -> &'static str {
     }
 }
 
+/// What to know about a value that is text although it was perhaps meant as a number.
+fn taken_for_text(value: &str, kind: Option<&str>) -> Option<String> {
+    let meant = value.trim().parse::<f64>().ok()?;
+    if kind.is_some() || looks(value) != "text" {
+        return None;
+    }
+    let number = match meant.is_finite() {
+        true => format!("a number is written as JSON does: {meant}"),
+        false => "no claim has such a number".to_owned(),
+    };
+    Some(format!(
+        "note: {value:?} is stored as text; {number}; if text is meant, say --type text"
+    ))
+}
+
 /// Whether a text is a number by the grammar of JSON, whatever its size: that 1e400 is too large is for the gateway to say.
 fn is_number(text: &str) -> bool {
     text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
@@ -271,6 +290,20 @@ mod tests {
                 Object::read(value, Some(kind)),
                 Err(Failure::Usage(_))
             ));
+        }
+    }
+
+    #[test]
+    fn what_was_perhaps_meant_as_a_number_is_told() {
+        for value in [".5", "5.", "+1", "01", " 1", "NaN", "-inf"] {
+            let said = taken_for_text(value, None).unwrap();
+            assert!(said.starts_with(&format!("note: {value:?} is stored as text")));
+            assert_eq!(taken_for_text(value, Some("text")), None);
+        }
+        let said = taken_for_text(".5", None).unwrap();
+        assert!(said.contains("as JSON does: 0.5; if text"), "{said}");
+        for value in ["0.5", "1e400", "boils", "1,5", "true", ""] {
+            assert_eq!(taken_for_text(value, None), None, "{value}");
         }
     }
 

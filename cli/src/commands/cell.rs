@@ -36,10 +36,18 @@ pub(crate) fn date(record: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// `{type, value}` as a person writes it; text that looks like something else in quotes.
+/// Stands before a reference, which is text otherwise.
+const REFERENCE: &str = "→ ";
+
+/// `{type, value}` as a person writes it; a reference behind an arrow, text that looks like something else in quotes.
 pub(crate) fn value(object: &Value) -> String {
     match &object["value"] {
-        Value::String(text) if text.starts_with('"') || looks(text) != "text" => {
+        Value::String(text) if object["type"] == "reference" => {
+            format!("{REFERENCE}{}", cell(text))
+        }
+        Value::String(text)
+            if text.starts_with('"') || text.starts_with(REFERENCE) || looks(text) != "text" =>
+        {
             format!("\"{}\"", cell(text))
         }
         Value::String(text) => cell(text),
@@ -96,6 +104,12 @@ mod tests {
             assert_eq!(quoted, format!("\"{text}\""));
         }
         assert_eq!(value(&json!({ "type": "text", "value": "1,5" })), "1,5");
+        let reference = |text: &str| value(&json!({ "type": "reference", "value": text }));
+        assert_eq!(reference("water"), "→ water");
+        assert_eq!(
+            value(&json!({ "type": "text", "value": "→ water" })),
+            "\"→ water\""
+        );
         assert_eq!(value(&Value::Null), "");
         assert_eq!(bar(0.5).chars().filter(|c| *c == '█').count(), 10);
         assert_eq!(percent(0.3333), "33.3 %");

@@ -124,8 +124,9 @@ fn show_plan(said: &Value) {
     }
     output::print(&table);
     output::line(format!(
-        "{} records would be copied, about {} bytes; nothing moves before nodes really join or leave",
-        said["records_moved"], said["bytes_moved"]
+        "{} would be copied, about {}; nothing moves before nodes really join or leave",
+        output::count(said["records_moved"].as_u64().unwrap_or(0), "record"),
+        output::count(said["bytes_moved"].as_u64().unwrap_or(0), "byte")
     ));
     note_unreachable(said);
 }

@@ -154,8 +154,9 @@ fn sentence(node: &Value) -> String {
     match number(node, "quarantined") {
         0 => format!("{id}: {state}, {} %", node["percent"]),
         rows => format!(
-            "{id}: {state}, {} %, {rows} records waited for",
-            node["percent"]
+            "{id}: {state}, {} %, {} waited for",
+            node["percent"],
+            output::count(rows, "record")
         ),
     }
 }

@@ -224,7 +224,7 @@ async fn change(standing: Standing, retracted: bool) -> Result<(), Failure> {
         (None, Err(failure)) => return Err(failure),
     };
     let class = standing.class.or(known.class).ok_or_else(|| {
-        Failure::Usage(format!(
+        Failure::Local(format!(
             "nothing is known of {}\n→ compare the URI with that of the claims, or give --class",
             standing.uri
         ))

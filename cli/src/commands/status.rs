@@ -67,17 +67,20 @@ impl Gateway {
 }
 
 async fn look(client: &Client, url: &GatewayUrl) -> Gateway {
-    let (ready, health) = match client.ask_one(url, &Call::get("/v1/health")).await {
+    let health = Call::get("/v1/health");
+    // All at once: one that hangs costs its time limit once.
+    let (health, members, tasks) = tokio::join!(
+        client.ask_one(url, &health),
+        part(client, url, "/cluster/members", "members"),
+        part(client, url, "/cluster/tasks", "tasks")
+    );
+    let (ready, health) = match health {
         Ok((status, body)) => (
             status == 200,
             serde_json::from_slice(&body).unwrap_or_default(),
         ),
         Err(why) => (false, json!({ "detail": why })),
     };
-    let (members, tasks) = tokio::join!(
-        part(client, url, "/cluster/members", "members"),
-        part(client, url, "/cluster/tasks", "tasks")
-    );
     Gateway {
         url: url.clone(),
         ready,

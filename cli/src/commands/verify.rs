@@ -80,8 +80,8 @@ fn progress(said: &Value) -> String {
     match missing {
         0 => format!("not equal yet: {}", reason(said)),
         missing => format!(
-            "not equal yet: {missing} of {} records are missing at an owner",
-            said["distinct_records"]
+            "not equal yet: {missing} of {} missing at an owner",
+            output::count(said["distinct_records"].as_u64().unwrap_or(0), "record")
         ),
     }
 }
@@ -119,7 +119,10 @@ fn verdict(said: &Value) -> Vec<String> {
         false => "NOT equal",
     };
     let count = |key: &str| said[key].as_u64().unwrap_or(0);
-    let mut lines = vec![format!("{equal}: {} records", said["distinct_records"])];
+    let mut lines = vec![format!(
+        "{equal}: {}",
+        output::count(count("distinct_records"), "record")
+    )];
     let few = count("under_replicated");
     if few > 0 {
         lines.push(format!(
@@ -165,7 +168,7 @@ mod tests {
             json!({ "missing_at_owners": 7, "distinct_records": 100, "reason": "7 records …" });
         assert_eq!(
             progress(&missing),
-            "not equal yet: 7 of 100 records are missing at an owner"
+            "not equal yet: 7 of 100 records missing at an owner"
         );
         let away = json!({ "missing_at_owners": 0, "reason": "node2 does not answer: gone" });
         assert_eq!(

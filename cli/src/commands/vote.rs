@@ -88,7 +88,7 @@ async fn subject_of(client: &Client, id: &str) -> Result<String, Failure> {
     let record = &said["result"];
     match (record["kind"].as_str(), record["subject"].as_str()) {
         (Some("assertion"), Some(subject)) => Ok(subject.to_owned()),
-        (kind, _) => Err(Failure::Usage(format!(
+        (kind, _) => Err(Failure::Local(format!(
             "{id} is no claim but {}\n→ vote on a claim: `stemedb query` shows their ids",
             kind.unwrap_or("something else")
         ))),

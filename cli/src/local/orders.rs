@@ -29,7 +29,7 @@ const EXAMPLES: &str = "\
 Examples:
   stemedb local list
   stemedb local kill node2             all four processes, as if the machine had died
-  stemedb local start node2            returns when the node is ready
+  stemedb local start node2            returns when the node is ready and the others know it
   stemedb local kill node1/store       one process
   stemedb local pause node3            as if the machine hung: connections stay open, nothing answers
   stemedb local add                    one more node, ready when this returns

@@ -102,7 +102,7 @@ fn prepare(
         .collect();
     let count = numbers.len();
     if let Some(nodes) = arguments.nodes.filter(|nodes| usize::from(*nodes) != count) {
-        return Err(Failure::Usage(format!(
+        return Err(Failure::Local(format!(
             "{} has a cluster of {count} nodes, not {nodes}\n→ leave --nodes out and grow it with `stemedb local add`, or start over with --fresh",
             directory.path().display()
         )));

@@ -8,6 +8,7 @@ mod ids;
 mod lists;
 mod mcp;
 mod refusals;
+mod usage;
 mod writes;
 
 use std::path::Path;

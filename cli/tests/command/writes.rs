@@ -116,7 +116,7 @@ async fn what_cannot_be_signed_is_not_sent() {
         &gateway.url,
     ];
     let (code, said) = failed(directory.path(), &words).await;
-    assert_eq!(code, 1);
+    assert_eq!(code, 2);
     assert!(
         said.contains("VALUE is a number") && !said.contains("HTTP"),
         "{said}"
@@ -208,7 +208,7 @@ async fn a_source_is_retracted_and_restored_as_what_it_is() {
     );
     let unknown = ["source", "retract", "doi:2", "--url", &gateway.url];
     let (code, said) = failed(directory.path(), &unknown).await;
-    assert_eq!(code, 2);
+    assert_eq!(code, 1);
     assert!(said.contains("--class"), "{said}");
     done(
         directory.path(),

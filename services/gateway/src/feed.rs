@@ -97,6 +97,7 @@ pub async fn feed(
         caller,
         wish.from,
         wish.filter,
+        wish.until_now,
     )
     .await?;
     let (parts, receiver) = mpsc::channel(PARTS_WAITING);

@@ -110,8 +110,11 @@ fn sum(node: &str, peers: usize, moves: &[Move]) -> String {
         );
     }
     format!(
-        "{node} would fetch {} records, {} bytes, and send {} records, {} bytes; nothing was moved",
-        fetched.0, fetched.1, sent.0, sent.1
+        "{node} would fetch {}, {}, and send {}, {}; nothing was moved",
+        output::count(fetched.0, "record"),
+        output::count(fetched.1, "byte"),
+        output::count(sent.0, "record"),
+        output::count(sent.1, "byte")
     )
 }
 
@@ -141,7 +144,7 @@ mod tests {
         );
         assert_eq!(
             sum("node1", 2, &found),
-            "node1 would fetch 1 records, 90 bytes, and send 2 records, 500 bytes; nothing was moved"
+            "node1 would fetch 1 record, 90 bytes, and send 2 records, 500 bytes; nothing was moved"
         );
         assert!(sum("node1", 2, &[]).starts_with("nothing to move: node1 and 2 others"));
     }

@@ -1,23 +1,28 @@
 //! What is said beside a write that is stored and may have no effect: what it is about is not there, or does not count.
 //!
-//! It is found out while the write runs, from one store in one call (of a retraction from all of them), and within a moment or
-//! not at all. A claim that names no epoch would pay for such a call and is not looked at.
+//! It is found out while the write runs, from one store in one call, and within a moment or not at all. All of them are asked
+//! for what names a record that may be anywhere. A claim that names neither an epoch nor a parent would pay for such a call and
+//! is not looked at.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use assertion::{Assertion, Content, Epoch, Place, Record, RecordId, SourceRecord, Vote};
+use assertion::{Assertion, Content, Epoch, Kind, Place, Record, RecordId, SourceRecord, Vote};
 use bytes::Bytes;
 use proto::v1;
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::read::Wanted;
 use crate::read::marks::{Standings, epoch_of};
 use crate::store::Store;
 
 /// How long a write that is done waits for what there is to say about it.
 const WAIT: Duration = Duration::from_secs(1);
+
+/// How much of it may be spent on one record that may be anywhere.
+const ANYWHERE_WAIT: Duration = Duration::from_millis(500);
 
 /// A warning, for programs and for people.
 fn warning(code: &str, detail: String) -> Value {
@@ -56,11 +61,23 @@ async fn look_up(store: &Store, caller: &Caller, ids: &[RecordId]) -> Option<Vec
         .collect()
 }
 
+/// The record with this id, if a node that answers in time holds it.
+async fn anywhere(app: &App, caller: &Caller, id: RecordId) -> Option<Record> {
+    let found = app.reader.look_up(id, Wanted::Copy, caller);
+    let found = tokio::time::timeout(ANYWHERE_WAIT, found).await.ok()?;
+    found.ok()?.record().ok()?
+}
+
 async fn of_vote(app: &App, caller: &Caller, vote: &Vote) -> Option<Vec<Value>> {
     let id: RecordId = vote.assertion.parse().ok()?;
     let store = app.reader.nearest(Place::Subject(&vote.subject))?;
     let found = look_up(&store, caller, &[id]).await?;
-    let found = found.first().map(Record::content);
+    let found = match found.into_iter().next() {
+        Some(record) => Some(record),
+        // It lies with its own subject's owners.
+        None => anywhere(app, caller, id).await,
+    };
+    let found = found.as_ref().map(Record::content);
     Some(match found {
         Some(Content::Assertion(claim)) if claim.subject == vote.subject => Vec::new(),
         Some(Content::Assertion(claim)) => vec![warning(
@@ -130,6 +147,50 @@ async fn of_source(app: &App, caller: &Caller, source: &SourceRecord) -> Option<
 }
 
 async fn of_claim(
+    app: &App,
+    caller: &Caller,
+    record: &Record,
+    claim: &Assertion,
+) -> Option<Vec<Value>> {
+    let parent = claim.parent.as_deref().and_then(|id| id.parse().ok());
+    let (standing, epoch, parent) = tokio::join!(
+        standing(app, caller, record, claim),
+        of_kind(app, caller, epoch_of(record), Kind::Epoch),
+        of_kind(app, caller, parent, Kind::Assertion),
+    );
+    let mut warnings = standing.unwrap_or_default();
+    let detail = |id, kind: Kind| format!("{id} is the id of a record of kind {}", kind.name());
+    if let Some((id, kind)) = epoch {
+        let detail = detail(id, kind);
+        warnings.push(warning(
+            "no_epoch",
+            format!("{detail}: the claim belongs to no epoch"),
+        ));
+    }
+    if let Some((id, kind)) = parent {
+        let detail = detail(id, kind);
+        warnings.push(warning(
+            "no_assertion",
+            format!("{detail}: the claim comes from no other one"),
+        ));
+    }
+    Some(warnings)
+}
+
+/// An id of which there is a record, but none of this kind.
+async fn of_kind(
+    app: &App,
+    caller: &Caller,
+    id: Option<RecordId>,
+    wanted: Kind,
+) -> Option<(RecordId, Kind)> {
+    let id = id?;
+    let kind = anywhere(app, caller, id).await?.kind();
+    (kind != wanted).then_some((id, kind))
+}
+
+/// What lenses think of a claim that names an epoch.
+async fn standing(
     app: &App,
     caller: &Caller,
     record: &Record,

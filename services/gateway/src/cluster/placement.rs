@@ -120,9 +120,14 @@ fn cannot_leave(view: &ClusterView, name: &str, owners: &BTreeSet<String>) -> Pr
     } else {
         format!("is not a member known to this node, {node}")
     };
+    // The one is wrong whatever the cluster is like.
+    let code = match owners.contains(name) {
+        true => "bad_value",
+        false => "not_an_owner",
+    };
     let known: Vec<&str> = owners.iter().map(String::as_str).collect();
     Problem::unprocessable(
-        "bad_value",
+        code,
         format!("`{shown}` {what}"),
         format!(
             "name each node once; those that own shards are {}",

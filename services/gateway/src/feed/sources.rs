@@ -26,6 +26,10 @@ const PAGE_RECORDS: u32 = 256;
 /// How long a store may keep a call when it has nothing new. Longer: fewer calls for nothing; a store allows 10 s.
 const WAIT_MS: u32 = 5_000;
 
+/// The same on the way to an end: rows that a filter passes over are told with the answer, so a long wait behind the last of them
+/// would hold up the end. Shorter: more calls where a store is slow to come to where it was; longer: a later end.
+const WAIT_MS_TO_END: u32 = 20;
+
 /// How long a store may take to say who it is. The reply's headers wait for it when the feed begins.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 
@@ -74,6 +78,8 @@ pub(super) struct Sources {
     sources: BTreeMap<Name, Source>,
     calls: FuturesUnordered<BoxFuture<'static, Said>>,
     heads: BTreeMap<StoreId, u64>,
+    /// The feed ends where the stores were when it began.
+    until_now: bool,
     /// How far the feed is. Moved on by who shows the pages, record by record.
     pub(super) token: Token,
 }
@@ -90,10 +96,10 @@ impl Sources {
         caller: Caller,
         from: From,
         filter: v1::FollowRequest,
+        until_now: bool,
     ) -> Result<(Sources, Vec<String>), Problem> {
         let filter = v1::FollowRequest {
             limit: PAGE_RECORDS,
-            wait_ms: WAIT_MS,
             ..filter
         };
         let lanes = nodes.lanes();
@@ -109,6 +115,7 @@ impl Sources {
             sources: BTreeMap::new(),
             calls: FuturesUnordered::new(),
             heads: BTreeMap::new(),
+            until_now,
             token: match from {
                 From::Now => Token::default(),
                 From::Token(token) => token,
@@ -243,9 +250,15 @@ impl Sources {
         if let Some(source) = self.sources.get_mut(lane.store().node()) {
             source.store = Some(store);
         }
+        let mut ends = self.heads.get(&store).into_iter();
+        let is_on_its_way = self.until_now && ends.any(|head| !self.token.covers(&store, *head));
         let request = v1::FollowRequest {
             store_id: bytes::Bytes::copy_from_slice(&store),
             after: self.token.place(&store),
+            wait_ms: match is_on_its_way {
+                true => WAIT_MS_TO_END,
+                false => WAIT_MS,
+            },
             ..self.filter.clone()
         };
         let (lane, caller) = (Arc::clone(lane), self.caller.clone());

@@ -130,12 +130,12 @@ async fn a_plan_says_what_would_move() {
     for wrong in [
         "?join=node2",
         "?join=",
-        "?leave=node9",
+        "?leave=node3,node3",
         "?leave=node1&leave=node2&leave=node3",
     ] {
         plan(wrong).await.refused(422, "bad_value");
     }
-    let said = plan("?leave=node9").await.json();
+    let said = plan("?leave=node9").await.refused(422, "not_an_owner");
     assert_eq!(
         (&said["detail"], &said["next_step"], &said["path"]),
         (

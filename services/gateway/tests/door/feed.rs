@@ -416,7 +416,7 @@ async fn a_slow_reader_slows_nobody_and_loses_nothing() {
         read_to(&mut quick, claim).await;
     }
     // 32 MB wait; a page has one.
-    let follows = stage.stores[0].state().follows;
+    let follows = stage.stores[0].state().follow_waits.len();
     assert!(
         follows < 30,
         "{follows} pages were asked for and nobody read them"
@@ -427,4 +427,25 @@ async fn a_slow_reader_slows_nobody_and_loses_nothing() {
     expected.extend(ids(&news));
     expected.sort_unstable();
     assert_eq!(shown(&going.text), expected);
+}
+
+#[tokio::test]
+async fn a_feed_to_an_end_asks_for_no_long_wait_until_it_is_there() {
+    let stage = Stage::calm().await;
+    spread(&stage, &claims(20));
+    let (none, _) = lines(&stage, "from=start&kind=vote").await;
+    assert!(none.is_empty());
+    let waits = |store: &FakeStore| store.state().follow_waits.clone();
+    for store in &stage.stores {
+        let waits = waits(store);
+        assert!(
+            waits[0] <= 100,
+            "behind what a filter passes over: {waits:?}"
+        );
+    }
+    let mut going = stage.open("/v1/feed?from=start&kind=vote", &LINES).await;
+    let told = going.until(|text| text.contains("token")).await;
+    assert!(told, "{}", going.text);
+    let asked = || waits(&stage.stores[0]).last().copied();
+    assert_eq!(asked(), Some(5_000), "one that goes on waits for news");
 }

@@ -150,6 +150,15 @@ async fn a_vote_that_never_counts_says_so() {
             .unwrap()
             .contains("cas:7732-18-5")
     );
+    // Its own owners hold it, those of the other subject do not.
+    let apart = record(&claim(2.0, "apart"));
+    let (one, two, _) = stage.places(&apart);
+    one.put(&apart);
+    two.put(&apart);
+    for number in 0..8 {
+        let other = vote(&format!("cas:{number}"), apart.id().to_string()).await;
+        assert_eq!(codes(&other), ["other_subject"], "cas:{number}");
+    }
     let none = vote("cas:7732-18-5", "0".repeat(64)).await;
     assert_eq!(codes(&none), ["no_such_assertion"]);
     let none = vote("cas:7732-18-5", no_claim.id().to_string()).await;
@@ -219,6 +228,18 @@ async fn a_claim_that_names_an_epoch_is_told_when_lenses_leave_it_out() {
     let said = assert(of_epoch(1.0, "gone", &old)).await;
     assert_eq!(codes(&said), ["retracted_source", "superseded_epoch"]);
     assert_eq!(assert(of_epoch(1.0, "u", &new)).await.get("warnings"), None);
+    // Ids of records of another kind.
+    let claimed = record(&claim(2.0, "u"));
+    stage.places(&claimed).0.put(&claimed);
+    let mut wrong: Value = serde_json::from_str(&claim(3.0, "u")).unwrap();
+    wrong["epoch"] = claimed.id().to_string().into();
+    wrong["parent"] = old.id().to_string().into();
+    let said = assert(record(&wrong.to_string())).await;
+    assert_eq!(codes(&said), ["no_epoch", "no_assertion"]);
+    wrong["epoch"] = new.id().to_string().into();
+    wrong["parent"] = claimed.id().to_string().into();
+    let said = assert(record(&wrong.to_string())).await;
+    assert_eq!(said.get("warnings"), None);
     // One that names no epoch costs no call.
     let calls = || {
         stage

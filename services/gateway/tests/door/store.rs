@@ -65,8 +65,8 @@ pub(crate) struct State {
     pub(crate) contexts: Vec<usize>,
     /// Records told in calls of `Context`.
     pub(crate) told: usize,
-    /// Calls of `Follow` that went on.
-    pub(crate) follows: usize,
+    /// How long each page of the feed was to wait for news, in milliseconds.
+    pub(crate) follow_waits: Vec<u32>,
     /// Rows that were copied from another store: its id and the sequence there.
     pub(crate) origins: BTreeMap<RecordId, ([u8; 16], u64)>,
     /// How its scrub stands, and how often it was begun.
@@ -122,7 +122,7 @@ impl FakeStore {
                 without_lists: false,
                 contexts: Vec::new(),
                 told: 0,
-                follows: 0,
+                follow_waits: Vec::new(),
                 origins: BTreeMap::new(),
                 scrub: v1::ScrubReply::default(),
                 scrubs: 0,
@@ -612,12 +612,12 @@ impl Store for FakeStore {
             other.metadata_mut().insert(proto::CODE_HEADER, code);
             return Err(other);
         }
+        self.state().follow_waits.push(request.wait_ms);
         let wait = std::time::Duration::from_millis(request.wait_ms.into());
         let waited = news.wait_for(|_| self.state().sequence > request.after);
         let _ = tokio::time::timeout(wait, waited).await;
         let selection = convert::selection(request.selection.clone().unwrap_or_default())?;
-        let mut state = self.state();
-        state.follows += 1;
+        let state = self.state();
         let mut rows: Vec<&(Record, u64)> = state
             .records
             .values()
