@@ -191,6 +191,11 @@ impl Completeness {
         self.damage.losses()
     }
 
+    /// Notes a row that is to be looked at, of something that is answered without it.
+    pub(crate) fn suspect(&self, sequence: i64) {
+        self.damage.suspect(sequence);
+    }
+
     fn is_absent(&self, state: &State) -> bool {
         let lacking = !state.ledger.lacking().is_empty();
         state.ledger.is_absent() || lacking || self.damage.is_unreadable()

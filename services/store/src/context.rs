@@ -218,7 +218,9 @@ async fn latest_sources(
             return Ok(Some(number));
         }
         let known = best.as_ref().map(|(_, record)| record.id());
-        if let Some(record) = held::record(&row)?
+        let uri = uris.get(number as usize).map(String::as_str);
+        let fits = |record: &Record| record.source().map(|known| known.uri.as_str()) == uri;
+        if let Some(record) = held::record_of_line(&row, fits)?
             && known.is_none_or(|known: RecordId| known < record.id())
         {
             best = Some((number, record));

@@ -102,8 +102,16 @@ impl Damage {
                 id: id(row.try_get(0)?)?,
                 shard: row.try_get(1)?,
                 sequence: row.try_get(2)?,
-                noticed_at_ms: row.try_get(3)?,
-                reason: row.try_get(4)?,
+                noticed_at_ms: row
+                    .try_get::<Option<i64>, _>(3)
+                    .ok()
+                    .flatten()
+                    .unwrap_or_else(unix_ms),
+                reason: row
+                    .try_get::<Option<String>, _>(4)
+                    .ok()
+                    .flatten()
+                    .unwrap_or_default(),
             });
         }
         let losses = sqlx::query_scalar("SELECT losses FROM store")

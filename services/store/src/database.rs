@@ -9,6 +9,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqliteConnection,
 };
 
+use crate::bookkeeping;
 use crate::config::Config;
 use crate::damage::Damage;
 use crate::error::{Error, NOT_A_DATABASE, sqlite_code};
@@ -18,7 +19,7 @@ use crate::mark::{self, Mark};
 const APPLICATION_ID: i64 = 0x5374_656d;
 
 /// The schema that the migrations lead to; in the header as `user_version`.
-const SCHEMA: i64 = 6;
+const SCHEMA: i64 = 7;
 
 const FILE: &str = "store.db";
 const LOCK_FILE: &str = "store.lock";
@@ -193,6 +194,9 @@ impl Database {
                 configured: config.num_shards,
             });
         }
+        bookkeeping::settle(&mut writer, &mut identity, mark::last(files.directory()))
+            .await
+            .map_err(opened)?;
         let mark = settle(&mut writer, &mut identity, new, &files).await?;
         let damage = Damage::open(&mut writer, files.directory())
             .await

@@ -132,7 +132,7 @@ impl Error {
     /// That a database does not open.
     pub(crate) fn of_opening(path: &Path, source: sqlx::Error) -> Error {
         let path = path.to_path_buf();
-        if is_malformed(&source) {
+        if is_malformed(&source) || is_unread(&source) {
             Error::Malformed { path, source }
         } else {
             Error::Open { path, source }
@@ -259,6 +259,14 @@ pub(crate) fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
 /// Whether an error says that the database is malformed.
 pub(crate) fn is_malformed(error: &sqlx::Error) -> bool {
     matches!(sqlite_code(error), Some(CORRUPT | NOT_A_DATABASE))
+}
+
+/// Whether what was read cannot be what was written.
+fn is_unread(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound
+    )
 }
 
 /// `SQLITE_BUSY`

@@ -18,6 +18,7 @@ use sqlx::{Row as _, SqlitePool};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::damage::Damage;
 use crate::error::CallError;
 use crate::held;
 use crate::intake::shard_of_record;
@@ -39,7 +40,8 @@ const WAIT_MAX_MS: u32 = 10_000;
 const CALLS_MAX: usize = 256;
 
 const ROWS: &str = "
-    SELECT 0, sequence, id_head, canonical, received_at_ms, arrival, origin_store, origin_sequence, trace_id
+    SELECT 0, sequence, id_head, ifnull(canonical, (SELECT -1 FROM redaction d WHERE d.sequence = record.sequence)),
+           received_at_ms, arrival, origin_store, origin_sequence, trace_id
     FROM record WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence";
 
 /// Answers Follow.
@@ -47,6 +49,7 @@ const ROWS: &str = "
 pub struct Follows {
     readers: SqlitePool,
     trees: Arc<Trees>,
+    damage: Arc<Damage>,
     store_id: [u8; 16],
     num_shards: u32,
     calls: Semaphore,
@@ -77,6 +80,7 @@ impl Follows {
     pub fn new(
         readers: SqlitePool,
         trees: Arc<Trees>,
+        damage: Arc<Damage>,
         store_id: [u8; 16],
         num_shards: u32,
         shutdown: Shutdown,
@@ -84,6 +88,7 @@ impl Follows {
         Follows {
             readers,
             trees,
+            damage,
             store_id,
             num_shards,
             calls: Semaphore::new(CALLS_MAX),
@@ -170,9 +175,12 @@ impl Follows {
         while let Some(row) = rows.try_next().await? {
             let record = match held::record(&row) {
                 Ok(record) => record.filter(|record| wanted.takes(record)),
-                // It comes again, as another row, once repair has fetched a good copy.
-                Err(error @ CallError::Damaged { .. }) => {
+                // It is gone, as one that was given up: the caller takes its record from another copy, which comes here again once
+                // repair has fetched it.
+                Err(error @ CallError::Damaged { sequence }) => {
                     tracing::error!(%error, "a row is passed over");
+                    self.damage.met(&error);
+                    page.gone_through = sequence;
                     None
                 }
                 Err(error) => return Err(error),
@@ -224,7 +232,7 @@ impl Page {
             canonical: Bytes::copy_from_slice(record.canonical()),
             sequence: u64::try_from(sequence).unwrap_or_default(),
             shard: shard_of_record(&record, num_shards),
-            ..held::provenance(row)?
+            ..held::provenance(row)
         });
         Ok(self.records.len() < wanted.limit)
     }

@@ -18,19 +18,21 @@ pub const IDS_MAX: usize = 1_000;
 
 /// Rows of one shard by id, in the order of the ids: `json_each` is the outer loop.
 const OF_SHARD: &str = "
-    SELECT CAST(j.key AS INTEGER), p.shard, p.id, r.sequence, r.received_at_ms, r.arrival,
-           r.origin_store, r.origin_sequence, r.trace_id, r.canonical
+    SELECT CAST(j.key AS INTEGER), p.shard, p.id, p.sequence, r.received_at_ms, r.arrival,
+           r.origin_store, r.origin_sequence, r.trace_id,
+           ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = p.sequence))
     FROM json_each(?1) j
     CROSS JOIN place p ON p.shard = ?2 AND p.id = unhex(j.value)
-    CROSS JOIN record r ON r.sequence = p.sequence";
+    LEFT JOIN record r ON r.sequence = p.sequence";
 
 /// The same for ids whose shard is not known: one look into each shard of the second list.
 const OF_SHARDS: &str = "
-    SELECT CAST(j.key AS INTEGER), p.shard, p.id, r.sequence, r.received_at_ms, r.arrival,
-           r.origin_store, r.origin_sequence, r.trace_id, r.canonical
+    SELECT CAST(j.key AS INTEGER), p.shard, p.id, p.sequence, r.received_at_ms, r.arrival,
+           r.origin_store, r.origin_sequence, r.trace_id,
+           ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = p.sequence))
     FROM json_each(?1) j
     CROSS JOIN place p ON p.shard IN (SELECT value FROM json_each(?2)) AND p.id = unhex(j.value)
-    CROSS JOIN record r ON r.sequence = p.sequence";
+    LEFT JOIN record r ON r.sequence = p.sequence";
 
 /// Rows that were read, and how many of the ids that settled.
 #[derive(Debug, Default)]
@@ -41,6 +43,8 @@ pub struct Batch {
     pub bytes: usize,
     /// Ids from the front that need not be asked for again.
     pub settled: usize,
+    /// Rows whose ids are held and whose bytes are gone.
+    pub gone: Vec<i64>,
 }
 
 /// Where to look.
@@ -76,7 +80,10 @@ pub async fn by_id(
     };
     let mut rows = query.fetch(readers);
     while let Some(row) = rows.try_next().await? {
-        let record = held(&row)?;
+        let Some(record) = held(&row)? else {
+            batch.gone.push(row.try_get(3)?);
+            continue;
+        };
         let bytes = record.canonical.len();
         if !batch.records.is_empty() && batch.bytes + bytes > max_bytes {
             batch.settled = row.try_get::<u32, _>(0)? as usize;
@@ -89,26 +96,62 @@ pub async fn by_id(
     Ok(batch)
 }
 
+/// What a column of canonical bytes has.
+enum Canonical<'r> {
+    Bytes(&'r [u8]),
+    /// They were dropped on every node: `redaction` has the row, and statements then put a number here.
+    Redacted,
+    /// They should be here: the row, or its bytes, are gone.
+    Gone,
+}
+
+fn canonical(row: &SqliteRow, column: usize) -> Canonical<'_> {
+    match row.try_get::<Option<&[u8]>, _>(column) {
+        Ok(Some(bytes)) => Canonical::Bytes(bytes),
+        Err(_)
+            if row
+                .try_get::<i64, _>(column)
+                .is_ok_and(|number| number == -1) =>
+        {
+            Canonical::Redacted
+        }
+        Ok(None) | Err(_) => Canonical::Gone,
+    }
+}
+
 /// The record of a row of which the second column is the sequence, the third the head of the id, the fourth the canonical bytes.
 /// `None` when it was redacted.
 ///
 /// # Errors
-/// When the bytes are not those of the id.
+/// When the bytes are not those of the id, or are gone: without the record an answer would be wrongly complete.
 pub(crate) fn record(row: &SqliteRow) -> Result<Option<Record>, CallError> {
-    let Some(canonical) = row.try_get::<Option<&[u8]>, _>(3)? else {
-        return Ok(None);
+    let sound = match canonical(row, 3) {
+        Canonical::Bytes(bytes) => Record::from_stored(bytes).ok(),
+        Canonical::Redacted => return Ok(None),
+        Canonical::Gone => None,
     };
-    match Record::from_stored(canonical) {
-        Ok(record) if id_head(record.id().as_bytes()) == row.try_get::<i64, _>(2)? => {
-            Ok(Some(record))
-        }
-        _ => Err(damaged(row.try_get(1)?)),
+    let fits = |record: &Record| {
+        let head = row.try_get::<i64, _>(2);
+        head.is_ok_and(|head| is_head(head, record.id()))
+    };
+    match sound.filter(fits) {
+        Some(record) => Ok(Some(record)),
+        None => Err(damaged(row.try_get(1)?)),
     }
 }
 
-/// Whether the bytes of a row are a record, of whatever kind, with this beginning of the id.
-pub(crate) fn is_record(head: i64, canonical: &[u8]) -> bool {
-    Record::from_stored(canonical).is_ok_and(|record| is_head(head, record.id()))
+/// The same of a row that was reached by a line of an index, which has to say what the record says.
+///
+/// # Errors
+/// As [`record`], and when the two contradict each other: one of them is damaged.
+pub(crate) fn record_of_line(
+    row: &SqliteRow,
+    fits: impl FnOnce(&Record) -> bool,
+) -> Result<Option<Record>, CallError> {
+    match record(row)? {
+        Some(record) if !fits(&record) => Err(damaged(row.try_get(1)?)),
+        record => Ok(record),
+    }
 }
 
 /// Whether the id begins so.
@@ -130,36 +173,50 @@ pub(crate) fn found(record: &Record) -> v1::FoundRecord {
     }
 }
 
-fn held(row: &SqliteRow) -> Result<v1::HeldRecord, sqlx::Error> {
-    Ok(v1::HeldRecord {
+/// A row by its id; nothing when its bytes are gone, none when they were redacted.
+fn held(row: &SqliteRow) -> Result<Option<v1::HeldRecord>, sqlx::Error> {
+    let canonical = match canonical(row, 9) {
+        Canonical::Bytes(bytes) => Bytes::copy_from_slice(bytes),
+        Canonical::Redacted => Bytes::new(),
+        Canonical::Gone => return Ok(None),
+    };
+    Ok(Some(v1::HeldRecord {
         shard: row.try_get(1)?,
         id: copied(row.try_get(2)?),
-        sequence: row.try_get(3)?,
-        canonical: copied(row.try_get(9)?),
-        ..provenance(row)?
-    })
+        sequence: u64::try_from(row.try_get::<i64, _>(3)?).unwrap_or_default(),
+        canonical,
+        ..provenance(row)
+    }))
 }
 
-/// What the columns 4 to 8 of a row say: when and how it came, from which row, in which trace.
-pub(crate) fn provenance(row: &SqliteRow) -> Result<v1::HeldRecord, sqlx::Error> {
-    let origin_store: Option<&[u8]> = row.try_get(6)?;
-    let origin_sequence: Option<i64> = row.try_get(7)?;
-    let arrival = match row.try_get::<i64, _>(5)? {
-        0 => v1::Arrival::Push,
+/// Bytes of a store's or a trace's id.
+const ID_BYTES: usize = 16;
+
+/// What the columns 4 to 8 of a row say: when and how it came, from which row, in which trace. What damage made unreadable there
+/// is left out: the record is sound without it.
+pub(crate) fn provenance(row: &SqliteRow) -> v1::HeldRecord {
+    let number = |column: usize| row.try_get::<Option<i64>, _>(column).ok().flatten();
+    let bytes = |column: usize| {
+        let bytes = row.try_get::<Option<&[u8]>, _>(column).ok().flatten();
+        bytes.filter(|bytes| bytes.len() == ID_BYTES)
+    };
+    let arrival = match number(5) {
+        Some(0) => v1::Arrival::Push,
         _ => v1::Arrival::Repair,
     };
-    Ok(v1::HeldRecord {
-        received_at_ms: row.try_get(4)?,
+    let origin_sequence = number(7).and_then(|sequence| u64::try_from(sequence).ok());
+    v1::HeldRecord {
+        received_at_ms: number(4).unwrap_or_default(),
         arrival: arrival.into(),
-        origin: origin_store
+        origin: bytes(6)
             .zip(origin_sequence)
             .map(|(store, sequence)| v1::Origin {
                 store_id: Bytes::copy_from_slice(store),
-                sequence: u64::try_from(sequence).unwrap_or_default(),
+                sequence,
             }),
-        trace_id: copied(row.try_get(8)?),
+        trace_id: copied(bytes(8)),
         ..v1::HeldRecord::default()
-    })
+    }
 }
 
 fn copied(bytes: Option<&[u8]>) -> Bytes {

@@ -13,6 +13,7 @@
 //! services reach it on another, which also has the calls that change what the store believes.
 
 pub mod beginning;
+mod bookkeeping;
 pub mod checkpoint;
 pub mod completeness;
 pub mod config;
@@ -162,7 +163,8 @@ pub async fn assemble(
     let space = Space::new(files.directory().to_path_buf(), config.min_free_bytes);
     let (space, damage) = (Arc::new(space), Arc::new(damage));
     let scrubs = (scrubs, config.scrub_interval, Arc::clone(&damage));
-    let (task, writer) = WriterTask::new(writer, Arc::clone(&trees), Arc::clone(&space), damage);
+    let of_writer = Arc::clone(&damage);
+    let (task, writer) = WriterTask::new(writer, Arc::clone(&trees), Arc::clone(&space), of_writer);
     let holdings = Holdings::new(files, Arc::clone(&trees));
     tracing::info!(
         records = trees.records(),
@@ -191,6 +193,7 @@ pub async fn assemble(
     let follows = Follows::new(
         readers.questions.clone(),
         Arc::clone(&trees),
+        Arc::clone(&damage),
         identity.store_id,
         identity.num_shards,
         shutdown.clone(),

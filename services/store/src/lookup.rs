@@ -49,7 +49,16 @@ pub async fn get(
         while !rest.is_empty() {
             let batch = held::by_id(readers, place, rest, REPLY_BYTES).await?;
             rest = &rest[batch.settled..];
+            if let Some(sequence) = batch.gone.first() {
+                return Err(held::damaged(*sequence));
+            }
             for mut record in batch.records {
+                // Damage that is met is looked at. The caller hashes it once more.
+                let redacted = record.canonical.is_empty();
+                if !redacted && RecordId::of(&record.canonical).as_bytes()[..] != record.id {
+                    let sequence = i64::try_from(record.sequence).unwrap_or_default();
+                    return Err(held::damaged(sequence));
+                }
                 if request.provenance_only {
                     record.canonical = Bytes::new();
                 }

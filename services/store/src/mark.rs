@@ -85,6 +85,13 @@ pub fn why_other(
     })
 }
 
+/// How far the mark of a directory came; 0 when it says nothing.
+pub(crate) fn last(directory: &Path) -> u64 {
+    let bytes = std::fs::read(directory.join(FILE));
+    let parsed = bytes.ok().and_then(|bytes| parse(&bytes));
+    parsed.map_or(0, |(_, sequence)| sequence)
+}
+
 impl Mark {
     /// Marks a database from now on.
     ///

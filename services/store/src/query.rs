@@ -261,7 +261,8 @@ impl Queries {
                 let claim = record.assertion();
                 claim.is_some_and(|claim| selection.matches(claim) == Match::Yes)
             };
-            if let Some(record) = held::record(&row)?.filter(matches) {
+            let fits = |record: &Record| way.fits(record);
+            if let Some(record) = held::record_of_line(&row, fits)?.filter(matches) {
                 page.offer(&record);
             }
             tokio::task::consume_budget().await;

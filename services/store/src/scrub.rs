@@ -8,6 +8,7 @@
 mod lines;
 mod page;
 mod pass;
+mod suspected;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use proto::v1;
 use sidecar::Shutdown;
 use sidecar::clock::unix_ms;
 use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -175,19 +177,47 @@ impl Scrub {
         Some(interval.saturating_sub(since).max(FIRST_AFTER))
     }
 
-    /// Rows that answers found damaged.
+    /// Rows that answers found damaged, or gone, and what leads to them: until that is put right they are refused again.
     async fn look_at_suspected(&self) {
         let suspected = self.damage.suspected();
         if suspected.is_empty() {
             return;
         }
-        let suspects = suspected.into_iter().map(Suspect::Row).collect();
-        if let Err(error) = self.mend(suspects).await {
+        let begun = Instant::now();
+        if let Err(error) = self.look_at(&suspected).await {
+            if let End::Sqlite(error) = &error {
+                self.damage.sqlite(error);
+            }
             tracing::warn!(%error, "rows that answers found damaged could not be looked at yet");
         }
+        // Answers may meet them again and again while they cannot be put right.
+        tokio::time::sleep(begun.elapsed().min(pass::REST_MAX)).await;
+    }
+
+    async fn look_at(&self, sequences: &[i64]) -> Result<(), End> {
+        let rows = sequences.iter().copied().map(Suspect::Row).collect();
+        self.mend(rows).await.map_err(End::Refused)?;
+        let mut connection = self.options.connect().await?;
+        let leading = suspected::leading(&mut connection, sequences).await;
+        if let Err(error) = connection.close().await {
+            tracing::warn!(%error, "the connection of a scrub did not close");
+        }
+        let leading = leading?;
+        // First what says that something is lacking; then nobody is led there any more.
+        self.mend(leading.places).await.map_err(End::Refused)?;
+        if leading.ids_are_gone {
+            for shard in (0..self.trees.shards()).filter_map(|shard| u32::try_from(shard).ok()) {
+                let tree = vec![Suspect::Tree(shard)];
+                self.mend(tree).await.map_err(End::Refused)?;
+            }
+        }
+        self.mend(leading.lines).await.map_err(End::Refused)
     }
 
     async fn mend(&self, suspects: Vec<Suspect>) -> Result<(), Refusal> {
+        if suspects.is_empty() {
+            return Ok(());
+        }
         let completeness = Arc::clone(&self.completeness);
         let mended = self.writer.mend(suspects, completeness).await?;
         let mut progress = self.progress();

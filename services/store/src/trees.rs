@@ -12,6 +12,8 @@ use sqlx::sqlite::SqliteExecutor;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
+use crate::bookkeeping::SEQUENCE_MAX;
+
 /// Memory of all trees together, about twelve million ids. Below what the shards in use need, writes would read whole shards
 /// again and again.
 const MEMORY_MAX: usize = 1 << 30;
@@ -251,7 +253,11 @@ pub(crate) async fn derive<'e>(
         .fetch(executor);
     while let Some(row) = rows.try_next().await? {
         ids.push(id(row.try_get(0)?)?);
-        last_sequence = last_sequence.max(row.try_get(1)?);
+        // One that was never given is damage, and no row leads there.
+        let sequence: i64 = row.try_get(1)?;
+        if sequence <= SEQUENCE_MAX {
+            last_sequence = last_sequence.max(sequence);
+        }
         tokio::task::consume_budget().await;
     }
     drop(rows);

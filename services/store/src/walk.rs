@@ -218,8 +218,10 @@ impl Walks {
         let (chunks, taken) = mpsc::channel(CHUNKS_AHEAD);
         let readers = self.readers.clone();
         let store_id = self.store_id.clone();
+        let completeness = Arc::clone(&self.completeness);
         tokio::spawn(async move {
-            if let Err(error) = send(&readers, by_shard, &store_id, &chunks).await {
+            let sent = send(&readers, by_shard, &store_id, &completeness, &chunks);
+            if let Err(error) = sent.await {
                 // A peer that has gone needs no answer.
                 let _ = chunks.send(Err(error)).await;
             }
@@ -366,11 +368,18 @@ fn short_digests<'a>(
     Ok(short.concat())
 }
 
-/// A chunk as it goes out: the receiver hashes every record, so an id that is the hash need not travel.
-fn chunk_of(mut records: Vec<v1::HeldRecord>, store_id: &Bytes) -> v1::FetchReply {
+/// A chunk as it goes out: the receiver hashes every record, so an id that is the hash need not travel. One that is not, though
+/// the record was not redacted, is damaged.
+fn chunk_of(
+    mut records: Vec<v1::HeldRecord>,
+    store_id: &Bytes,
+    completeness: &Completeness,
+) -> v1::FetchReply {
     for record in &mut records {
         if RecordId::of(&record.canonical).as_bytes()[..] == record.id {
             record.id = Bytes::new();
+        } else if !record.canonical.is_empty() {
+            completeness.suspect(i64::try_from(record.sequence).unwrap_or_default());
         }
     }
     v1::FetchReply {
@@ -383,6 +392,7 @@ async fn send(
     readers: &SqlitePool,
     by_shard: BTreeMap<u32, Vec<Id>>,
     store_id: &Bytes,
+    completeness: &Completeness,
     chunks: &mpsc::Sender<Result<v1::FetchReply, CallError>>,
 ) -> Result<(), CallError> {
     let mut chunk = Batch::default();
@@ -395,12 +405,15 @@ async fn send(
             rest = &rest[batch.settled..];
             chunk.bytes += batch.bytes;
             chunk.records.extend(batch.records);
+            for sequence in batch.gone {
+                completeness.suspect(sequence);
+            }
             if chunk.records.len() >= CHUNK_RECORDS
                 || chunk.bytes >= CHUNK_BYTES
                 || batch.settled < most
             {
                 let records = std::mem::take(&mut chunk).records;
-                let reply = chunk_of(records, store_id);
+                let reply = chunk_of(records, store_id, completeness);
                 if chunks.send(Ok(reply)).await.is_err() {
                     return Ok(());
                 }
@@ -409,7 +422,9 @@ async fn send(
     }
     if !chunk.records.is_empty() {
         // A peer that has gone needs no answer.
-        let _ = chunks.send(Ok(chunk_of(chunk.records, store_id))).await;
+        let _ = chunks
+            .send(Ok(chunk_of(chunk.records, store_id, completeness)))
+            .await;
     }
     Ok(())
 }

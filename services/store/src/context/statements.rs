@@ -1,7 +1,7 @@
 //! The statements that find what lenses look at beside claims; for the lenses of this store, and for Context.
 //!
 //! Ids and uris come as a JSON list, which is the outer loop: rows are in its order, and within it in that of the index. Uris
-//! go as hex: JSON may be written in many ways.
+//! go as hex: JSON may be written in many ways. A line whose row is gone comes too, without bytes: it says that something is lacking.
 
 use assertion::RecordId;
 use sqlx::SqliteConnection;
@@ -14,16 +14,16 @@ use crate::held;
 
 /// Of each uri the records of its latest moment.
 const SOURCES: &str = "
-    SELECT CAST(j.key AS INTEGER), r.sequence, r.id_head, r.canonical
+    SELECT CAST(j.key AS INTEGER), t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence))
     FROM json_each(?1) j
     CROSS JOIN topic t ON t.kind = 3 AND t.subject = CAST(unhex(j.value) AS TEXT) AND t.predicate = '' AND t.at_ms = (
         SELECT max(m.at_ms) FROM topic m
         WHERE m.kind = 3 AND m.subject = CAST(unhex(j.value) AS TEXT) AND m.predicate = '' AND m.at_ms <= ?2)
-    CROSS JOIN record r ON r.sequence = t.sequence";
+    LEFT JOIN record r ON r.sequence = t.sequence";
 
 const VOTES: &str = "
-    SELECT t.at_ms, r.sequence, r.id_head, r.canonical, t.predicate
-    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+    SELECT t.at_ms, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence)), t.predicate
+    FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
     WHERE t.kind = 1 AND t.subject = ?1 AND (t.predicate, t.at_ms, t.sequence) > (?2, ?3, ?4) AND t.at_ms <= ?5
     ORDER BY t.predicate, t.at_ms, t.sequence LIMIT ?6";
 
@@ -38,34 +38,34 @@ const VOTED: &str = "
 
 /// One seek for each claim: votes on other claims are not even read. Times are within 2^53.
 const VOTES_ON: &str = "
-    SELECT CAST(j.key AS INTEGER), r.sequence, r.id_head, r.canonical, t.at_ms
+    SELECT CAST(j.key AS INTEGER), t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence)), t.at_ms
     FROM json_each(?1) j
     CROSS JOIN topic t ON t.kind = 1 AND t.subject = ?2 AND t.predicate = j.value
         AND t.at_ms >= iif(j.key = 0, ?3, -9223372036854775807) AND t.at_ms <= ?5
         AND (j.key > 0 OR t.at_ms > ?3 OR t.sequence > ?4)
-    CROSS JOIN record r ON r.sequence = t.sequence
+    LEFT JOIN record r ON r.sequence = t.sequence
     LIMIT ?6";
 
 const EPOCHS: &str = "
-    SELECT t.at_ms, r.sequence, r.id_head, r.canonical, t.subject
-    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+    SELECT t.at_ms, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence)), t.subject
+    FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
     WHERE t.kind = 2 AND (t.subject, t.predicate, t.at_ms, t.sequence) > (?1, '', ?2, ?3) AND t.at_ms <= ?4
     ORDER BY t.subject, t.predicate, t.at_ms, t.sequence LIMIT ?5";
 
 const OF_GLOBAL_SHARD: &str = "
-    SELECT CAST(j.key AS INTEGER), r.sequence, r.id_head, r.canonical
+    SELECT CAST(j.key AS INTEGER), p.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = p.sequence))
     FROM json_each(?1) j
     CROSS JOIN place p ON p.shard = ?2 AND p.id = unhex(j.value)
-    CROSS JOIN record r ON r.sequence = p.sequence
+    LEFT JOIN record r ON r.sequence = p.sequence
     LIMIT ?3";
 
 const SUPERSEDING: &str = "
-    SELECT CAST(j.key AS INTEGER), r.sequence, r.id_head, r.canonical, s.at_ms
+    SELECT CAST(j.key AS INTEGER), s.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = s.sequence)), s.at_ms
     FROM json_each(?1) j
     CROSS JOIN supersession s ON s.epoch = unhex(j.value)
         AND s.at_ms >= iif(j.key = 0, ?2, -9223372036854775807) AND s.at_ms <= ?4
         AND (j.key > 0 OR s.at_ms > ?2 OR s.sequence > ?3)
-    CROSS JOIN record r ON r.sequence = s.sequence
+    LEFT JOIN record r ON r.sequence = s.sequence
     LIMIT ?5";
 
 /// Epochs that supersede one of these, those that supersede them, and so on, the nearest first. What a line of `supersession` is

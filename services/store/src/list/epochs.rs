@@ -20,11 +20,13 @@ const SUPERSEDERS_MAX: i64 = 10;
 
 /// Of each of these ids the first epochs that name it: however many there are, no more are read.
 const SUPERSEDERS: &str = "
-    SELECT named.value, r.sequence, r.id_head, r.canonical
+    SELECT named.value, f.value, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = f.value))
     FROM json_each(?1) named
-    CROSS JOIN record r ON r.sequence IN (
-        SELECT s.sequence FROM supersession s
-        WHERE s.epoch = unhex(named.value) AND s.at_ms <= ?2 ORDER BY s.at_ms, s.sequence LIMIT ?3)";
+    CROSS JOIN json_each((
+        SELECT json_group_array(first.sequence) FROM (
+            SELECT s.sequence FROM supersession s
+            WHERE s.epoch = unhex(named.value) AND s.at_ms <= ?2 ORDER BY s.at_ms, s.sequence LIMIT ?3) first)) f
+    LEFT JOIN record r ON r.sequence = f.value";
 
 pub(super) async fn list(
     readers: &SqlitePool,

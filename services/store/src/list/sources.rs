@@ -18,11 +18,11 @@ const SOURCES: &str = "
         SELECT (SELECT t.subject FROM topic t
                 WHERE t.kind = 3 AND t.subject > found.uri AND t.subject < ?2 ORDER BY t.subject LIMIT 1)
         FROM found WHERE found.uri IS NOT NULL)
-    SELECT found.uri, r.sequence, r.id_head, r.canonical
+    SELECT found.uri, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence))
     FROM found
     CROSS JOIN topic t ON t.kind = 3 AND t.subject = found.uri AND t.predicate = '' AND t.at_ms = (
         SELECT max(m.at_ms) FROM topic m WHERE m.kind = 3 AND m.subject = found.uri AND m.predicate = '')
-    CROSS JOIN record r ON r.sequence = t.sequence
+    LEFT JOIN record r ON r.sequence = t.sequence
     WHERE found.uri IS NOT NULL";
 
 pub(super) async fn list(
@@ -56,7 +56,8 @@ pub(super) async fn list(
             uri: uri.to_owned(),
             record: None,
         });
-        if let Some(record) = held::record(&row)? {
+        let fits = |record: &Record| record.source().is_some_and(|known| known.uri == source.uri);
+        if let Some(record) = held::record_of_line(&row, fits)? {
             source.offer(record);
         }
         tokio::task::consume_budget().await;

@@ -17,8 +17,8 @@ const VOTES_MAX: usize = 100_000;
 
 /// In the order of the index.
 const VOTES: &str = "
-    SELECT t.at_ms, r.sequence, r.id_head, r.canonical, t.predicate
-    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+    SELECT t.at_ms, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence)), t.predicate
+    FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
     WHERE t.kind = 1 AND t.subject = ?1 AND t.predicate >= ?2 AND t.predicate < ?3
     ORDER BY t.predicate, t.at_ms, t.sequence";
 
@@ -52,7 +52,11 @@ pub(super) async fn list(
             latest: BTreeMap::new(),
             votes: 0,
         });
-        if let Some(record) = held::record(&row)? {
+        let fits = |record: &Record| {
+            let vote = record.vote();
+            vote.is_some_and(|vote| vote.subject == request.subject && vote.assertion == claim.id)
+        };
+        if let Some(record) = held::record_of_line(&row, fits)? {
             // One more than there is room for, to know whether there is one.
             claim.offer(record, page.room() + 1)?;
         }

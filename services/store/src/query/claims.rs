@@ -1,6 +1,8 @@
 //! Which rows a question goes through, and in which order: the statements.
+//!
+//! A line whose row is gone comes as well, without bytes: an answer that skipped it would be wrongly complete.
 
-use assertion::RecordId;
+use assertion::{Record, RecordId};
 use lens::Selection;
 use proto::cursor::Position;
 use sqlx::sqlite::SqliteRow;
@@ -15,29 +17,29 @@ const SORTED_ROWS_MAX: i64 = 50_000;
 
 /// By time; the statement's index has no more.
 const OF_TOPIC: &str = "
-    SELECT t.at_ms, r.sequence, r.id_head, r.canonical
-    FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+    SELECT t.at_ms, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence))
+    FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
     WHERE t.kind = 0 AND t.subject = ?1 AND t.predicate = ?2 AND t.at_ms <= ?3
     ORDER BY t.at_ms DESC";
 
 /// Sorted before the bytes are read: what is sorted is small. Without the predicate all of them.
 const OF_SUBJECTS: &str = "
-    SELECT s.at_ms, r.sequence, r.id_head, r.canonical
+    SELECT s.at_ms, s.sequence, ifnull(r.id_head, 0), ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = s.sequence))
     FROM (SELECT t.at_ms, h.id_head, t.sequence
-          FROM topic t CROSS JOIN record h ON h.sequence = t.sequence
+          FROM topic t LEFT JOIN record h ON h.sequence = t.sequence
           WHERE t.kind = 0 AND t.subject >= ?1 AND t.subject < ?2 AND (?3 IS NULL OR t.predicate = ?3)
-            AND (t.at_ms < ?4 OR (t.at_ms = ?4 AND h.id_head >= ?5))
+            AND (t.at_ms < ?4 OR (t.at_ms = ?4 AND ifnull(h.id_head, ?5) >= ?5))
           ORDER BY t.at_ms DESC, h.id_head LIMIT -1) s
-    CROSS JOIN record r ON r.sequence = s.sequence";
+    LEFT JOIN record r ON r.sequence = s.sequence";
 
 /// The index has the moments in order; the claims of one moment are sorted when it is reached, before their bytes are read.
 const OF_MENTION: &str = "
-    SELECT -s.minus_at_ms, r.sequence, r.id_head, r.canonical
+    SELECT -s.minus_at_ms, s.sequence, ifnull(r.id_head, 0), ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = s.sequence))
     FROM (SELECT m.minus_at_ms, h.id_head, m.sequence
-          FROM mention m CROSS JOIN record h ON h.sequence = m.sequence
-          WHERE m.key = ?1 AND m.minus_at_ms >= ?2 AND (m.minus_at_ms > ?2 OR h.id_head >= ?3)
+          FROM mention m LEFT JOIN record h ON h.sequence = m.sequence
+          WHERE m.key = ?1 AND m.minus_at_ms >= ?2 AND (m.minus_at_ms > ?2 OR ifnull(h.id_head, ?3) >= ?3)
           ORDER BY m.minus_at_ms, h.id_head, m.sequence LIMIT -1) s
-    CROSS JOIN record r ON r.sequence = s.sequence";
+    LEFT JOIN record r ON r.sequence = s.sequence";
 
 const ARE_MANY: &str =
     "SELECT 1 FROM topic WHERE kind = 0 AND subject >= ?1 AND subject < ?2 LIMIT 1 OFFSET ?3";
@@ -137,6 +139,31 @@ impl Way {
             .bind(latest)
             .bind(head),
             Way::Mention(key) => mention(*key, latest, head),
+        }
+    }
+
+    /// Whether a record is one that the index may name on this way; of a moment, [`Way::through`] says.
+    pub(super) fn fits(&self, record: &Record) -> bool {
+        let Some(claim) = record.assertion() else {
+            return false;
+        };
+        match self {
+            Way::Topic { subject, predicate } => {
+                claim.subject == *subject && claim.predicate == *predicate
+            }
+            Way::Subjects {
+                from,
+                below,
+                predicate,
+            } => {
+                claim.subject >= *from
+                    && below.as_ref().is_none_or(|below| claim.subject < *below)
+                    && predicate
+                        .as_ref()
+                        .is_none_or(|name| claim.predicate == *name)
+            }
+            // Keys may collide: then the record is another's, and no damage.
+            Way::Mention(_) => true,
         }
     }
 

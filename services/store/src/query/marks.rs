@@ -66,7 +66,9 @@ async fn retracted<'a>(
     let mut rows = context::sources(uris.iter().copied(), latest).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let number = row.try_get::<u32, _>(0)? as usize;
-        if let Some(record) = held::record(&row)?
+        let uri = uris.get(number).copied();
+        let fits = |record: &Record| record.source().map(|known| known.uri.as_str()) == uri;
+        if let Some(record) = held::record_of_line(&row, fits)?
             && let Some(source) = record.source()
         {
             let says = (record.id(), source.retracted.unwrap_or(false));

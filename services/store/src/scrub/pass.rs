@@ -13,7 +13,7 @@ use crate::trees;
 use crate::writer::Suspect;
 
 /// Longest rest between two pages, whatever the page took.
-const REST_MAX: Duration = Duration::from_secs(5);
+pub(super) const REST_MAX: Duration = Duration::from_secs(5);
 
 /// Where a pass begins.
 pub(super) const FIRST: &str = "records";
@@ -118,6 +118,8 @@ impl<'a> Pass<'a> {
         self.scrub.progress().rows += page.rows;
         metrics::scrubbing(page.rows);
         self.rest(begun.elapsed()).await;
+        // A pass over many rows takes hours.
+        self.scrub.look_at_suspected().await;
         Ok((page.rows > 0).then_some(page))
     }
 

@@ -43,7 +43,7 @@ impl<'a> Group<'a> {
             let is_new = tree.insert(id);
             new.push(is_new);
             if is_new {
-                sequence += 1;
+                sequence = sequence.saturating_add(1);
                 rows.push(Row {
                     sequence,
                     received_at,
@@ -119,9 +119,10 @@ impl<'a> Group<'a> {
 /// Records that had been damaged have come again.
 async fn heal(connection: &mut SqliteConnection, healed: &[Lost]) -> Result<(), sqlx::Error> {
     for lost in healed {
-        sqlx::query("UPDATE quarantine SET healed_at_ms = ? WHERE sequence = ?")
+        sqlx::query("UPDATE quarantine SET healed_at_ms = ? WHERE shard = ? AND id = ? AND healed_at_ms IS NULL")
             .bind(sidecar::clock::unix_ms())
-            .bind(lost.sequence)
+            .bind(lost.shard)
+            .bind(lost.id.to_vec())
             .execute(&mut *connection)
             .await?;
     }

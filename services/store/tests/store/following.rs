@@ -12,7 +12,7 @@ use crate::node::{Node, SHARDS};
 use crate::opening::shell;
 use crate::records::{append, claim, claims, epoch, id, said, source, vote};
 
-async fn from_the_start(node: &Node, limit: u32) -> v1::FollowRequest {
+pub(crate) async fn from_the_start(node: &Node, limit: u32) -> v1::FollowRequest {
     v1::FollowRequest {
         store_id: node.describe().await.store_id,
         limit,
@@ -20,7 +20,7 @@ async fn from_the_start(node: &Node, limit: u32) -> v1::FollowRequest {
     }
 }
 
-async fn page(node: &Node, request: &v1::FollowRequest) -> v1::FollowReply {
+pub(crate) async fn page(node: &Node, request: &v1::FollowRequest) -> v1::FollowReply {
     node.store()
         .follow(request.clone())
         .await

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod bookkeeping;
 mod context;
 mod doors;
 mod following;
 mod homecoming;
 mod kinds;
+mod lacking;
 mod lists;
 mod marks;
 mod migration;

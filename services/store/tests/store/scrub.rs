@@ -23,12 +23,16 @@ use crate::writes::roots;
 /// A pass over a few hundred rows takes less than a second, on a machine that others use as well.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn look(node: &Node, start: bool) -> v1::ScrubReply {
+pub(crate) async fn look(node: &Node, start: bool) -> v1::ScrubReply {
     let request = v1::ScrubRequest { start };
     node.store().scrub(request).await.unwrap().into_inner()
 }
 
-async fn until(node: &Node, what: &str, so: impl Fn(&v1::ScrubReply) -> bool) -> v1::ScrubReply {
+pub(crate) async fn until(
+    node: &Node,
+    what: &str,
+    so: impl Fn(&v1::ScrubReply) -> bool,
+) -> v1::ScrubReply {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let said = look(node, false).await;
@@ -40,13 +44,13 @@ async fn until(node: &Node, what: &str, so: impl Fn(&v1::ScrubReply) -> bool) ->
 }
 
 /// A whole pass.
-async fn scrub(node: &Node) -> v1::ScrubReply {
+pub(crate) async fn scrub(node: &Node) -> v1::ScrubReply {
     look(node, true).await;
     until(node, "idle", |said| said.state == "idle").await
 }
 
 /// Records of every kind, with lines in every table.
-fn records() -> Vec<Record> {
+pub(crate) fn records() -> Vec<Record> {
     let mut records = claims(0..300);
     let first = epoch("first", &[], 10);
     records.push(epoch("second", &[&first], 20));
@@ -76,7 +80,7 @@ async fn tables(directory: &Path) -> Vec<String> {
     lines
 }
 
-async fn edit(directory: &Path, sql: &str) {
+pub(crate) async fn edit(directory: &Path, sql: &str) {
     let mut connection = shell(directory).await;
     let done = sqlx::query(AssertSqlSafe(sql.to_owned()))
         .execute(&mut connection)
@@ -105,7 +109,7 @@ fn flip(directory: &Path, before: &str, after: &str) {
     }
 }
 
-async fn ask(node: &Node, subject: &str) -> Result<v1::QueryReply, Status> {
+pub(crate) async fn ask(node: &Node, subject: &str) -> Result<v1::QueryReply, Status> {
     let selection = v1::Selection {
         subject: Some(subject.into()),
         ..v1::Selection::default()
@@ -118,7 +122,7 @@ async fn ask(node: &Node, subject: &str) -> Result<v1::QueryReply, Status> {
     Ok(node.store().query(request).await?.into_inner())
 }
 
-async fn filled() -> (TempDir, Node) {
+pub(crate) async fn filled() -> (TempDir, Node) {
     let directory = tempdir().unwrap();
     let node = Node::start(directory.path()).await;
     append(&node, &records()).await;
@@ -126,13 +130,13 @@ async fn filled() -> (TempDir, Node) {
 }
 
 /// All that this node's peers have is here.
-async fn proved(node: &Node) {
+pub(crate) async fn proved(node: &Node) {
     let all: Vec<u32> = (0..=SHARDS).collect();
     tell(node, &all).await;
 }
 
 /// The same by sessions that began after the loss: one of the same millisecond says nothing of what is here now.
-async fn proved_anew(node: &Node) {
+pub(crate) async fn proved_anew(node: &Node) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         proved(node).await;

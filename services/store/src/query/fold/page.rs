@@ -21,16 +21,19 @@ const SHORT_MAX: i64 = 2_048;
 /// Canonical bytes of longer claims that are kept at a time.
 const LONG_BYTES: i64 = 2 * 1024 * 1024;
 
+/// In place of the length of bytes that were redacted; one less when they are gone though they should be here.
+const REDACTED: i64 = -1;
+
 /// The latest first, in the order of the index: the first claim of a value is its strongest, unless another one states more.
 /// What is aggregated together is in one order, whichever that is. A list leaves out what is NULL, and the others would not fit it:
-/// so a column that damage made NULL is a number that no sound row has.
+/// so a column that damage made NULL is a number that no sound row has, and so is each of a row that is gone.
 const OF_TOPIC: &str = "
     SELECT ?2, group_concat(s.at_ms), group_concat(s.sequence), group_concat(s.id_head), group_concat(s.bytes),
            CAST(group_concat(s.short, '') AS BLOB)
     FROM (SELECT t.at_ms, t.sequence, ifnull(CAST(r.id_head AS INTEGER), -1) AS id_head,
-                 ifnull(length(r.canonical), -1) AS bytes,
+                 ifnull(length(r.canonical), (SELECT ifnull(max(-1), -2) FROM redaction d WHERE d.sequence = t.sequence)) AS bytes,
                  iif(length(r.canonical) <= ?6, CAST(r.canonical AS TEXT), '') AS short
-          FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+          FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
           WHERE t.kind = 0 AND t.subject = ?1 AND t.predicate = ?2 AND (t.at_ms, t.sequence) < (?3, ?4)
           ORDER BY t.at_ms DESC, t.sequence DESC LIMIT ?5) s";
 
@@ -39,16 +42,16 @@ const OF_SUBJECT: &str = "
     SELECT s.predicate, group_concat(s.at_ms), group_concat(s.sequence), group_concat(s.id_head), group_concat(s.bytes),
            CAST(group_concat(s.short, '') AS BLOB)
     FROM (SELECT t.predicate, t.at_ms, t.sequence, ifnull(CAST(r.id_head AS INTEGER), -1) AS id_head,
-                 ifnull(length(r.canonical), -1) AS bytes,
+                 ifnull(length(r.canonical), (SELECT ifnull(max(-1), -2) FROM redaction d WHERE d.sequence = t.sequence)) AS bytes,
                  iif(length(r.canonical) <= ?6, CAST(r.canonical AS TEXT), '') AS short
-          FROM topic t CROSS JOIN record r ON r.sequence = t.sequence
+          FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
           WHERE t.kind = 0 AND t.subject = ?1 AND (t.predicate, t.at_ms, t.sequence) < (?2, ?3, ?4) AND t.at_ms <= ?7
           ORDER BY t.predicate DESC, t.at_ms DESC, t.sequence DESC LIMIT ?5) s
     GROUP BY s.predicate";
 
 const LONG: &str = "
-    SELECT 0, r.sequence, r.id_head, r.canonical
-    FROM json_each(?1) j CROSS JOIN record r ON r.sequence = j.value";
+    SELECT 0, j.value, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = j.value))
+    FROM json_each(?1) j LEFT JOIN record r ON r.sequence = j.value";
 
 /// Where a page starts: before the claims behind this one.
 #[derive(Debug, Clone)]
@@ -73,6 +76,8 @@ impl Place {
 /// A page of claims.
 #[derive(Debug, Default)]
 pub(super) struct Page {
+    /// What all its claims are about.
+    subject: String,
     rows: Vec<SqliteRow>,
     heads: Vec<Head>,
     /// Where the next one starts, when there may be more.
@@ -84,9 +89,10 @@ pub(super) struct Page {
 struct Head {
     /// The row that has its bytes, when they are short.
     row: usize,
+    at_ms: i64,
     sequence: i64,
     id_head: i64,
-    /// -1: it was redacted.
+    /// [`REDACTED`]: there are none.
     bytes: i64,
 }
 
@@ -99,6 +105,7 @@ impl Page {
     ) -> Result<Page, CallError> {
         let rows = statement(selection, place).fetch_all(connection).await?;
         let mut page = Page {
+            subject: selection.subject.clone().unwrap_or_default(),
             rows,
             ..Page::default()
         };
@@ -111,11 +118,16 @@ impl Page {
             {
                 let place = (predicate, at_ms?, sequence?);
                 last = Some(last.map_or(place, |last| last.min(place)));
+                let bytes = bytes?;
+                if bytes < REDACTED {
+                    return Err(held::damaged(place.2));
+                }
                 page.heads.push(Head {
                     row: number,
+                    at_ms: place.1,
                     sequence: place.2,
                     id_head: id_head?,
-                    bytes: bytes?,
+                    bytes,
                 });
             }
         }
@@ -139,10 +151,12 @@ impl Page {
     pub(super) fn short(&self) -> Result<Vec<Claim<'_>>, CallError> {
         let mut claims = Vec::with_capacity(self.heads.len());
         let mut row = usize::MAX;
+        let mut predicate = "";
         let mut rest: &[u8] = &[];
         for head in self.heads.iter().filter(|head| head.is_short()) {
             if head.row != row {
                 row = head.row;
+                predicate = self.rows[row].try_get(0)?;
                 rest = self.rows[row].try_get(5)?;
             }
             let length = usize::try_from(head.bytes).unwrap_or(usize::MAX);
@@ -150,7 +164,7 @@ impl Page {
                 .split_at_checked(length)
                 .ok_or_else(|| held::damaged(head.sequence))?;
             rest = behind;
-            claims.extend(head.claim(canonical)?);
+            claims.push(head.claim(canonical, &self.subject, predicate)?);
         }
         Ok(claims)
     }
@@ -178,14 +192,21 @@ impl Head {
         (0..=SHORT_MAX).contains(&self.bytes)
     }
 
-    /// A claim; nothing for a record of another kind, which `topic` does not have among claims.
-    fn claim(self, canonical: &[u8]) -> Result<Option<Claim<'_>>, CallError> {
-        match Claim::from_stored(canonical) {
-            Some(claim) if held::is_head(self.id_head, claim.id) => Ok(Some(claim)),
-            Some(_) => Err(held::damaged(self.sequence)),
-            None if held::is_record(self.id_head, canonical) => Ok(None),
-            None => Err(held::damaged(self.sequence)),
-        }
+    /// The claim that a line of the index led to, and that says what the line says.
+    fn claim<'a>(
+        self,
+        canonical: &'a [u8],
+        subject: &str,
+        predicate: &str,
+    ) -> Result<Claim<'a>, CallError> {
+        Claim::from_stored(canonical)
+            .filter(|claim| {
+                held::is_head(self.id_head, claim.id)
+                    && claim.asserted_at == self.at_ms
+                    && claim.subject == subject
+                    && claim.predicate == predicate
+            })
+            .ok_or_else(|| held::damaged(self.sequence))
     }
 }
 
