@@ -11,6 +11,7 @@ use sidecar::clock::unix_ms;
 use sqlx::{Executor as _, Row as _, SqliteConnection};
 
 use crate::database::Identity;
+use crate::error::is_malformed;
 use crate::trees;
 
 /// Rows that no store ever gets to: a hundred thousand a second for three thousand years. Numbers up to here are exact everywhere.
@@ -38,7 +39,16 @@ pub(crate) async fn settle(
     marked: u64,
 ) -> Result<(), sqlx::Error> {
     connection.execute("BEGIN IMMEDIATE").await?;
-    let lost = look(connection, identity.num_shards, marked).await?;
+    let lost = match look(connection, identity.num_shards, marked).await {
+        Ok(lost) => lost,
+        // Where it cannot be read it says so once it is met, and serves until then.
+        Err(error) if is_malformed(&error) => {
+            tracing::error!(%error, "the database could not be looked at as a whole");
+            connection.execute("ROLLBACK").await?;
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     if lost && !identity.counts_as_absent {
         connection
             .execute("UPDATE store SET losses = losses + 1, counts_as_absent = 1")

@@ -50,6 +50,7 @@ async fn goes_on(directory: &Path, what: &str, lost: bool) {
 async fn a_last_sequence_that_was_never_given_is_that_of_the_last_row() {
     for last in [i64::MAX, 1 << 60, 1 << 53, 1 << 45, 0, -1, i64::MIN] {
         let (directory, node) = filled().await;
+        proved(&node).await;
         node.stop().await;
         let one = "WHERE shard = (SELECT shard FROM shard ORDER BY last_sequence DESC LIMIT 1)";
         for which in [one, ""] {
@@ -114,6 +115,7 @@ async fn a_row_at_a_place_that_was_never_given_is_put_aside_and_comes_again() {
 async fn a_count_of_losses_that_cannot_be_is_one_that_nobody_remembers() {
     for losses in [i64::MAX, -1] {
         let (directory, node) = filled().await;
+        proved(&node).await;
         node.stop().await;
         force(
             directory.path(),

@@ -134,13 +134,13 @@ async fn a_later_schema_and_another_number_of_shards_are_refused() {
     );
 
     let mut connection = shell(directory.path()).await;
-    sqlx::query("PRAGMA user_version = 7")
+    sqlx::query("PRAGMA user_version = 8")
         .execute(&mut connection)
         .await
         .unwrap();
     connection.close().await.unwrap();
     let error = refused(config(directory.path())).await;
-    assert!(matches!(error, Error::Newer { found: 7, .. }), "{error}");
+    assert!(matches!(error, Error::Newer { found: 8, .. }), "{error}");
 }
 
 #[tokio::test]
