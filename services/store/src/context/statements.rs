@@ -75,17 +75,17 @@ const CHAIN: &str = "
         SELECT s.sequence, r.id_head
         FROM json_each(?1) j
         CROSS JOIN supersession s ON s.epoch = unhex(j.value) AND s.at_ms <= ?2
-        CROSS JOIN record r ON r.sequence = s.sequence
+        LEFT JOIN record r ON r.sequence = s.sequence
         UNION
         SELECT s.sequence, r.id_head
         FROM chain c
         CROSS JOIN supersession s ON s.at_ms <= ?2
             AND s.epoch >= unhex(format('%08x%056x', c.id_head, 0))
             AND s.epoch <= unhex(format('%08x', c.id_head) || replace(format('%056x', 0), '0', 'f'))
-        CROSS JOIN record r ON r.sequence = s.sequence
+        LEFT JOIN record r ON r.sequence = s.sequence
         LIMIT ?3)
-    SELECT 0, r.sequence, r.id_head, r.canonical
-    FROM chain c CROSS JOIN record r ON r.sequence = c.sequence";
+    SELECT 0, c.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = c.sequence))
+    FROM chain c LEFT JOIN record r ON r.sequence = c.sequence";
 
 pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
