@@ -121,19 +121,22 @@ async fn look(
         }
     }
     if given.unwrap_or(0) < last_row {
-        tracing::error!(
-            last_row,
-            "the last sequence was behind the last row, and is that of it"
-        );
-        // Any shard will do: the highest of all counts.
-        let raise = "UPDATE shard SET last_sequence = max(last_sequence, ?)
-                     WHERE shard = (SELECT min(shard) FROM shard)";
-        sqlx::query(raise)
-            .bind(last_row)
-            .execute(connection)
-            .await?;
+        raise(connection, last_row).await?;
     }
     Ok(lost)
+}
+
+/// No sequence is given twice. Any shard will do: the highest of all counts.
+async fn raise(connection: &mut SqliteConnection, last_row: i64) -> Result<(), sqlx::Error> {
+    tracing::error!(
+        last_row,
+        "the last sequence was behind the last row, and is that of it"
+    );
+    let raise = "UPDATE shard SET last_sequence = max(last_sequence, ?)
+                 WHERE shard = (SELECT min(shard) FROM shard)";
+    let raise = sqlx::query(raise).bind(last_row);
+    raise.execute(connection).await?;
+    Ok(())
 }
 
 /// How often ids went: a number that cannot be becomes one that no peer remembers, so that all compare anew.

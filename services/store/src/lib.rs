@@ -162,9 +162,8 @@ pub async fn assemble(
     let trees = Arc::new(trees.await.map_err(opened)?);
     let space = Space::new(files.directory().to_path_buf(), config.min_free_bytes);
     let (space, damage) = (Arc::new(space), Arc::new(damage));
-    let scrubs = (scrubs, config.scrub_interval, Arc::clone(&damage));
-    let of_writer = Arc::clone(&damage);
-    let (task, writer) = WriterTask::new(writer, Arc::clone(&trees), Arc::clone(&space), of_writer);
+    let shared = (Arc::clone(&trees), Arc::clone(&space), Arc::clone(&damage));
+    let (task, writer) = WriterTask::new(writer, shared.0, shared.1, shared.2);
     let holdings = Holdings::new(files, Arc::clone(&trees));
     tracing::info!(
         records = trees.records(),
@@ -200,6 +199,7 @@ pub async fn assemble(
     );
     let disk = (space, holdings);
     let who = (belonging, identity, beginning);
+    let scrubs = (scrubs, config.scrub_interval, damage);
     let parts = parts(who, writer, &readers, trees, follows, disk, scrubs);
     serve(parts, listeners, tasks, shutdown).await;
     Ok(readers)

@@ -48,7 +48,7 @@ async fn goes_on(directory: &Path, what: &str, lost: bool) {
 
 #[tokio::test]
 async fn a_last_sequence_that_was_never_given_is_that_of_the_last_row() {
-    for last in [i64::MAX, 1 << 60, 1 << 53, 1 << 45, 0, -1, i64::MIN] {
+    for last in [i64::MAX, 1 << 45, 0, -1] {
         let (directory, node) = filled().await;
         proved(&node).await;
         node.stop().await;
@@ -90,7 +90,7 @@ async fn a_shard_that_hides_its_ids_is_derived_anew_and_the_store_counts_as_abse
 
 #[tokio::test]
 async fn a_row_at_a_place_that_was_never_given_is_put_aside_and_comes_again() {
-    for place in [i64::MAX, 1 << 60, 0, -5, i64::MIN] {
+    for place in [i64::MAX, 0, i64::MIN] {
         let (directory, node) = filled().await;
         node.stop().await;
         let sql = format!("UPDATE record SET sequence = {place} WHERE sequence = 8");
