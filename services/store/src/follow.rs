@@ -79,10 +79,8 @@ impl Follows {
     /// Over these connections.
     pub fn new(
         readers: SqlitePool,
-        trees: Arc<Trees>,
-        damage: Arc<Damage>,
-        store_id: [u8; 16],
-        num_shards: u32,
+        (trees, damage): (Arc<Trees>, Arc<Damage>),
+        (store_id, num_shards): ([u8; 16], u32),
         shutdown: Shutdown,
     ) -> Follows {
         Follows {

@@ -191,10 +191,8 @@ pub async fn assemble(
     let belonging = Belonging::new(&config.node, identity.cluster_id.clone());
     let follows = Follows::new(
         readers.questions.clone(),
-        Arc::clone(&trees),
-        Arc::clone(&damage),
-        identity.store_id,
-        identity.num_shards,
+        (Arc::clone(&trees), Arc::clone(&damage)),
+        (identity.store_id, identity.num_shards),
         shutdown.clone(),
     );
     let disk = (space, holdings);
