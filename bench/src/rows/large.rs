@@ -116,31 +116,7 @@ async fn subject(
     fewer: usize,
     calls: usize,
 ) -> Result<Finding, String> {
-    let subject = format!("bench:{count}");
-    let real = values(&lab.claims)?;
-    for first in (0..count).step_by(BATCH) {
-        let lines = claims(&real, &subject, first, BATCH.min(count - first));
-        lab::import(cluster, &lines).await?;
-    }
-    let mut votes = Vec::new();
-    for (number, line) in claims(&real, &subject, 0, VOTED).iter().enumerate() {
-        let vote = opinions::vote(&parse(line)?, 0, number)?;
-        votes.push(Bytes::copy_from_slice(vote.canonical()));
-    }
-    lab::import(cluster, &votes).await?;
-    lab.settle(cluster).await?;
-    let stores: Vec<u32> = Stores::of(cluster)
-        .await?
-        .owners(&subject)
-        .into_iter()
-        .filter_map(|place| cluster.nodes[place].pid("store"))
-        .collect();
-    let asking = Asking {
-        path: format!("/v1/query?subject={subject}&predicate={PREDICATE}"),
-        gateways: gateways(cluster),
-        stores,
-        calls,
-    };
+    let asking = write(lab, cluster, count, calls).await?;
     let mut before = asking.resident();
     if count > FEW {
         // Readers have kept the pages that they may keep, too.
@@ -186,6 +162,40 @@ async fn subject(
         ratio: None,
         holds: Some(answered && flat),
         notes: Vec::new(),
+    })
+}
+
+/// Writes a subject of so many claims, and who is to be asked about it.
+async fn write(
+    lab: &Lab,
+    cluster: &Arc<Cluster>,
+    count: usize,
+    calls: usize,
+) -> Result<Asking, String> {
+    let subject = format!("bench:{count}");
+    let real = values(&lab.claims)?;
+    for first in (0..count).step_by(BATCH) {
+        let lines = claims(&real, &subject, first, BATCH.min(count - first));
+        lab::import(cluster, &lines).await?;
+    }
+    let mut votes = Vec::new();
+    for (number, line) in claims(&real, &subject, 0, VOTED).iter().enumerate() {
+        let vote = opinions::vote(&parse(line)?, 0, number)?;
+        votes.push(Bytes::copy_from_slice(vote.canonical()));
+    }
+    lab::import(cluster, &votes).await?;
+    lab.settle(cluster).await?;
+    let stores: Vec<u32> = Stores::of(cluster)
+        .await?
+        .owners(&subject)
+        .into_iter()
+        .filter_map(|place| cluster.nodes[place].pid("store"))
+        .collect();
+    Ok(Asking {
+        path: format!("/v1/query?subject={subject}&predicate={PREDICATE}"),
+        gateways: gateways(cluster),
+        stores,
+        calls,
     })
 }
 
