@@ -157,9 +157,16 @@ impl Cluster {
 
     /// Waits until `verify` says equal and nothing is on fewer nodes than it shall be; returns what it said.
     pub async fn equal(&self, http: &Http) -> Value {
-        eventually("all nodes are equal", REPAIR, || async {
+        self.whole(http, REPAIR, false).await
+    }
+
+    /// Waits until all nodes are equal, nothing is on fewer nodes than it shall be and, when it is to be home, nothing on more;
+    /// returns what `verify` said.
+    pub async fn whole(&self, http: &Http, deadline: Duration, home: bool) -> Value {
+        eventually("all nodes are equal", deadline, || async {
             let said = self.verify(http).await?;
-            let good = said["equal"] == true && said["under_replicated"] == 0;
+            let equal = said["equal"] == true && said["under_replicated"] == 0;
+            let good = equal && (!home || said["foreign"] == 0);
             good.then(|| said.clone()).ok_or_else(|| said.to_string())
         })
         .await

@@ -21,7 +21,6 @@ use e2e::http::Http;
 use e2e::node::Node;
 use e2e::scrape::Scrape;
 use e2e::{claims, command, eventually};
-use serde_json::Value;
 
 use crate::load::Load;
 
@@ -55,17 +54,6 @@ async fn import(cluster: &Cluster, most: usize) -> usize {
     let ended = command::run(&["import", path, "--url", &cluster.urls(), "--json"]).await;
     assert_eq!(ended.code, Some(0), "{} {}", ended.out, ended.err);
     lines.len()
-}
-
-/// Waits until all nodes are equal, nothing is on fewer nodes than it shall be, and, when that is asked for, nothing on more.
-async fn whole(cluster: &Cluster, http: &Http, deadline: Duration, home: bool) -> Value {
-    eventually("all nodes are equal", deadline, || async {
-        let said = cluster.verify(http).await?;
-        let equal = said["equal"] == true && said["under_replicated"] == 0;
-        let good = equal && (!home || said["foreign"] == 0);
-        good.then(|| said.clone()).ok_or_else(|| said.to_string())
-    })
-    .await
 }
 
 /// Waits until the clients have written something.

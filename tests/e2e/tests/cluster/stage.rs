@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use e2e::cluster::Cluster;
 use e2e::http::Http;
@@ -105,4 +106,15 @@ impl Drop for Turn {
 pub(crate) fn figure(text: &str) {
     // Written directly, it is not captured; if nobody reads it, nothing is lost.
     let _ = writeln!(std::io::stderr(), "figure: {text}");
+}
+
+/// The middle and the tail of these times, in milliseconds.
+pub(crate) fn percentiles(took: &[Duration]) -> String {
+    let mut sorted = took.to_vec();
+    sorted.sort_unstable();
+    let at = |percent: usize| {
+        let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+        sorted.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
+    };
+    format!("p50 {:.1}, p99 {:.1} ms", at(50), at(99))
 }

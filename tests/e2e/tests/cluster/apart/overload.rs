@@ -90,11 +90,11 @@ async fn load_beyond_capacity_is_shed() {
         many.len(),
         storm.accepted.len(),
         took.as_secs_f64(),
-        percentiles(&storm.accepted),
+        stage::percentiles(&storm.accepted),
         storm.shed.len(),
-        percentiles(&storm.shed),
+        stage::percentiles(&storm.shed),
         few.len(),
-        percentiles(&normal.accepted),
+        stage::percentiles(&normal.accepted),
     ));
     assert!(!storm.shed.is_empty(), "all found a place");
     for ((service, limit), (before, most)) in GROWTH_MAX.iter().zip(before.iter().zip(most)) {
@@ -241,14 +241,4 @@ impl Watch {
 
 fn resident(node: &Node, service: &str) -> usize {
     process::resident(node.pid(service).expect("it runs"))
-}
-
-fn percentiles(took: &[Duration]) -> String {
-    let mut sorted = took.to_vec();
-    sorted.sort_unstable();
-    let at = |percent: usize| {
-        let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-        sorted.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
-    };
-    format!("p50 {:.0}, p99 {:.0} ms", at(50), at(99))
 }

@@ -96,8 +96,8 @@ async fn a_reader_that_stalls_holds_up_nobody_and_loses_nothing() {
     ));
     stage::figure(&format!(
         "a write before: {}; meanwhile: {}",
-        percentiles(&written.took[..calm]),
-        percentiles(&written.took[calm..stalled])
+        stage::percentiles(&written.took[..calm]),
+        stage::percentiles(&written.took[calm..stalled])
     ));
     assert!(growth < GROWTH_MAX, "{growth} bytes of growth");
     cluster.equal(&Http::new()).await;
@@ -115,14 +115,4 @@ async fn more(writers: &Writers, than: usize) {
 /// Resident memory of the first node's gateway, in bytes.
 fn resident(cluster: &Cluster) -> usize {
     process::resident(cluster.node(1).pid("gateway").expect("it runs"))
-}
-
-fn percentiles(took: &[Duration]) -> String {
-    let mut sorted = took.to_vec();
-    sorted.sort_unstable();
-    let at = |percent: usize| {
-        let place = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-        sorted.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0
-    };
-    format!("p50 {:.1}, p99 {:.1} ms", at(50), at(99))
 }

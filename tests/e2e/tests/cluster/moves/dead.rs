@@ -6,7 +6,7 @@ use e2e::cluster::Cluster;
 use e2e::eventually;
 use e2e::http::Http;
 
-use super::{import, soon, traffic, whole};
+use super::{import, soon, traffic};
 use crate::load::{Load, all_there};
 use crate::nodes::down_everywhere;
 use crate::stage;
@@ -46,7 +46,7 @@ async fn past_the_delay_every_record_of_a_dead_node_is_on_two_nodes_again() {
     traffic(&load).await;
     victim.start();
     cluster.formed().await;
-    whole(&cluster, &http, soon(imported), false).await;
+    cluster.whole(&http, soon(imported), false).await;
     let seen = load.end().await;
     stage::figure(&format!("clients: {}", seen.figures()));
     all_there(&cluster, &seen).await;

@@ -10,7 +10,7 @@ use futures::future::join_all;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{SOON, disks, whole};
+use super::{SOON, disks};
 use crate::claims::{assert_at, claim, id, replicas, subject_on};
 use crate::nodes::down_everywhere;
 use crate::stage;
@@ -39,7 +39,7 @@ async fn a_pause_between_confirm_and_delete_while_placement_moves_twice_keeps_ev
     steer(&http, &holder.admin("/cluster/tasks/pause")).await;
     owner.start();
     cluster.formed().await;
-    whole(&cluster, &http, SOON, false).await;
+    cluster.whole(&http, SOON, false).await;
     let came = Instant::now();
     assert_eq!(copies(&cluster, &http, &written).await, 3);
 

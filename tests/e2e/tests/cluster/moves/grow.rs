@@ -10,7 +10,7 @@ use e2e::{command, eventually};
 use serde_json::Value;
 use tokio::join;
 
-use super::{SOON, by_hand, import, pulled, soon, space, traffic, whole};
+use super::{SOON, by_hand, import, pulled, soon, space, traffic};
 use crate::load::{Load, all_there};
 use crate::stage;
 
@@ -37,7 +37,7 @@ async fn three_nodes_become_five_and_three_again_under_load() {
     stage::figure(&format!("clients: {}", seen.figures()));
     all_there(&cluster, &seen).await;
     let began = Instant::now();
-    let home = whole(&cluster, &http, soon(imported), true).await;
+    let home = cluster.whole(&http, soon(imported), true).await;
     stage::figure(&format!(
         "no foreign rows {:.1} s after the clients ended: {}",
         began.elapsed().as_secs_f64(),
@@ -58,7 +58,7 @@ async fn grow(cluster: &mut Cluster, http: &Http, claims: usize) {
     let said = placed(http, cluster.node(1), 5).await;
     let joined = began.elapsed();
     balanced(&said);
-    let equal = whole(cluster, http, soon(claims), false).await;
+    let equal = cluster.whole(http, soon(claims), false).await;
     let all = began.elapsed();
     let moved = pulled(http, &cluster.nodes).await - before;
     // One after the other: the fourth node gets 2/4 of all records, the fifth 2/5 (docs/adr/0002-placement.md).
@@ -73,7 +73,7 @@ async fn grow(cluster: &mut Cluster, http: &Http, claims: usize) {
         return;
     }
     // As long as owners take to vouch for what has come, and then some: in the gate only at the end.
-    whole(cluster, http, soon(claims), true).await;
+    cluster.whole(http, soon(claims), true).await;
     stage::figure(&format!(
         "no foreign rows after {:.1} s: {}",
         began.elapsed().as_secs_f64(),
@@ -96,7 +96,7 @@ async fn shrink(cluster: &mut Cluster, http: &Http, claims: usize) {
     }
     let said = placed(http, cluster.node(1), 3).await;
     balanced(&said);
-    let equal = whole(cluster, http, soon(claims), false).await;
+    let equal = cluster.whole(http, soon(claims), false).await;
     let moved = pulled(http, &cluster.nodes).await - before;
     let must = records(&equal) * 2 / 5 + records(&equal) * 2 / 4;
     stage::figure(&format!(

@@ -8,7 +8,7 @@ use e2e::http::Http;
 use e2e::node::Node;
 use e2e::{eventually, ports};
 
-use super::{SOON, disks, whole};
+use super::{SOON, disks};
 use crate::claims::{assert_at, claim};
 use crate::nodes::{phase, reply};
 use crate::stage;
@@ -27,7 +27,7 @@ async fn a_disk_of_another_cluster_is_refused_and_the_own_one_is_taken_back() {
         let record = claim(&format!("strange:{number}"), number);
         assert_at(&cluster, &http, 1, &record).await;
     }
-    whole(&cluster, &http, SOON, false).await;
+    cluster.whole(&http, SOON, false).await;
     // A cluster of one node, which is called like one of ours.
     let node = cluster.node(3);
     let mut other = Node::new(
@@ -80,7 +80,7 @@ async fn a_disk_of_another_cluster_is_refused_and_the_own_one_is_taken_back() {
     exchange(&database, node.directory(), DATABASE);
     node.start();
     cluster.formed().await;
-    let said = whole(&cluster, &http, SOON, false).await;
+    let said = cluster.whole(&http, SOON, false).await;
     assert_eq!(said["distinct_records"], RECORDS, "{said}");
 }
 

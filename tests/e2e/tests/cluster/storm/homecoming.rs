@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use e2e::eventually;
 use e2e::http::Http;
 use futures::future::join_all;
 
@@ -35,12 +34,7 @@ async fn after_healing_and_the_hold_time_no_stand_in_holds_rows() {
     cluster.node(3).start();
     cluster.formed().await;
     let healed = Instant::now();
-    eventually("no foreign rows", HOME, || async {
-        let said = cluster.verify(&http).await?;
-        let home = said["equal"] == true && said["foreign"] == 0 && said["under_replicated"] == 0;
-        home.then_some(()).ok_or_else(|| said.to_string())
-    })
-    .await;
+    cluster.whole(&http, HOME, true).await;
     stage::figure(&format!(
         "stand-ins hold nothing {:.1} s after healing",
         healed.elapsed().as_secs_f64()

@@ -70,12 +70,7 @@ async fn under_steady_writes_lag_is_below_a_second_and_handoff_ends() {
     let caught_up = back.elapsed();
     let written = writers.end().await;
     let ended = Instant::now();
-    eventually("no foreign rows", HOME, || async {
-        let said = cluster.verify(&http).await?;
-        let home = said["equal"] == true && said["foreign"] == 0 && said["under_replicated"] == 0;
-        home.then_some(()).ok_or_else(|| said.to_string())
-    })
-    .await;
+    cluster.whole(&http, HOME, true).await;
     stage::figure(&format!(
         "{} records at {rate}/s; {:.0} s with all nodes: lag at most {most:.1} s, {late} of {} looks at a second or more; a node back: no lag after {:.1} s, handoff over {:.1} s after the last write",
         written.acknowledged.len(),
