@@ -51,9 +51,13 @@ pub(crate) async fn settle(
     };
     if lost && !identity.counts_as_absent {
         connection
-            .execute("UPDATE store SET losses = losses + 1, counts_as_absent = 1")
+            .execute(
+                "UPDATE store SET losses = losses + 1, counts_as_absent = 1, scrubbed_at_ms = 0",
+            )
             .await?;
         identity.counts_as_absent = true;
+        // A pass is due at once: what repair brings of rows that are here, without their ids, stands twice until then.
+        identity.scrubbed_at_ms = 0;
     }
     connection.execute("COMMIT").await?;
     Ok(())

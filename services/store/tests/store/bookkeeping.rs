@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use crate::node::Node;
 use crate::opening::shell;
 use crate::records::{append, claims};
-use crate::scrub::{ask, filled, proved, proved_anew, scrub, until};
+use crate::scrub::{ask, filled, look, proved, proved_anew, scrub, until};
 
 /// Against the checks of the schema, as damage is.
 async fn force(directory: &Path, sql: &str) {
@@ -28,6 +28,8 @@ async fn goes_on(directory: &Path, what: &str, lost: bool) {
         (304, lost),
         "{what}"
     );
+    let due = look(&node, false).await.ended_at_ms == 0;
+    assert_eq!(due, lost, "{what}: a pass is due");
     proved(&node).await;
     if lost {
         proved_anew(&node).await;
@@ -51,6 +53,7 @@ async fn a_last_sequence_that_was_never_given_is_that_of_the_last_row() {
     for last in [i64::MAX, 1 << 45, 0, -1] {
         let (directory, node) = filled().await;
         proved(&node).await;
+        scrub(&node).await;
         node.stop().await;
         let one = "WHERE shard = (SELECT shard FROM shard ORDER BY last_sequence DESC LIMIT 1)";
         for which in [one, ""] {
@@ -82,6 +85,7 @@ async fn a_shard_that_hides_its_ids_is_derived_anew_and_the_store_counts_as_abse
     ] {
         let (directory, node) = filled().await;
         proved(&node).await;
+        scrub(&node).await;
         node.stop().await;
         force(directory.path(), damage).await;
         goes_on(directory.path(), damage, true).await;
@@ -116,6 +120,7 @@ async fn a_count_of_losses_that_cannot_be_is_one_that_nobody_remembers() {
     for losses in [i64::MAX, -1] {
         let (directory, node) = filled().await;
         proved(&node).await;
+        scrub(&node).await;
         node.stop().await;
         force(
             directory.path(),
