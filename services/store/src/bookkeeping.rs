@@ -15,10 +15,10 @@ use crate::error::is_malformed;
 use crate::trees;
 
 /// Rows that no store ever gets to: a hundred thousand a second for three thousand years. Numbers up to here are exact everywhere.
-pub(crate) const SEQUENCE_MAX: i64 = 1 << 53;
+const SEQUENCE_MAX: i64 = 1 << 53;
 
-/// How far the last sequence may be beyond the last row that is here and the mark: that many rows were given up since the mark
-/// was moved. It is moved twice a second, so this is beyond any reason.
+/// How far a sequence may be beyond the mark, which is moved twice a second, and how far the last one that was given may be beyond
+/// the last row that is here: this is beyond any reason.
 const AHEAD_MAX: i64 = 1 << 40;
 
 /// What the `shard` table says of a shard, where it can be.
@@ -71,13 +71,13 @@ async fn look(
 ) -> Result<bool, sqlx::Error> {
     losses(connection).await?;
     let last_row = "SELECT coalesce(max(sequence), 0) FROM record WHERE sequence <= ?";
+    let marked = i64::try_from(marked).unwrap_or(0).clamp(0, SEQUENCE_MAX);
+    let beyond = |sequence: i64| (sequence + AHEAD_MAX).min(SEQUENCE_MAX);
     let last_row: i64 = sqlx::query_scalar(last_row)
-        .bind(SEQUENCE_MAX)
+        .bind(beyond(marked))
         .fetch_one(&mut *connection)
         .await?;
-    let marked = i64::try_from(marked).unwrap_or(0);
-    let surely = last_row.max(marked).clamp(0, SEQUENCE_MAX);
-    let plausible = 0..=surely.saturating_add(AHEAD_MAX).min(SEQUENCE_MAX);
+    let plausible = 0..=beyond(last_row.max(marked));
     let told = told(connection, num_shards).await?;
     let given = told.values().filter_map(|told| told.last_sequence);
     let given = given.filter(|last| plausible.contains(last)).max();
@@ -101,7 +101,7 @@ async fn look(
                 shard,
                 "what a shard comes to was damaged, and is derived anew"
             );
-            let tree = trees::derive(&mut *connection, shard).await?.tree;
+            let tree = trees::derive(&mut *connection, shard, u64::MAX).await?.tree;
             let count = i64::try_from(tree.len()).unwrap_or(i64::MAX);
             // Higher than needed does no harm: no sequence is given twice.
             put(

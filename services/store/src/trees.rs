@@ -12,8 +12,6 @@ use sqlx::sqlite::SqliteExecutor;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
 
-use crate::bookkeeping::SEQUENCE_MAX;
-
 /// Memory of all trees together, about twelve million ids. Below what the shards in use need, writes would read whole shards
 /// again and again.
 const MEMORY_MAX: usize = 1 << 30;
@@ -226,7 +224,7 @@ impl Trees {
 }
 
 async fn read<'e>(executor: impl SqliteExecutor<'e>, shard: u32) -> Result<Tree, sqlx::Error> {
-    Ok(derive(executor, shard).await?.tree)
+    Ok(derive(executor, shard, u64::MAX).await?.tree)
 }
 
 /// What the ids of a shard come to.
@@ -234,18 +232,20 @@ async fn read<'e>(executor: impl SqliteExecutor<'e>, shard: u32) -> Result<Tree,
 pub(crate) struct Derived {
     /// The ids.
     pub(crate) tree: Tree,
-    /// The highest sequence among their rows.
+    /// The highest sequence among their rows, of those that were given.
     pub(crate) last_sequence: i64,
 }
 
-/// Reads the ids of a shard.
+/// Reads the ids of a shard. `given`: the last sequence that was given to a row; a higher one is damage, and no row leads there.
 ///
 /// # Errors
 /// When they cannot be read.
 pub(crate) async fn derive<'e>(
     executor: impl SqliteExecutor<'e>,
     shard: u32,
+    given: u64,
 ) -> Result<Derived, sqlx::Error> {
+    let given = i64::try_from(given).unwrap_or(i64::MAX);
     let mut ids: Vec<Id> = Vec::new();
     let mut last_sequence = 0;
     let mut rows = sqlx::query("SELECT id, sequence FROM place WHERE shard = ? ORDER BY id")
@@ -253,9 +253,8 @@ pub(crate) async fn derive<'e>(
         .fetch(executor);
     while let Some(row) = rows.try_next().await? {
         ids.push(id(row.try_get(0)?)?);
-        // One that was never given is damage, and no row leads there.
         let sequence: i64 = row.try_get(1)?;
-        if sequence <= SEQUENCE_MAX {
+        if sequence <= given {
             last_sequence = last_sequence.max(sequence);
         }
         tokio::task::consume_budget().await;

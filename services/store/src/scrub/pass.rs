@@ -151,7 +151,8 @@ impl<'a> Pass<'a> {
                     .bind(shard)
                     .fetch_optional(&mut *transaction)
                     .await?;
-            let derived = trees::derive(&mut *transaction, shard).await?;
+            let given = self.scrub.trees.sequence();
+            let derived = trees::derive(&mut *transaction, shard, given).await?;
             transaction.rollback().await?;
             let (root, ids) = (derived.tree.root(), derived.tree.len() as u64);
             let is_stored = match stored {

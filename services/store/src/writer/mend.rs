@@ -76,6 +76,8 @@ pub(super) struct Mend {
 struct Mending<'a> {
     connection: &'a mut SqliteConnection,
     num_shards: u32,
+    /// The last sequence that was given to a row.
+    given: u64,
     mended: Mended,
     lost: Vec<Lost>,
     /// Shards whose lines of `place` changed.
@@ -104,6 +106,7 @@ pub(super) async fn write(
     let mut mending = Mending {
         connection: &mut *connection,
         num_shards: shards.saturating_sub(1),
+        given: trees.sequence(),
         mended: Mended::default(),
         lost: Vec::new(),
         touched: BTreeSet::new(),
@@ -123,7 +126,7 @@ pub(super) async fn write(
         }
         tokio::task::consume_budget().await;
     }
-    let (changes, sequence) = mending.derive(trees).await?;
+    let changes = mending.derive(trees).await?;
     let losses = mending.note_losses().await?;
     let Mending {
         mended,
@@ -142,7 +145,7 @@ pub(super) async fn write(
         mend.completeness.lose(&lacking, unknown);
     }
     connection.execute("COMMIT").await?;
-    trees.publish(changes, sequence);
+    trees.publish(changes, trees.sequence());
     if let Some(losses) = losses {
         damage.shrunk(losses);
         mend.completeness.lose(&lacking, unknown);
@@ -153,12 +156,11 @@ pub(super) async fn write(
 
 impl Mending<'_> {
     /// Roots of the shards that were touched or are suspected, from their ids.
-    async fn derive(&mut self, trees: &Trees) -> Result<(Vec<Change>, u64), sqlx::Error> {
+    async fn derive(&mut self, trees: &Trees) -> Result<Vec<Change>, sqlx::Error> {
         let mut changes = Vec::new();
-        let mut sequence = trees.sequence();
         let shards: BTreeSet<u32> = self.touched.union(&self.looked_at).copied().collect();
         for shard in shards {
-            let derived = trees::derive(&mut *self.connection, shard).await?;
+            let derived = trees::derive(&mut *self.connection, shard, self.given).await?;
             let stored = sqlx::query("SELECT root, ids, last_sequence FROM shard WHERE shard = ?")
                 .bind(shard)
                 .fetch_optional(&mut *self.connection)
@@ -192,14 +194,13 @@ impl Mending<'_> {
             }
             self.upsert(shard, &derived.tree, derived.last_sequence)
                 .await?;
-            sequence = sequence.max(u64::try_from(derived.last_sequence).unwrap_or_default());
             changes.push(Change {
                 shard,
                 tree: derived.tree,
                 root,
             });
         }
-        Ok((changes, sequence))
+        Ok(changes)
     }
 
     async fn upsert(&mut self, shard: u32, tree: &Tree, last: i64) -> Result<(), sqlx::Error> {

@@ -94,7 +94,7 @@ async fn a_shard_that_hides_its_ids_is_derived_anew_and_the_store_counts_as_abse
 
 #[tokio::test]
 async fn a_row_at_a_place_that_was_never_given_is_put_aside_and_comes_again() {
-    for place in [i64::MAX, 0, i64::MIN] {
+    for place in [i64::MAX, (1 << 53) - 1, 0, i64::MIN] {
         let (directory, node) = filled().await;
         node.stop().await;
         let sql = format!("UPDATE record SET sequence = {place} WHERE sequence = 8");
@@ -113,6 +113,35 @@ async fn a_row_at_a_place_that_was_never_given_is_put_aside_and_comes_again() {
         assert_eq!(node.describe().await.sequence, 305, "{place}");
         node.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_row_that_all_tables_have_at_a_place_that_was_never_given_does_not_end_the_store() {
+    let (directory, node) = filled().await;
+    proved(&node).await;
+    node.stop().await;
+    for table in ["record", "place", "topic", "mention"] {
+        let sql = format!(
+            "UPDATE {table} SET sequence = {} WHERE sequence = 8",
+            (1_i64 << 53) - 1
+        );
+        force(directory.path(), &sql).await;
+    }
+    for number in 900..903 {
+        let node = Node::start(directory.path()).await;
+        let statuses = append(&node, &claims(number..number + 1)).await;
+        assert_eq!(statuses, [v1::AppendStatus::Stored], "{number}");
+        assert!(node.describe().await.sequence < 400);
+        scrub(&node).await;
+        node.stop().await;
+    }
+    let node = Node::start(directory.path()).await;
+    assert_eq!(look(&node, false).await.quarantined, 0, "in this process");
+    append(&node, &claims(7..8)).await;
+    proved_anew(&node).await;
+    let answer = ask(&node, "cas:7").await.unwrap();
+    assert_eq!((answer.records.len(), answer.complete), (2, true));
+    node.stop().await;
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::Mending;
-use crate::bookkeeping::SEQUENCE_MAX;
 use crate::damage::Lost;
 use crate::intake::shard_of_record;
 use crate::writer::rows::id_head;
@@ -62,12 +61,12 @@ impl Mending<'_> {
         };
         let head: i64 = row.try_get(0)?;
         let bytes: Option<Vec<u8>> = row.try_get(1)?;
-        let given = 1..=SEQUENCE_MAX;
+        let place = u64::try_from(sequence).unwrap_or_default();
         let why = match bytes.as_deref().map(Record::from_stored) {
             None if row.try_get(2)? => return Ok(Row::Redacted),
             None => "its bytes are gone".to_owned(),
             // It would be the last of all, or before all.
-            Some(_) if !given.contains(&sequence) => "its place was never given".to_owned(),
+            Some(_) if !(1..=self.given).contains(&place) => "its place was never given".to_owned(),
             Some(Err(invalid)) => format!("its bytes are no record: {invalid}"),
             Some(Ok(record)) => {
                 if id_head(record.id().as_bytes()) == head
