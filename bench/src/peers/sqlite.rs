@@ -31,19 +31,45 @@ const SCHEMA: &str = "
 /// # Errors
 /// When SQLite does.
 pub fn insert(directory: &Path, records: &[Record]) -> Result<Duration, String> {
-    write(&directory.join("raw.db"), records).map_err(|error| error.to_string())
+    let raw = Raw::open(directory)?;
+    let began = Instant::now();
+    for batch in records.chunks(BATCH) {
+        raw.append(batch)?;
+    }
+    Ok(began.elapsed())
 }
 
-fn write(path: &Path, records: &[Record]) -> Result<Duration, rusqlite::Error> {
-    let connection = Connection::open(path)?;
-    connection.execute_batch(SCHEMA)?;
-    let began = Instant::now();
-    let mut statement = connection.prepare(
-        "INSERT OR IGNORE INTO claim (id, subject, predicate, canonical) VALUES (?, ?, ?, ?)",
-    )?;
-    for batch in records.chunks(BATCH) {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        for record in batch {
+/// An open file.
+pub struct Raw(Connection);
+
+impl Raw {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// When SQLite does not.
+    pub fn open(directory: &Path) -> Result<Raw, String> {
+        let open = || {
+            let connection = Connection::open(directory.join("raw.db"))?;
+            connection.execute_batch(SCHEMA)?;
+            Ok(Raw(connection))
+        };
+        open().map_err(|error: rusqlite::Error| error.to_string())
+    }
+
+    /// Writes records in one transaction.
+    ///
+    /// # Errors
+    /// When SQLite does not.
+    pub fn append(&self, records: &[Record]) -> Result<(), String> {
+        self.write(records).map_err(|error| error.to_string())
+    }
+
+    fn write(&self, records: &[Record]) -> Result<(), rusqlite::Error> {
+        self.0.execute_batch("BEGIN IMMEDIATE")?;
+        let mut statement = self.0.prepare(
+            "INSERT OR IGNORE INTO claim (id, subject, predicate, canonical) VALUES (?, ?, ?, ?)",
+        )?;
+        for record in records {
             let (_, subject, predicate, _) = record.topic();
             statement.execute(params![
                 record.id().as_bytes().as_slice(),
@@ -52,9 +78,8 @@ fn write(path: &Path, records: &[Record]) -> Result<Duration, rusqlite::Error> {
                 record.canonical()
             ])?;
         }
-        connection.execute_batch("COMMIT")?;
+        self.0.execute_batch("COMMIT")
     }
-    Ok(began.elapsed())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::claims::Claims;
 use crate::figures::digits;
 use crate::lab::Lab;
 use crate::library::{Library, group};
+use crate::peers::sqlite::Raw;
 use crate::rows::Finding;
 use crate::say;
 
@@ -25,63 +26,125 @@ const MANY: usize = 10_000_000;
 /// Between two lines of progress.
 const TOLD: usize = 1_000_000;
 
-/// Row 10: the real claims again and again, each time with other dates, through one store's library.
+/// Row 10: the real claims again and again, each time with other dates, through one store's library; and into raw SQLite.
 pub(super) async fn ten_million(lab: &mut Lab) -> Result<Finding, String> {
     let claims = Arc::clone(&lab.claims);
     let fill = move || {
-        let directory = e2e::place::make();
         // The store as a process has it: a thread that does nothing else.
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        runtime.block_on(fill(directory.path(), &claims))
+        let ours = runtime.block_on(fill(&claims))?;
+        Ok::<_, String>((ours, fill_raw(&claims)?))
     };
     let filled = tokio::task::spawn_blocking(fill).await;
-    let Filled { few, many, bytes } = filled.map_err(|error| error.to_string())??;
-    let ratio = many / few;
+    let (ours, raw) = filled.map_err(|error| error.to_string())??;
+    let share = |filled: &Filled| filled.many / filled.few;
     Ok(Finding {
-        measured: format!("{:.0} %: {} records/s", ratio * 100.0, digits(many)),
+        measured: format!(
+            "{:.0} %: {} of {} records/s",
+            share(&ours) * 100.0,
+            digits(ours.many),
+            digits(ours.few)
+        ),
         runs: "one run".to_owned(),
-        beside: format!("{} records/s at {} stored", digits(few), digits(FEW as f64)),
+        beside: format!(
+            "raw SQLite {:.0} %: {} of {} records/s",
+            share(&raw) * 100.0,
+            digits(raw.many),
+            digits(raw.few)
+        ),
         ratio: None,
-        holds: Some(ratio >= 0.8),
+        holds: Some(share(&ours) >= 0.8),
         notes: vec![format!(
-            "one store's library, {GROUP} a commit; {} B on disk a record",
-            digits(bytes / MANY as f64)
+            "one store's library, {GROUP} a commit; {} B on disk a record, raw {}",
+            digits(ours.bytes / MANY as f64),
+            digits(raw.bytes / MANY as f64)
         )],
     })
 }
 
+/// What it came to: records a second, and bytes of the whole directory at the end.
 struct Filled {
     few: f64,
     many: f64,
-    /// Of the whole directory, at the end.
     bytes: f64,
 }
 
-async fn fill(directory: &Path, claims: &Claims) -> Result<Filled, String> {
-    let store = Library::open(directory).await?;
-    let (mut few, mut window) = (0.0, Duration::ZERO);
-    for stored in (0..MANY).step_by(GROUP) {
-        if stored == FEW + WINDOW {
-            few = WINDOW as f64 / window.as_secs_f64();
-        }
-        if stored == FEW || stored == MANY - WINDOW {
-            window = Duration::ZERO;
-        }
-        if stored % TOLD == 0 {
-            say(&format!("  {} stored", digits(stored as f64)));
-        }
-        let records = (0..GROUP).map(|_| claims.fresh_claim().map(|claim| claim.record));
-        let group = group(&records.collect::<Result<Vec<Record>, String>>()?);
+async fn fill(claims: &Claims) -> Result<Filled, String> {
+    let directory = e2e::place::make();
+    let store = Library::open(directory.path()).await?;
+    let mut pace = Pace::default();
+    for records in groups(claims) {
+        let group = group(&records?);
         let began = Instant::now();
         store.append(group).await?;
-        window += began.elapsed();
+        pace.add(began.elapsed(), "a store");
     }
-    let many = WINDOW as f64 / window.as_secs_f64();
-    let files = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
-    let size = |file: std::io::Result<std::fs::DirEntry>| file?.metadata();
-    let sizes = files.map(|file| size(file).map_or(0, |metadata| metadata.len()));
-    let bytes = sizes.sum::<u64>() as f64;
+    let filled = pace.filled(directory.path())?;
     store.close().await?;
-    Ok(Filled { few, many, bytes })
+    Ok(filled)
+}
+
+fn fill_raw(claims: &Claims) -> Result<Filled, String> {
+    let directory = e2e::place::make();
+    let raw = Raw::open(directory.path())?;
+    let mut pace = Pace::default();
+    for records in groups(claims) {
+        let records = records?;
+        let began = Instant::now();
+        raw.append(&records)?;
+        pace.add(began.elapsed(), "raw SQLite");
+    }
+    pace.filled(directory.path())
+}
+
+/// All groups, one after the other: all records at once would not fit into memory.
+fn groups(claims: &Claims) -> impl Iterator<Item = Result<Vec<Record>, String>> {
+    let record = || claims.fresh_claim().map(|claim| claim.record);
+    (0..MANY / GROUP).map(move |_| (0..GROUP).map(|_| record()).collect())
+}
+
+/// How long groups take while what is stored grows.
+#[derive(Debug, Default)]
+struct Pace {
+    stored: usize,
+    few: f64,
+    window: Duration,
+    told: Duration,
+}
+
+impl Pace {
+    fn add(&mut self, took: Duration, who: &str) {
+        self.stored += GROUP;
+        self.window += took;
+        self.told += took;
+        if self.stored == FEW || self.stored == MANY - WINDOW {
+            self.window = Duration::ZERO;
+        }
+        if self.stored == FEW + WINDOW {
+            self.few = rate(WINDOW, self.window);
+        }
+        if self.stored.is_multiple_of(TOLD) {
+            say(&format!(
+                "  {who}: {} stored, the last million at {}/s",
+                digits(self.stored as f64),
+                digits(rate(TOLD, std::mem::take(&mut self.told)))
+            ));
+        }
+    }
+
+    fn filled(&self, directory: &Path) -> Result<Filled, String> {
+        let files = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
+        let size = |file: std::io::Result<std::fs::DirEntry>| file?.metadata();
+        let sizes = files.map(|file| size(file).map_or(0, |metadata| metadata.len()));
+        Ok(Filled {
+            few: self.few,
+            many: rate(WINDOW, self.window),
+            bytes: sizes.sum::<u64>() as f64,
+        })
+    }
+}
+
+fn rate(records: usize, took: Duration) -> f64 {
+    records as f64 / took.as_secs_f64()
 }

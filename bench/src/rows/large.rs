@@ -28,8 +28,8 @@ const SOURCES: usize = 100;
 /// Claims of the subject that are voted on.
 const VOTED: usize = 1_000;
 
-/// Of a larger subject these are asked about first: memory is compared with what they take.
-const FEW: usize = 10_000;
+/// Of a larger subject these are asked about first: each value from each source once. Memory is compared with what they take.
+const FEW: usize = VALUES * SOURCES;
 
 /// The first claim was said then, and one more each second: `as_of` cuts any number of them off.
 const BEGAN_MS: i64 = 1_500_000_000_000;
@@ -50,7 +50,7 @@ pub(super) async fn ten_thousand(lab: &mut Lab) -> Result<Finding, String> {
     subject(lab, &cluster, 10_000, 10_000, 9).await
 }
 
-/// Row 12j: one of 1,000,000 in an empty cluster. Asked about the first 10,000 before, for what those take in memory; what takes a
+/// Row 12j: one of 1,000,000 in an empty cluster. Asked about the first 50,000 before, for what those take in memory; what takes a
 /// lens longer than a store gives it is asked again about the first 100,000.
 pub(super) async fn million(lab: &mut Lab) -> Result<Finding, String> {
     let cluster = lab.fresh().await;
