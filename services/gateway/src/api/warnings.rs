@@ -24,6 +24,9 @@ const WAIT: Duration = Duration::from_secs(1);
 /// How much of it may be spent on one record that may be anywhere.
 const ANYWHERE_WAIT: Duration = Duration::from_millis(500);
 
+/// The same for what lenses think of a claim: what its epoch is may have to be asked for after it, and both fit into the whole.
+const STANDING_WAIT: Duration = Duration::from_millis(450);
+
 /// A warning, for programs and for people.
 fn warning(code: &str, detail: String) -> Value {
     json!({ "code": code, "detail": detail })
@@ -153,28 +156,45 @@ async fn of_claim(
     claim: &Assertion,
 ) -> Option<Vec<Value>> {
     let parent = claim.parent.as_deref().and_then(|id| id.parse().ok());
-    let (standing, epoch, parent) = tokio::join!(
-        standing(app, caller, record, claim),
-        of_kind(app, caller, epoch_of(record), Kind::Epoch),
+    let (mut warnings, parent) = tokio::join!(
+        of_named_epoch(app, caller, record, claim),
         of_kind(app, caller, parent, Kind::Assertion),
     );
-    let mut warnings = standing.unwrap_or_default();
-    let detail = |id, kind: Kind| format!("{id} is the id of a record of kind {}", kind.name());
-    if let Some((id, kind)) = epoch {
-        let detail = detail(id, kind);
-        warnings.push(warning(
-            "no_epoch",
-            format!("{detail}: the claim belongs to no epoch"),
-        ));
-    }
     if let Some((id, kind)) = parent {
-        let detail = detail(id, kind);
+        let detail = of_other_kind(id, kind);
         warnings.push(warning(
             "no_assertion",
             format!("{detail}: the claim comes from no other one"),
         ));
     }
     Some(warnings)
+}
+
+/// What there is to say because a claim names an epoch. Where its standing is known its epoch is, too: both are of the global
+/// shard. Only what is no epoch there is looked for elsewhere.
+async fn of_named_epoch(
+    app: &App,
+    caller: &Caller,
+    record: &Record,
+    claim: &Assertion,
+) -> Vec<Value> {
+    let Some(epoch) = epoch_of(record) else {
+        return Vec::new();
+    };
+    let standing = standing(app, caller, epoch, claim).await;
+    let (mut warnings, known) = standing.unwrap_or_default();
+    if !known && let Some((id, kind)) = of_kind(app, caller, Some(epoch), Kind::Epoch).await {
+        let detail = of_other_kind(id, kind);
+        warnings.push(warning(
+            "no_epoch",
+            format!("{detail}: the claim belongs to no epoch"),
+        ));
+    }
+    warnings
+}
+
+fn of_other_kind(id: RecordId, kind: Kind) -> String {
+    format!("{id} is the id of a record of kind {}", kind.name())
 }
 
 /// An id of which there is a record, but none of this kind.
@@ -189,22 +209,24 @@ async fn of_kind(
     (kind != wanted).then_some((id, kind))
 }
 
-/// What lenses think of a claim that names an epoch.
+/// What lenses think of a claim of an epoch, and whether there is such an epoch where that was asked.
 async fn standing(
     app: &App,
     caller: &Caller,
-    record: &Record,
+    epoch: RecordId,
     claim: &Assertion,
-) -> Option<Vec<Value>> {
-    let epoch = epoch_of(record)?;
+) -> Option<(Vec<Value>, bool)> {
     let epochs = BTreeSet::from([epoch]);
     let uris = BTreeSet::from([claim.source.uri.clone()]);
     let store = app.reader.nearest(Place::Global)?;
     let request = Standings::request(&uris, &epochs);
-    let reply = store.context(request, caller, WAIT).await.ok()?;
+    let reply = store.context(request, caller, STANDING_WAIT).await.ok()?;
     let mut known = Standings::default();
+    let mut is_epoch = false;
     for found in &reply.records {
-        known.learn(&Record::from_stored(&found.canonical).ok()?, &epochs);
+        let found = Record::from_stored(&found.canonical).ok()?;
+        is_epoch |= found.id() == epoch && found.kind() == Kind::Epoch;
+        known.learn(&found, &epochs);
     }
     let mut warnings = Vec::new();
     if known.is_retracted(&claim.source.uri) {
@@ -219,5 +241,5 @@ async fn standing(
             format!("its epoch is superseded by {by}: lens=epoch leaves the claim out"),
         ));
     }
-    Some(warnings)
+    Some((warnings, is_epoch))
 }

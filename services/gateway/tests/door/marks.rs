@@ -240,18 +240,17 @@ async fn a_claim_that_names_an_epoch_is_told_when_lenses_leave_it_out() {
     wrong["parent"] = claimed.id().to_string().into();
     let said = assert(record(&wrong.to_string())).await;
     assert_eq!(said.get("warnings"), None);
-    // One that names no epoch costs no call.
+    // One that names an epoch costs one call, one that names none costs none.
     let calls = || {
-        stage
-            .stores
-            .iter()
-            .map(|store| store.state().contexts.len())
-            .sum::<usize>()
+        let states = stage.stores.iter().map(|store| store.state());
+        let calls = states.map(|state| (state.contexts.len(), state.gets));
+        calls.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     };
-    let before = calls();
-    assert_eq!(
-        assert(record(&claim(1.0, "gone"))).await.get("warnings"),
-        None
-    );
-    assert_eq!(calls(), before);
+    let (contexts, gets) = calls();
+    let said = assert(of_epoch(2.0, "gone", &old)).await;
+    assert_eq!(codes(&said), ["retracted_source", "superseded_epoch"]);
+    assert_eq!(calls(), (contexts + 1, gets));
+    let said = assert(record(&claim(1.0, "gone"))).await;
+    assert_eq!(said.get("warnings"), None);
+    assert_eq!(calls(), (contexts + 1, gets));
 }
