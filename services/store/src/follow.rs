@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::damage::Damage;
 use crate::error::CallError;
-use crate::held;
+use crate::held::{self, canonical_of};
 use crate::intake::shard_of_record;
 use crate::trees::Trees;
 
@@ -39,10 +39,12 @@ const WAIT_MAX_MS: u32 = 10_000;
 /// Calls at a time: the readers of a few gateways.
 const CALLS_MAX: usize = 256;
 
-const ROWS: &str = "
-    SELECT 0, sequence, id_head, ifnull(canonical, (SELECT -1 FROM redaction d WHERE d.sequence = record.sequence)),
-           received_at_ms, arrival, origin_store, origin_sequence, trace_id
-    FROM record WHERE sequence > ?1 AND sequence <= ?2 ORDER BY sequence";
+const ROWS: &str = concat!(
+    "SELECT 0, r.sequence, r.id_head, ",
+    canonical_of!("r.sequence"),
+    ", r.received_at_ms, r.arrival, r.origin_store, r.origin_sequence, r.trace_id
+    FROM record r WHERE r.sequence > ?1 AND r.sequence <= ?2 ORDER BY r.sequence",
+);
 
 /// Answers Follow.
 #[derive(Debug)]

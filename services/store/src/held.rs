@@ -16,23 +16,38 @@ use crate::writer::id_head;
 /// Ids of one statement.
 pub const IDS_MAX: usize = 1_000;
 
+/// The canonical bytes of the row `r` of a sequence, as a column: NULL when the row or its bytes are gone, which is damage; a number
+/// when they were redacted, which is none. So one column says all that [`canonical`] tells apart.
+macro_rules! canonical_of {
+    ($sequence:literal) => {
+        concat!(
+            "ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = ",
+            $sequence,
+            "))"
+        )
+    };
+}
+pub(crate) use canonical_of;
+
 /// Rows of one shard by id, in the order of the ids: `json_each` is the outer loop.
-const OF_SHARD: &str = "
-    SELECT CAST(j.key AS INTEGER), p.shard, p.id, p.sequence, r.received_at_ms, r.arrival,
-           r.origin_store, r.origin_sequence, r.trace_id,
-           ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = p.sequence))
-    FROM json_each(?1) j
+const OF_SHARD: &str = concat!(
+    "SELECT CAST(j.key AS INTEGER), p.shard, p.id, p.sequence, r.received_at_ms, r.arrival,
+           r.origin_store, r.origin_sequence, r.trace_id, ",
+    canonical_of!("p.sequence"),
+    " FROM json_each(?1) j
     CROSS JOIN place p ON p.shard = ?2 AND p.id = unhex(j.value)
-    LEFT JOIN record r ON r.sequence = p.sequence";
+    LEFT JOIN record r ON r.sequence = p.sequence",
+);
 
 /// The same for ids whose shard is not known: one look into each shard of the second list.
-const OF_SHARDS: &str = "
-    SELECT CAST(j.key AS INTEGER), p.shard, p.id, p.sequence, r.received_at_ms, r.arrival,
-           r.origin_store, r.origin_sequence, r.trace_id,
-           ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = p.sequence))
-    FROM json_each(?1) j
+const OF_SHARDS: &str = concat!(
+    "SELECT CAST(j.key AS INTEGER), p.shard, p.id, p.sequence, r.received_at_ms, r.arrival,
+           r.origin_store, r.origin_sequence, r.trace_id, ",
+    canonical_of!("p.sequence"),
+    " FROM json_each(?1) j
     CROSS JOIN place p ON p.shard IN (SELECT value FROM json_each(?2)) AND p.id = unhex(j.value)
-    LEFT JOIN record r ON r.sequence = p.sequence";
+    LEFT JOIN record r ON r.sequence = p.sequence",
+);
 
 /// Rows that were read, and how many of the ids that settled.
 #[derive(Debug, Default)]

@@ -10,22 +10,27 @@ use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::LIST_MAX;
 use super::place::{Last, Spot};
-use crate::held;
+use crate::held::{self, canonical_of};
 
 /// Of each uri the records of its latest moment.
-const SOURCES: &str = "
-    SELECT CAST(j.key AS INTEGER), t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence))
-    FROM json_each(?1) j
+const SOURCES: &str = concat!(
+    "SELECT CAST(j.key AS INTEGER), t.sequence, r.id_head, ",
+    canonical_of!("t.sequence"),
+    " FROM json_each(?1) j
     CROSS JOIN topic t ON t.kind = 3 AND t.subject = CAST(unhex(j.value) AS TEXT) AND t.predicate = '' AND t.at_ms = (
         SELECT max(m.at_ms) FROM topic m
         WHERE m.kind = 3 AND m.subject = CAST(unhex(j.value) AS TEXT) AND m.predicate = '' AND m.at_ms <= ?2)
-    LEFT JOIN record r ON r.sequence = t.sequence";
+    LEFT JOIN record r ON r.sequence = t.sequence",
+);
 
-const VOTES: &str = "
-    SELECT t.at_ms, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence)), t.predicate
+const VOTES: &str = concat!(
+    "SELECT t.at_ms, t.sequence, r.id_head, ",
+    canonical_of!("t.sequence"),
+    ", t.predicate
     FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
     WHERE t.kind = 1 AND t.subject = ?1 AND (t.predicate, t.at_ms, t.sequence) > (?2, ?3, ?4) AND t.at_ms <= ?5
-    ORDER BY t.predicate, t.at_ms, t.sequence LIMIT ?6";
+    ORDER BY t.predicate, t.at_ms, t.sequence LIMIT ?6",
+);
 
 /// Claims of a subject that have votes, in the order of ids from one on: one seek for each, however many votes it has.
 const VOTED: &str = "
@@ -37,41 +42,52 @@ const VOTED: &str = "
     SELECT claim FROM voted WHERE claim IS NOT NULL LIMIT ?3";
 
 /// One seek for each claim: votes on other claims are not even read. Times are within 2^53.
-const VOTES_ON: &str = "
-    SELECT CAST(j.key AS INTEGER), t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence)), t.at_ms
+const VOTES_ON: &str = concat!(
+    "SELECT CAST(j.key AS INTEGER), t.sequence, r.id_head, ",
+    canonical_of!("t.sequence"),
+    ", t.at_ms
     FROM json_each(?1) j
     CROSS JOIN topic t ON t.kind = 1 AND t.subject = ?2 AND t.predicate = j.value
         AND t.at_ms >= iif(j.key = 0, ?3, -9223372036854775807) AND t.at_ms <= ?5
         AND (j.key > 0 OR t.at_ms > ?3 OR t.sequence > ?4)
     LEFT JOIN record r ON r.sequence = t.sequence
-    LIMIT ?6";
+    LIMIT ?6",
+);
 
-const EPOCHS: &str = "
-    SELECT t.at_ms, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence)), t.subject
+const EPOCHS: &str = concat!(
+    "SELECT t.at_ms, t.sequence, r.id_head, ",
+    canonical_of!("t.sequence"),
+    ", t.subject
     FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
     WHERE t.kind = 2 AND (t.subject, t.predicate, t.at_ms, t.sequence) > (?1, '', ?2, ?3) AND t.at_ms <= ?4
-    ORDER BY t.subject, t.predicate, t.at_ms, t.sequence LIMIT ?5";
+    ORDER BY t.subject, t.predicate, t.at_ms, t.sequence LIMIT ?5",
+);
 
-const OF_GLOBAL_SHARD: &str = "
-    SELECT CAST(j.key AS INTEGER), p.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = p.sequence))
-    FROM json_each(?1) j
+const OF_GLOBAL_SHARD: &str = concat!(
+    "SELECT CAST(j.key AS INTEGER), p.sequence, r.id_head, ",
+    canonical_of!("p.sequence"),
+    " FROM json_each(?1) j
     CROSS JOIN place p ON p.shard = ?2 AND p.id = unhex(j.value)
     LEFT JOIN record r ON r.sequence = p.sequence
-    LIMIT ?3";
+    LIMIT ?3",
+);
 
-const SUPERSEDING: &str = "
-    SELECT CAST(j.key AS INTEGER), s.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = s.sequence)), s.at_ms
+const SUPERSEDING: &str = concat!(
+    "SELECT CAST(j.key AS INTEGER), s.sequence, r.id_head, ",
+    canonical_of!("s.sequence"),
+    ", s.at_ms
     FROM json_each(?1) j
     CROSS JOIN supersession s ON s.epoch = unhex(j.value)
         AND s.at_ms >= iif(j.key = 0, ?2, -9223372036854775807) AND s.at_ms <= ?4
         AND (j.key > 0 OR s.at_ms > ?2 OR s.sequence > ?3)
     LEFT JOIN record r ON r.sequence = s.sequence
-    LIMIT ?5";
+    LIMIT ?5",
+);
 
 /// Epochs that supersede one of these, those that supersede them, and so on, the nearest first. What a line of `supersession` is
 /// about is known by its sequence: the epoch's id begins as the row's head says, and others that begin so come along.
-const CHAIN: &str = "
-    WITH RECURSIVE chain (sequence, id_head) AS (
+const CHAIN: &str = concat!(
+    "WITH RECURSIVE chain (sequence, id_head) AS (
         SELECT s.sequence, r.id_head
         FROM json_each(?1) j
         CROSS JOIN supersession s ON s.epoch = unhex(j.value) AND s.at_ms <= ?2
@@ -84,8 +100,10 @@ const CHAIN: &str = "
             AND s.epoch <= unhex(format('%08x', c.id_head) || replace(format('%056x', 0), '0', 'f'))
         LEFT JOIN record r ON r.sequence = s.sequence
         LIMIT ?3)
-    SELECT 0, c.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = c.sequence))
-    FROM chain c LEFT JOIN record r ON r.sequence = c.sequence";
+    SELECT 0, c.sequence, r.id_head, ",
+    canonical_of!("c.sequence"),
+    " FROM chain c LEFT JOIN record r ON r.sequence = c.sequence",
+);
 
 pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
 

@@ -11,7 +11,7 @@ use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use super::Found;
 use crate::error::CallError;
-use crate::held;
+use crate::held::{self, canonical_of};
 use crate::mentions::key_of_epochs;
 use crate::query::{Page, mentions, through};
 
@@ -19,14 +19,16 @@ use crate::query::{Page, mentions, through};
 const SUPERSEDERS_MAX: i64 = 10;
 
 /// Of each of these ids the first epochs that name it: however many there are, no more are read.
-const SUPERSEDERS: &str = "
-    SELECT named.value, f.value, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = f.value))
-    FROM json_each(?1) named
+const SUPERSEDERS: &str = concat!(
+    "SELECT named.value, f.value, r.id_head, ",
+    canonical_of!("f.value"),
+    " FROM json_each(?1) named
     CROSS JOIN json_each((
         SELECT json_group_array(first.sequence) FROM (
             SELECT s.sequence FROM supersession s
             WHERE s.epoch = unhex(named.value) AND s.at_ms <= ?2 ORDER BY s.at_ms, s.sequence LIMIT ?3) first)) f
-    LEFT JOIN record r ON r.sequence = f.value";
+    LEFT JOIN record r ON r.sequence = f.value",
+);
 
 pub(super) async fn list(
     readers: &SqlitePool,

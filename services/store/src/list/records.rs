@@ -8,14 +8,16 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::{Found, Page};
 use crate::error::CallError;
-use crate::held;
+use crate::held::{self, canonical_of};
 
-const RECORDS: &str = "
-    SELECT p.id, p.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = p.sequence))
-    FROM shard s
+const RECORDS: &str = concat!(
+    "SELECT p.id, p.sequence, r.id_head, ",
+    canonical_of!("p.sequence"),
+    " FROM shard s
     CROSS JOIN place p ON p.shard = s.shard AND p.id >= ?1 AND p.id <= ?2
     LEFT JOIN record r ON r.sequence = p.sequence
-    ORDER BY p.id LIMIT ?3";
+    ORDER BY p.id LIMIT ?3",
+);
 
 pub(super) async fn list(
     readers: &SqlitePool,

@@ -8,22 +8,25 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::{Found, Page};
 use crate::error::CallError;
-use crate::{held, prefix};
+use crate::held::{self, canonical_of};
+use crate::prefix;
 
 /// In the order of the uris, one look into the index for each; of each the records of its latest moment.
-const SOURCES: &str = "
-    WITH RECURSIVE found (uri) AS (
+const SOURCES: &str = concat!(
+    "WITH RECURSIVE found (uri) AS (
         SELECT (SELECT subject FROM topic WHERE kind = 3 AND subject >= ?1 AND subject < ?2 ORDER BY subject LIMIT 1)
         UNION ALL
         SELECT (SELECT t.subject FROM topic t
                 WHERE t.kind = 3 AND t.subject > found.uri AND t.subject < ?2 ORDER BY t.subject LIMIT 1)
         FROM found WHERE found.uri IS NOT NULL)
-    SELECT found.uri, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence))
-    FROM found
+    SELECT found.uri, t.sequence, r.id_head, ",
+    canonical_of!("t.sequence"),
+    " FROM found
     CROSS JOIN topic t ON t.kind = 3 AND t.subject = found.uri AND t.predicate = '' AND t.at_ms = (
         SELECT max(m.at_ms) FROM topic m WHERE m.kind = 3 AND m.subject = found.uri AND m.predicate = '')
     LEFT JOIN record r ON r.sequence = t.sequence
-    WHERE found.uri IS NOT NULL";
+    WHERE found.uri IS NOT NULL",
+);
 
 pub(super) async fn list(
     readers: &SqlitePool,

@@ -10,17 +10,21 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::{Found, Page};
 use crate::error::CallError;
-use crate::{held, prefix};
+use crate::held::{self, canonical_of};
+use crate::prefix;
 
 /// Votes on one claim that a page looks through: who voted last is known at the end of them.
 const VOTES_MAX: usize = 100_000;
 
 /// In the order of the index.
-const VOTES: &str = "
-    SELECT t.at_ms, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence)), t.predicate
+const VOTES: &str = concat!(
+    "SELECT t.at_ms, t.sequence, r.id_head, ",
+    canonical_of!("t.sequence"),
+    ", t.predicate
     FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
     WHERE t.kind = 1 AND t.subject = ?1 AND t.predicate >= ?2 AND t.predicate < ?3
-    ORDER BY t.predicate, t.at_ms, t.sequence";
+    ORDER BY t.predicate, t.at_ms, t.sequence",
+);
 
 pub(super) async fn list(
     readers: &SqlitePool,

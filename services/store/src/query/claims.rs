@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::error::CallError;
+use crate::held::canonical_of;
 use crate::mentions::{key_of_predicate, key_of_source};
 use crate::prefix;
 
@@ -16,30 +17,36 @@ use crate::prefix;
 const SORTED_ROWS_MAX: i64 = 50_000;
 
 /// By time; the statement's index has no more.
-const OF_TOPIC: &str = "
-    SELECT t.at_ms, t.sequence, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = t.sequence))
-    FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
+const OF_TOPIC: &str = concat!(
+    "SELECT t.at_ms, t.sequence, r.id_head, ",
+    canonical_of!("t.sequence"),
+    " FROM topic t LEFT JOIN record r ON r.sequence = t.sequence
     WHERE t.kind = 0 AND t.subject = ?1 AND t.predicate = ?2 AND t.at_ms <= ?3
-    ORDER BY t.at_ms DESC";
+    ORDER BY t.at_ms DESC",
+);
 
 /// Sorted before the bytes are read: what is sorted is small. Without the predicate all of them.
-const OF_SUBJECTS: &str = "
-    SELECT s.at_ms, s.sequence, ifnull(r.id_head, 0), ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = s.sequence))
-    FROM (SELECT t.at_ms, h.id_head, t.sequence
+const OF_SUBJECTS: &str = concat!(
+    "SELECT s.at_ms, s.sequence, ifnull(r.id_head, 0), ",
+    canonical_of!("s.sequence"),
+    " FROM (SELECT t.at_ms, h.id_head, t.sequence
           FROM topic t LEFT JOIN record h ON h.sequence = t.sequence
           WHERE t.kind = 0 AND t.subject >= ?1 AND t.subject < ?2 AND (?3 IS NULL OR t.predicate = ?3)
             AND (t.at_ms < ?4 OR (t.at_ms = ?4 AND ifnull(h.id_head, ?5) >= ?5))
           ORDER BY t.at_ms DESC, h.id_head LIMIT -1) s
-    LEFT JOIN record r ON r.sequence = s.sequence";
+    LEFT JOIN record r ON r.sequence = s.sequence",
+);
 
 /// The index has the moments in order; the claims of one moment are sorted when it is reached, before their bytes are read.
-const OF_MENTION: &str = "
-    SELECT -s.minus_at_ms, s.sequence, ifnull(r.id_head, 0), ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = s.sequence))
-    FROM (SELECT m.minus_at_ms, h.id_head, m.sequence
+const OF_MENTION: &str = concat!(
+    "SELECT -s.minus_at_ms, s.sequence, ifnull(r.id_head, 0), ",
+    canonical_of!("s.sequence"),
+    " FROM (SELECT m.minus_at_ms, h.id_head, m.sequence
           FROM mention m LEFT JOIN record h ON h.sequence = m.sequence
           WHERE m.key = ?1 AND m.minus_at_ms >= ?2 AND (m.minus_at_ms > ?2 OR ifnull(h.id_head, ?3) >= ?3)
           ORDER BY m.minus_at_ms, h.id_head, m.sequence LIMIT -1) s
-    LEFT JOIN record r ON r.sequence = s.sequence";
+    LEFT JOIN record r ON r.sequence = s.sequence",
+);
 
 const ARE_MANY: &str =
     "SELECT 1 FROM topic WHERE kind = 0 AND subject >= ?1 AND subject < ?2 LIMIT 1 OFFSET ?3";

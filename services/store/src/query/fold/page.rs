@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::error::CallError;
-use crate::held;
+use crate::held::{self, canonical_of};
 use crate::query::claims::Sqlite;
 
 /// Claims of a page.
@@ -49,9 +49,11 @@ const OF_SUBJECT: &str = "
           ORDER BY t.predicate DESC, t.at_ms DESC, t.sequence DESC LIMIT ?5) s
     GROUP BY s.predicate";
 
-const LONG: &str = "
-    SELECT 0, j.value, r.id_head, ifnull(r.canonical, (SELECT -1 FROM redaction d WHERE d.sequence = j.value))
-    FROM json_each(?1) j LEFT JOIN record r ON r.sequence = j.value";
+const LONG: &str = concat!(
+    "SELECT 0, j.value, r.id_head, ",
+    canonical_of!("j.value"),
+    " FROM json_each(?1) j LEFT JOIN record r ON r.sequence = j.value",
+);
 
 /// Where a page starts: before the claims behind this one.
 #[derive(Debug, Clone)]
