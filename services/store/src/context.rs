@@ -1,5 +1,6 @@
 //! What lenses look at beside claims: sources, votes, epochs.
 
+pub(crate) mod lines;
 mod place;
 mod statements;
 
@@ -130,18 +131,20 @@ impl Asked<'_> {
             (Place::Votes(last), Some(subject)) if self.votes_on.is_empty() => {
                 let query = votes(subject, last, latest, rows);
                 let place = |row: &SqliteRow| Last::of(row).map(Place::Votes);
-                self.gather(query, page, start, place).await
+                let read = |row: &SqliteRow| lines::vote(row, subject);
+                self.gather(query, page, start, (place, read)).await
             }
             (Place::VotesOn(spot), Some(subject)) => {
                 let claims = rest(&self.votes_on, spot.number);
                 let query = votes_on(subject, claims, spot, latest, rows);
                 let place = |row: &SqliteRow| Spot::of(row, spot.number).map(Place::VotesOn);
-                self.gather(query, page, start, place).await
+                let read = |row: &SqliteRow| lines::vote_on(row, subject, claims);
+                self.gather(query, page, start, (place, read)).await
             }
             (Place::Epochs(last), _) if self.request.epochs && self.epochs_of.is_empty() => {
                 let query = epochs(last, latest, rows);
                 let place = |row: &SqliteRow| Last::of(row).map(Place::Epochs);
-                self.gather(query, page, start, place).await
+                self.gather(query, page, start, (place, lines::epoch)).await
             }
             (Place::EpochsOf(first), _) if self.request.epochs => {
                 let ids = rest(&self.epochs_of, *first);
@@ -150,25 +153,31 @@ impl Asked<'_> {
                     let number: u32 = row.try_get(0)?;
                     Ok(Place::EpochsOf(first.saturating_add(number + 1)))
                 };
-                self.gather(query, page, start, place).await
+                let read = |row: &SqliteRow| lines::of_id(row, ids);
+                self.gather(query, page, start, (place, read)).await
             }
             (Place::Superseding(spot), _) if self.request.epochs => {
                 let ids = rest(&self.epochs_of, spot.number);
                 let query = superseding(ids, spot, latest, rows);
                 let place = |row: &SqliteRow| Spot::of(row, spot.number).map(Place::Superseding);
-                self.gather(query, page, start, place).await
+                let read = |row: &SqliteRow| lines::superseding(row, ids);
+                self.gather(query, page, start, (place, read)).await
             }
             _ => Ok(None),
         }
     }
 
-    /// Takes rows while there is room. Says where the next page starts when there are more.
+    /// Takes rows while there is room, of each the place behind it and its record. Says where the next page starts when there are
+    /// more.
     async fn gather(
         &self,
         query: Statement,
         page: &mut Page,
         start: Place,
-        behind: impl Fn(&SqliteRow) -> Result<Place, sqlx::Error>,
+        (behind, read): (
+            impl Fn(&SqliteRow) -> Result<Place, sqlx::Error>,
+            impl Fn(&SqliteRow) -> Result<Option<Record>, CallError>,
+        ),
     ) -> Result<Option<Place>, CallError> {
         let mut rows = query.fetch(self.readers);
         let mut next = start;
@@ -177,7 +186,7 @@ impl Asked<'_> {
                 return Ok(Some(next));
             }
             next = behind(&row)?;
-            if let Some(record) = held::record(&row)?.filter(|record| self.is_asked(record)) {
+            if let Some(record) = read(&row)?.filter(|record| self.is_asked(record)) {
                 page.take(&record);
             }
             tokio::task::consume_budget().await;
@@ -218,9 +227,7 @@ async fn latest_sources(
             return Ok(Some(number));
         }
         let known = best.as_ref().map(|(_, record)| record.id());
-        let uri = uris.get(number as usize).map(String::as_str);
-        let fits = |record: &Record| record.source().map(|known| known.uri.as_str()) == uri;
-        if let Some(record) = held::record_of_line(&row, fits)?
+        if let Some(record) = lines::source(&row, uris)?
             && known.is_none_or(|known: RecordId| known < record.id())
         {
             best = Some((number, record));

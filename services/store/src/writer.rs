@@ -32,7 +32,7 @@ use release::Release;
 pub use mend::Mended;
 pub(crate) use mend::{Line, Suspect};
 pub use release::{Outcome, Released};
-pub(crate) use rows::{Statements, id_head};
+pub(crate) use rows::{Statements, id_head, superseded};
 
 /// Jobs that wait. What bounds memory is [`WAITING_KIB_MAX`]; this many single records are one full group.
 const JOBS_MAX: usize = 4_096;

@@ -16,7 +16,8 @@ use crate::held::{self, canonical_of};
 const SOURCES: &str = concat!(
     "SELECT CAST(j.key AS INTEGER), t.sequence, r.id_head, ",
     canonical_of!("t.sequence"),
-    " FROM json_each(?1) j
+    ", t.at_ms
+    FROM json_each(?1) j
     CROSS JOIN topic t ON t.kind = 3 AND t.subject = CAST(unhex(j.value) AS TEXT) AND t.predicate = '' AND t.at_ms = (
         SELECT max(m.at_ms) FROM topic m
         WHERE m.kind = 3 AND m.subject = CAST(unhex(j.value) AS TEXT) AND m.predicate = '' AND m.at_ms <= ?2)
@@ -84,16 +85,16 @@ const SUPERSEDING: &str = concat!(
     LIMIT ?5",
 );
 
-/// Epochs that supersede one of these, those that supersede them, and so on, the nearest first. What a line of `supersession` is
-/// about is known by its sequence: the epoch's id begins as the row's head says, and others that begin so come along.
+/// Lines of epochs that supersede one of these, those that supersede them, and so on, the nearest first. Which epoch a line leads
+/// to is known by its sequence: the epoch's id begins as the row's head says, and lines of others that begin so come along.
 const CHAIN: &str = concat!(
-    "WITH RECURSIVE chain (sequence, id_head) AS (
-        SELECT s.sequence, r.id_head
+    "WITH RECURSIVE chain (sequence, id_head, at_ms, epoch) AS (
+        SELECT s.sequence, r.id_head, s.at_ms, s.epoch
         FROM json_each(?1) j
         CROSS JOIN supersession s ON s.epoch = unhex(j.value) AND s.at_ms <= ?2
         LEFT JOIN record r ON r.sequence = s.sequence
         UNION
-        SELECT s.sequence, r.id_head
+        SELECT s.sequence, r.id_head, s.at_ms, s.epoch
         FROM chain c
         CROSS JOIN supersession s ON s.at_ms <= ?2
             AND s.epoch >= unhex(format('%08x%056x', c.id_head, 0))
@@ -102,7 +103,8 @@ const CHAIN: &str = concat!(
         LIMIT ?3)
     SELECT 0, c.sequence, r.id_head, ",
     canonical_of!("c.sequence"),
-    " FROM chain c LEFT JOIN record r ON r.sequence = c.sequence",
+    ", c.at_ms, c.epoch
+    FROM chain c LEFT JOIN record r ON r.sequence = c.sequence",
 );
 
 pub(crate) type Statement = Query<'static, Sqlite, SqliteArguments>;
@@ -195,8 +197,8 @@ pub(crate) fn superseding(epochs: &[RecordId], after: &Spot, latest: i64, limit:
         .bind(limit)
 }
 
-/// Epochs that supersede one of these, and so on, and perhaps some that have nothing to do with them: at most `limit` rows. When
-/// there are fewer, none is missing.
+/// Epochs that supersede one of these, and so on, and perhaps some that have nothing to do with them: at most `limit` rows, one
+/// for each that an epoch supersedes. When there are fewer, none is missing.
 pub(crate) fn chain(epochs: &[RecordId], latest: i64, limit: u32) -> Statement {
     sqlx::query(CHAIN)
         .bind(list(epochs))

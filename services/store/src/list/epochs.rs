@@ -14,6 +14,7 @@ use crate::error::CallError;
 use crate::held::{self, canonical_of};
 use crate::mentions::key_of_epochs;
 use crate::query::{Page, mentions, through};
+use crate::writer::superseded;
 
 /// Epochs that are named of those that supersede one: people want to know that one does, and look into it.
 const SUPERSEDERS_MAX: i64 = 10;
@@ -99,8 +100,9 @@ pub(crate) async fn superseders(
         .fetch(connection);
     let mut found: BTreeMap<RecordId, BTreeSet<RecordId>> = BTreeMap::new();
     while let Some(row) = rows.try_next().await? {
-        let named: &str = row.try_get(0)?;
-        if let (Ok(named), Some(record)) = (named.parse(), held::record(&row)?) {
+        let named: Option<RecordId> = row.try_get::<&str, _>(0)?.parse().ok();
+        let fits = |record: &Record| superseded(record).any(|id| Some(id) == named);
+        if let (Some(record), Some(named)) = (held::record_of_line(&row, fits)?, named) {
             found.entry(named).or_default().insert(record.id());
         }
         tokio::task::consume_budget().await;

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashSet};
 use assertion::{Claim, Kind, Record};
 use futures::TryStreamExt as _;
 use lens::{Ballot, Match, Parameters, Resolver, Selection};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 
 use super::claims::Sqlite;
-use crate::context;
+use crate::context::{self, lines};
 use crate::error::CallError;
-use crate::held;
 use page::{Page, Place};
 
 /// Uris that are remembered as looked up, 16 bytes each. Beyond, they are forgotten and looked up again: a lens takes what it
@@ -84,8 +84,8 @@ impl Fold {
                 None => (None, self.weigh_alone(&page)?),
             };
             self.weigh(connection, &claims).await?;
-            for sequences in page.long() {
-                let records = page::long(connection, &sequences).await?;
+            for heads in page.long() {
+                let records = page.read_long(connection, &heads).await?;
                 let claims: Vec<Claim<'_>> = records.iter().filter_map(Record::claim).collect();
                 self.weigh(connection, &claims).await?;
             }
@@ -106,17 +106,18 @@ impl Fold {
         self.selection.as_of.unwrap_or(i64::MAX)
     }
 
-    /// Learns the records of a statement. Says how many rows it had.
+    /// Learns the records of a statement, each by its row. Says how many rows it had.
     async fn learn(
         &mut self,
         connection: &mut SqliteConnection,
         query: Sqlite<'static>,
+        read: impl Fn(&SqliteRow) -> Result<Option<Record>, CallError>,
     ) -> Result<u32, CallError> {
         let mut rows = query.fetch(connection);
         let mut number = 0;
         while let Some(row) = rows.try_next().await? {
             number += 1;
-            if let Some(record) = held::record(&row)? {
+            if let Some(record) = read(&row)? {
                 self.resolver.learn(&record)?;
             }
             tokio::task::consume_budget().await;
@@ -181,8 +182,10 @@ impl Fold {
             return Ok(());
         }
         self.looked_up.extend(unknown.keys());
-        let sources = context::sources(unknown.into_values(), self.latest());
-        self.learn(connection, sources).await?;
+        let uris: Vec<&str> = unknown.into_values().collect();
+        let sources = context::sources(uris.iter().copied(), self.latest());
+        let read = |row: &SqliteRow| lines::source(row, &uris);
+        self.learn(connection, sources, read).await?;
         Ok(())
     }
 
@@ -201,13 +204,16 @@ impl Fold {
             let mut further = Vec::new();
             for ids in unasked.chunks(context::LIST_MAX) {
                 let own = context::of_global_shard(ids, global, i64::MAX);
-                self.learn(connection, own).await?;
+                let of_id = |row: &SqliteRow| lines::of_id(row, ids);
+                self.learn(connection, own, of_id).await?;
                 let chain = context::chain(ids, self.latest(), CHAIN_MAX);
-                let is_whole = self.learn(connection, chain).await? < CHAIN_MAX;
+                let rows = self.learn(connection, chain, lines::in_chain).await?;
+                let is_whole = rows < CHAIN_MAX;
                 if !is_whole {
                     let spot = context::Spot::default();
                     let others = context::superseding(ids, &spot, self.latest(), i64::MAX);
-                    self.learn(connection, others).await?;
+                    let read = |row: &SqliteRow| lines::superseding(row, ids);
+                    self.learn(connection, others, read).await?;
                 }
                 // Those of a whole chain were asked about with it.
                 let learned = self.resolver.unasked_epochs();
@@ -258,7 +264,7 @@ async fn count(
         let votes = context::votes_on(&subject, &asked, &spot, latest, i64::MAX);
         let mut rows = votes.fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
-            if let Some(vote) = held::record(&row)? {
+            if let Some(vote) = lines::vote_on(&row, &subject, &asked)? {
                 ballot.learn(&vote)?;
             }
             tokio::task::consume_budget().await;

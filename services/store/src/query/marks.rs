@@ -10,7 +10,7 @@ use proto::v1;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use crate::error::CallError;
-use crate::{context, held, list};
+use crate::{context, list};
 
 /// The claims that something is known of, in the order of the page; records dated up to `as_of` count, as for a lens.
 ///
@@ -66,9 +66,7 @@ async fn retracted<'a>(
     let mut rows = context::sources(uris.iter().copied(), latest).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let number = row.try_get::<u32, _>(0)? as usize;
-        let uri = uris.get(number).copied();
-        let fits = |record: &Record| record.source().map(|known| known.uri.as_str()) == uri;
-        if let Some(record) = held::record_of_line(&row, fits)?
+        if let Some(record) = context::lines::source(&row, &uris)?
             && let Some(source) = record.source()
         {
             let says = (record.id(), source.retracted.unwrap_or(false));

@@ -15,6 +15,9 @@ use crate::writer::Suspect;
 /// Longest rest between two pages, whatever the page took.
 pub(super) const REST_MAX: Duration = Duration::from_secs(5);
 
+/// Records that are waited for of one transaction: others wait to write meanwhile.
+const WAITED_FOR: usize = 500;
+
 /// Where a pass begins.
 pub(super) const FIRST: &str = "records";
 
@@ -84,7 +87,18 @@ impl<'a> Pass<'a> {
         while let Some(page) = self.next("supersessions", &mut supersessions).await? {
             self.take(page).await?;
         }
+        self.waited_for().await?;
         self.roots(shards).await
+    }
+
+    /// Records that are waited for, and may be here: it was their ids alone that damage led astray.
+    async fn waited_for(&mut self) -> Result<(), End> {
+        let (lost, _) = self.scrub.damage.lost(usize::MAX);
+        for some in lost.chunks(WAITED_FOR) {
+            let suspects = some.iter().cloned().map(Suspect::Waited).collect();
+            self.scrub.mend(suspects).await.map_err(End::Refused)?;
+        }
+        Ok(())
     }
 
     /// A database that could not be read once is looked at as a whole before it is relied on again.

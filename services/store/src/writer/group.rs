@@ -116,12 +116,14 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Records that had been damaged have come again.
-async fn heal(connection: &mut SqliteConnection, healed: &[Lost]) -> Result<(), sqlx::Error> {
+/// Records that had been damaged have come again, whichever shards their lost lines said.
+pub(super) async fn heal(
+    connection: &mut SqliteConnection,
+    healed: &[Lost],
+) -> Result<(), sqlx::Error> {
     for lost in healed {
-        sqlx::query("UPDATE quarantine SET healed_at_ms = ? WHERE shard = ? AND id = ? AND healed_at_ms IS NULL")
+        sqlx::query("UPDATE quarantine SET healed_at_ms = ? WHERE id = ? AND healed_at_ms IS NULL")
             .bind(sidecar::clock::unix_ms())
-            .bind(lost.shard)
             .bind(lost.id.to_vec())
             .execute(&mut *connection)
             .await?;

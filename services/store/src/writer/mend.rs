@@ -6,6 +6,7 @@
 
 mod lines;
 mod rows;
+mod waited;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(crate) enum Suspect {
     Line(Line),
     /// The root of a shard.
     Tree(u32),
+    /// A record that is waited for, and may be here.
+    Waited(Lost),
 }
 
 /// A line of an index, as it was found.
@@ -80,6 +83,8 @@ struct Mending<'a> {
     given: u64,
     mended: Mended,
     lost: Vec<Lost>,
+    /// Records that need not be waited for any more.
+    healed: Vec<Lost>,
     /// Shards whose lines of `place` changed.
     touched: BTreeSet<u32>,
     /// Shards whose root is looked at.
@@ -109,6 +114,7 @@ pub(super) async fn write(
         given: trees.sequence(),
         mended: Mended::default(),
         lost: Vec::new(),
+        healed: Vec::new(),
         touched: BTreeSet::new(),
         looked_at: BTreeSet::new(),
         lacking: BTreeSet::new(),
@@ -123,6 +129,7 @@ pub(super) async fn write(
             Suspect::Tree(shard) => {
                 mending.looked_at.insert(*shard);
             }
+            Suspect::Waited(lost) => mending.waited(lost).await?,
         }
         tokio::task::consume_budget().await;
     }
@@ -131,11 +138,13 @@ pub(super) async fn write(
     let Mending {
         mended,
         lost,
+        healed,
         lacking,
         unknown,
         ..
     } = mending;
-    if mended == Mended::default() && losses.is_none() && changes.is_empty() {
+    let unchanged = changes.is_empty() && healed.is_empty();
+    if mended == Mended::default() && losses.is_none() && unchanged {
         connection.execute("ROLLBACK").await?;
         return Ok(mended);
     }
@@ -146,6 +155,7 @@ pub(super) async fn write(
     }
     connection.execute("COMMIT").await?;
     trees.publish(changes, trees.sequence());
+    damage.heal(&healed);
     if let Some(losses) = losses {
         damage.shrunk(losses);
         mend.completeness.lose(&lacking, unknown);

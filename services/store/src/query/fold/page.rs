@@ -1,7 +1,7 @@
 //! Claims as SQLite hands them over for a lens: many in one row. A row of their own each costs more than all that a lens does
 //! with it: it goes from SQLite's thread to the lens's, and each column of it is copied with room of its own.
 
-use assertion::{Claim, Record};
+use assertion::{Claim, Kind, Record};
 use futures::TryStreamExt as _;
 use lens::Selection;
 use sqlx::sqlite::SqliteRow;
@@ -50,7 +50,7 @@ const OF_SUBJECT: &str = "
     GROUP BY s.predicate";
 
 const LONG: &str = concat!(
-    "SELECT 0, j.value, r.id_head, ",
+    "SELECT CAST(j.key AS INTEGER), j.value, r.id_head, ",
     canonical_of!("j.value"),
     " FROM json_each(?1) j LEFT JOIN record r ON r.sequence = j.value",
 );
@@ -88,7 +88,7 @@ pub(super) struct Page {
 
 /// What is known of a claim beside its bytes.
 #[derive(Debug, Clone, Copy)]
-struct Head {
+pub(super) struct Head {
     /// The row that has its bytes, when they are short.
     row: usize,
     at_ms: i64,
@@ -171,21 +171,49 @@ impl Page {
         Ok(claims)
     }
 
-    /// Sequences of the claims that did not, in lists that are read at a time.
-    pub(super) fn long(&self) -> Vec<Vec<i64>> {
-        let mut lists: Vec<Vec<i64>> = Vec::new();
+    /// The claims that did not, in lists that are read at a time.
+    pub(super) fn long(&self) -> Vec<Vec<Head>> {
+        let mut lists: Vec<Vec<Head>> = Vec::new();
         let mut bytes = LONG_BYTES;
         for head in self.heads.iter().filter(|head| head.bytes > SHORT_MAX) {
             bytes += head.bytes;
             match lists.last_mut() {
-                Some(list) if bytes <= LONG_BYTES => list.push(head.sequence),
+                Some(list) if bytes <= LONG_BYTES => list.push(*head),
                 _ => {
                     bytes = head.bytes;
-                    lists.push(vec![head.sequence]);
+                    lists.push(vec![*head]);
                 }
             }
         }
         lists
+    }
+
+    /// Reads long claims.
+    pub(super) async fn read_long(
+        &self,
+        connection: &mut SqliteConnection,
+        heads: &[Head],
+    ) -> Result<Vec<Record>, CallError> {
+        let sequences: Vec<i64> = heads.iter().map(|head| head.sequence).collect();
+        let mut rows = sqlx::query(LONG)
+            .bind(format!("{sequences:?}"))
+            .fetch(connection);
+        let mut claims = Vec::new();
+        while let Some(row) = rows.try_next().await? {
+            let head = heads.get(row.try_get::<u32, _>(0)? as usize);
+            let fits = |record: &Record| head.is_some_and(|head| self.led_to(*head, record));
+            claims.extend(held::record_of_line(&row, fits)?);
+            tokio::task::consume_budget().await;
+        }
+        Ok(claims)
+    }
+
+    /// Whether a record says what the line says that led to it.
+    fn led_to(&self, head: Head, record: &Record) -> bool {
+        let predicate = self.rows[head.row].try_get::<&str, _>(0);
+        predicate.is_ok_and(|predicate| {
+            record.topic() == (Kind::Assertion, &*self.subject, predicate, head.at_ms)
+        })
     }
 }
 
@@ -210,22 +238,6 @@ impl Head {
             })
             .ok_or_else(|| held::damaged(self.sequence))
     }
-}
-
-/// Reads long claims.
-pub(super) async fn long(
-    connection: &mut SqliteConnection,
-    sequences: &[i64],
-) -> Result<Vec<Record>, CallError> {
-    let mut rows = sqlx::query(LONG)
-        .bind(format!("{sequences:?}"))
-        .fetch(connection);
-    let mut claims = Vec::new();
-    while let Some(row) = rows.try_next().await? {
-        claims.extend(held::record(&row)?);
-        tokio::task::consume_budget().await;
-    }
-    Ok(claims)
 }
 
 fn statement(selection: &Selection, place: Place) -> Sqlite<'static> {

@@ -88,7 +88,12 @@ impl Mending<'_> {
                 self.quarantine(bad).await?;
                 self.take_away(line).await
             }
-            Row::None | Row::Redacted | Row::Sound(_) => self.take_away(line).await,
+            Row::None | Row::Redacted => self.take_away(line).await,
+            // It may be what became of a line of this record: then that one is lacking.
+            Row::Sound(_) => {
+                self.take_away(line).await?;
+                self.row(sequence).await
+            }
         }
     }
 
