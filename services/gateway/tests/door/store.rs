@@ -236,24 +236,29 @@ impl FakeStore {
 
     /// Refuses what an earlier version does not know.
     async fn enter_new(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        self.enter(metadata).await;
+        self.enter(metadata).await?;
         if self.state().old {
             return Err(Status::unimplemented("not in this version"));
         }
         Ok(())
     }
 
-    /// Notes the call, and waits for ever when it should.
-    async fn enter(&self, metadata: &MetadataMap) {
+    /// Notes the call, and waits for ever when it should. Nothing reaches one that was killed.
+    async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {
         self.state().metadata = metadata.clone();
-        self.hang().await;
+        self.hang().await
     }
 
-    async fn hang(&self) {
+    async fn hang(&self) -> Result<(), Status> {
+        // Its end is seen by connections only when they are looked at next.
+        if self.running.lock().unwrap().is_none() {
+            return Err(Status::unavailable("killed"));
+        }
         let mood = self.state().mood;
         if mood == Mood::Frozen {
             std::future::pending::<()>().await;
         }
+        Ok(())
     }
 
     fn ids_of(&self, shard: u32) -> Vec<(RecordId, u64)> {
@@ -275,7 +280,7 @@ impl Store for FakeStore {
         &self,
         request: Request<v1::AppendRequest>,
     ) -> Result<Response<v1::AppendReply>, Status> {
-        self.enter(request.metadata()).await;
+        self.enter(request.metadata()).await?;
         let request = request.into_inner();
         let mood = {
             let mut state = self.state();
@@ -326,7 +331,7 @@ impl Store for FakeStore {
         &self,
         request: Request<v1::QueryRequest>,
     ) -> Result<Response<v1::QueryReply>, Status> {
-        self.enter(request.metadata()).await;
+        self.enter(request.metadata()).await?;
         let request = request.into_inner();
         let mut state = self.state();
         state.queries += 1;
@@ -559,7 +564,7 @@ impl Store for FakeStore {
         &self,
         request: Request<v1::GetRequest>,
     ) -> Result<Response<v1::GetReply>, Status> {
-        self.enter(request.metadata()).await;
+        self.enter(request.metadata()).await?;
         let request = request.into_inner();
         let mut state = self.state();
         state.gets += 1;
@@ -593,7 +598,7 @@ impl Store for FakeStore {
         _: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeReply>, Status> {
         // The gateway asks every second: what the call before said stays to be seen.
-        self.hang().await;
+        self.hang().await?;
         let state = self.state();
         Ok(Response::new(v1::DescribeReply {
             store_id: Bytes::copy_from_slice(&state.store_id),
@@ -611,7 +616,7 @@ impl Store for FakeStore {
         &self,
         request: Request<v1::CompareRequest>,
     ) -> Result<Response<v1::CompareReply>, Status> {
-        self.enter(request.metadata()).await;
+        self.enter(request.metadata()).await?;
         let shards = convert::shards_of_bits(&request.get_ref().shards, NUM_SHARDS)?;
         let (mut roots, mut counts) = (Vec::new(), Vec::new());
         for shard in shards {
@@ -631,7 +636,7 @@ impl Store for FakeStore {
         &self,
         request: Request<v1::ListIdsRequest>,
     ) -> Result<Response<v1::ListIdsReply>, Status> {
-        self.enter(request.metadata()).await;
+        self.enter(request.metadata()).await?;
         let request = request.into_inner();
         let late = self.state().late.clone();
         let mut ids: Vec<RecordId> = self
@@ -655,7 +660,7 @@ impl Store for FakeStore {
         &self,
         request: Request<v1::ScrubRequest>,
     ) -> Result<Response<v1::ScrubReply>, Status> {
-        self.enter(request.metadata()).await;
+        self.enter(request.metadata()).await?;
         let mut state = self.state();
         state.scrubs += usize::from(request.get_ref().start);
         Ok(Response::new(state.scrub.clone()))
