@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use assertion::Record;
 use shard::shard_of;
+use sidecar::Shutdown;
+use stemedb_store::checkpoint;
 use stemedb_store::config::Config;
 use stemedb_store::database::{Database, Readers};
 use stemedb_store::intake::{Arrival, Incoming};
@@ -20,10 +22,12 @@ pub const SHARDS: u32 = 256;
 /// Records of one commit.
 pub type Group = (Vec<Incoming>, usize);
 
-/// An open store.
+/// An open store: its writer, and what keeps its log short beside it.
 pub struct Library {
     writer: Writer,
     task: JoinHandle<Result<(), String>>,
+    copier: JoinHandle<Result<(), String>>,
+    copies: Shutdown,
     readers: Readers,
 }
 
@@ -51,11 +55,16 @@ impl Library {
         let trees = Arc::new(trees.map_err(|error| error.to_string())?);
         let space = Arc::new(Space::new(config.data_dir.clone(), 0));
         let damage = Arc::new(database.damage);
-        let (task, writer) = WriterTask::new(database.writer, trees, space, damage);
+        let (task, writer) = WriterTask::new(database.writer, Arc::clone(&trees), space, damage);
         let run = async move { task.run().await.map_err(|error| error.to_string()) };
+        let copies = Shutdown::new();
+        let copier = checkpoint::run(database.checkpointer, writer.clone(), trees, copies.clone());
+        let copy = async move { copier.await.map_err(|error| error.to_string()) };
         Ok(Library {
             writer,
             task: tokio::spawn(run),
+            copier: tokio::spawn(copy),
+            copies,
             readers: database.readers,
         })
     }
@@ -76,10 +85,12 @@ impl Library {
     /// # Errors
     /// When what was written could not be finished.
     pub async fn close(self) -> Result<(), String> {
+        self.copies.trigger();
+        let copied = self.copier.await.map_err(|error| error.to_string())?;
         drop(self.writer);
         let ended = self.task.await.map_err(|error| error.to_string())?;
         self.readers.close().await;
-        ended
+        copied.and(ended)
     }
 }
 
