@@ -19,14 +19,14 @@ use crate::stage;
 const PLACES: usize = 512;
 
 /// Half of the clients write, the others read. By hand, with a release build and the machine to itself:
-/// E2E_PROGRAMS=target/release OVERLOAD_CLIENTS=3800 OVERLOAD_ROUNDS=20 OVERLOAD_NORMAL=900.
+/// E2E_PROGRAMS=target/release OVERLOAD_ROUNDS=20 OVERLOAD_NORMAL=300.
 const CLIENTS: usize = 4 * PLACES;
 
 /// Calls of each client that have to be answered.
 const ROUNDS: usize = 2;
 
 /// Clients of which all find a place, also where the machine is busy with other things and a store's readers are held up. By hand
-/// nearly as many as there are places: what the surplus costs those who find one is told by a node that is full and no more.
+/// as many as one node can serve: what the surplus costs those who find a place is told by a node that is full and no more.
 const NORMAL: usize = PLACES / 32;
 
 /// Connections that are opened at a time: what is measured is requests, not the length of the kernel's queue.
@@ -166,7 +166,9 @@ async fn run(node: &Node, clients: &[Http], name: &str, rounds: usize) -> Told {
                     assert_eq!(reply.status, 201, "{}", reply.text());
                     told.acknowledged.push(id(&reply));
                 } else {
-                    assert_eq!(reply.json()["result"]["candidates"], CLAIMS);
+                    // Thousands of clients that take replies apart would be most of the load.
+                    let candidates = format!(r#""candidates":{CLAIMS},"#);
+                    assert!(reply.text().contains(&candidates), "{}", reply.text());
                 }
             }
             told
