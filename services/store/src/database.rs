@@ -36,6 +36,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pages that the writer keeps: inserts go to random places of `place`, and re-reading them costs a call each.
 const WRITER_CACHE_KIB: u32 = 32 * 1024;
 
+/// A commit of a large store changes more pages than the writer keeps. Up to so many stay in memory until it ends, instead of going
+/// into the log half way and again at the end: 4,000 records of a group, with their lines, are some 64 MiB of pages.
+const WRITER_SPILL_KIB: u32 = 96 * 1024;
+
 /// Pages that each reader keeps. The system's cache is behind it.
 const READER_CACHE_KIB: u32 = 4 * 1024;
 
@@ -330,7 +334,8 @@ async fn prepare(writer: &mut SqliteConnection, new: bool) -> Result<(), sqlx::E
     }
     let settings = format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA wal_autocheckpoint = {AUTO_CHECKPOINT_PAGES}"
+         PRAGMA cache_size = -{WRITER_CACHE_KIB}; PRAGMA cache_spill = -{WRITER_SPILL_KIB};
+         PRAGMA wal_autocheckpoint = {AUTO_CHECKPOINT_PAGES}"
     );
     writer.execute(AssertSqlSafe(settings)).await?;
     Ok(())
