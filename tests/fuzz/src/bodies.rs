@@ -257,7 +257,12 @@ fn url(bytes: &[u8]) {
     {
         return;
     }
-    let text = match text.starts_with("/v1/feed") && !text.contains("until=") {
+    // What follows a hash is no part of the question.
+    let text = text.split('#').next().unwrap_or_default();
+    let ends = text
+        .split(['?', '&'])
+        .any(|pair| pair.starts_with("until="));
+    let text = match text.starts_with("/v1/feed") && !ends {
         true if text.contains('?') => format!("{text}&until=now"),
         true => format!("{text}?until=now"),
         false => text.to_owned(),
