@@ -614,7 +614,13 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         // Gossip may come late, and the goodbye would overtake it; an exchange of states has arrived when it returns.
         let others = self.targets.borrow().answering.iter().copied().collect();
         let exchange = joining::join_all(self.swim.as_ref(), others);
-        let _ = tokio::time::timeout(GOODBYE_NOTICE, exchange).await;
+        let told = tokio::time::timeout(GOODBYE_NOTICE, exchange).await;
+        let told = told.map_or(0, |(joined, _)| joined.len());
+        if self.node.left && self.node.leaving && told > 0 {
+            // Who stops as soon as it has LEFT is not to go on leaving at its next start.
+            self.hear_farewell(told);
+            self.settle().await;
+        }
         self.swim.leave().await;
     }
 }

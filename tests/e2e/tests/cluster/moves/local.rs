@@ -58,6 +58,9 @@ async fn nodes_of_up_are_added_removed_and_forgotten_by_orders() {
     assert!(shown.out.contains("node4"), "{} {}", shown.out, shown.err);
 
     done(&local(&["remove", "node4"]).await, "node4: removed");
+    // It was stopped as soon as it had LEFT, and does not go on leaving.
+    done(&local(&["add", "node4"]).await, "node4: ready");
+    done(&local(&["remove", "node4"]).await, "node4: removed");
     assert_eq!(names(directory.path()), ["node1", "node2", "node3"]);
     assert_eq!(pids(&described(directory.path())).len(), 12);
     done(&local(&["remove", "node4"]).await, "removed before");
