@@ -29,7 +29,8 @@ struct Told {
     last_sequence: Option<i64>,
 }
 
-/// Looks at everything, and writes anew what cannot be. `marked`: how far the mark beside the database came.
+/// Looks at everything, and writes anew what cannot be. `marked`: how far the mark beside the database came. Returns why it cannot be
+/// read as a whole, when it cannot.
 ///
 /// # Errors
 /// When the database cannot be read or written.
@@ -37,15 +38,13 @@ pub(crate) async fn settle(
     connection: &mut SqliteConnection,
     identity: &mut Identity,
     marked: u64,
-) -> Result<(), sqlx::Error> {
+) -> Result<Option<String>, sqlx::Error> {
     connection.execute("BEGIN IMMEDIATE").await?;
     let lost = match look(connection, identity.num_shards, marked).await {
         Ok(lost) => lost,
-        // Where it cannot be read it says so once it is met, and serves until then.
         Err(error) if is_malformed(&error) => {
-            tracing::error!(%error, "the database could not be looked at as a whole");
             connection.execute("ROLLBACK").await?;
-            return Ok(());
+            return Ok(Some(error.to_string()));
         }
         Err(error) => return Err(error),
     };
@@ -60,7 +59,7 @@ pub(crate) async fn settle(
         identity.scrubbed_at_ms = 0;
     }
     connection.execute("COMMIT").await?;
-    Ok(())
+    Ok(None)
 }
 
 /// True: ids may be gone, of which shards is not known.

@@ -198,13 +198,17 @@ impl Database {
                 configured: config.num_shards,
             });
         }
-        bookkeeping::settle(&mut writer, &mut identity, mark::last(files.directory()))
+        let marked = mark::last(files.directory());
+        let malformed = bookkeeping::settle(&mut writer, &mut identity, marked)
             .await
             .map_err(opened)?;
         let mark = settle(&mut writer, &mut identity, new, &files).await?;
         let damage = Damage::open(&mut writer, files.directory())
             .await
             .map_err(opened)?;
+        if let Some(why) = malformed {
+            damage.unreadable(&why);
+        }
         let checkpointer = options
             .clone()
             .busy_timeout(Duration::ZERO)

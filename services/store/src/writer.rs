@@ -455,10 +455,12 @@ impl WriterTask {
         let refusal = match sqlite_code(&error) {
             Some(FULL) => self.space.found_full(),
             Some(BUSY) => Refusal::Busy,
-            _ => {
+            // Nothing was committed, and nothing will be: the others are told, and an operator.
+            _ if is_malformed(&error) => {
                 self.damage.sqlite(&error);
-                return Err(Error::Write(error));
+                Refusal::Malformed(self.damage.why_unreadable().unwrap_or_default())
             }
+            _ => return Err(Error::Write(error)),
         };
         // SQLite may have rolled back by itself, or never begun.
         let _ = self.connection.execute("ROLLBACK").await;
@@ -471,18 +473,9 @@ impl WriterTask {
         Ok(release::write(&mut self.connection, &self.trees, release).await?)
     }
 
-    /// A database that cannot be read is no reason to end here: nothing was written, and the others are told.
     async fn mend(&mut self, mend: &Mend) -> Result<Mended, Failure> {
         self.settle().await?;
-        let done = mend::write(&mut self.connection, &self.trees, &self.damage, mend).await;
-        match done {
-            Err(error) if is_malformed(&error) => {
-                self.damage.sqlite(&error);
-                let _ = self.connection.execute("ROLLBACK").await;
-                Err(Refusal::Malformed(error.to_string()).into())
-            }
-            done => Ok(done?),
-        }
+        Ok(mend::write(&mut self.connection, &self.trees, &self.damage, mend).await?)
     }
 
     async fn conclude<T>(

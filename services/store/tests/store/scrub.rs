@@ -17,7 +17,7 @@ use crate::homecoming::tell;
 use crate::node::{Node, SHARDS};
 use crate::opening::shell;
 use crate::questions::asked;
-use crate::records::{append, claims, epoch, id, push, source, vote};
+use crate::records::{about, append, claims, epoch, id, push, source, vote};
 use crate::writes::roots;
 
 /// A pass over a few hundred rows takes less than a second, on a machine that others use as well.
@@ -489,14 +489,51 @@ fn tear(directory: &Path, wanted: &str) {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_read_says_so_until_it_is_moved_away() {
+async fn a_start_that_meets_a_page_that_cannot_be_read_says_so() {
     let (directory, node) = filled().await;
     node.stop().await;
-    tear(directory.path(), "\"uri\":\"urn:7\"");
+    // Of the last rows.
+    tear(directory.path(), "\"uri\":\"urn:299\"");
+    let node = Node::start(directory.path()).await;
+    let described = node.describe().await;
+    assert!(!described.serving && described.counts_as_absent);
+    assert_eq!(described.alarms[0].code, "database_malformed");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_write_that_meets_a_database_that_cannot_be_read_is_refused_and_ends_nothing() {
+    let (directory, node) = filled().await;
+    node.stop().await;
+    // A page of the index of topics: no start reads it.
+    tear(directory.path(), "cas:150boiling_point_k");
     let node = Node::start(directory.path()).await;
     proved(&node).await;
     assert!(node.describe().await.serving);
-    // A claim about it is on the page: met by an answer, no scrub was asked for.
+    for _ in 0..2 {
+        let again: Vec<Record> = (100..200)
+            .map(|number| about(&format!("cas:{number}"), "boiling_point_k", 9, 7))
+            .collect();
+        let refused = node.store().append(push(&again)).await.unwrap_err();
+        let code = refused.metadata().get(proto::CODE_HEADER).unwrap();
+        assert_eq!(code, "database_malformed", "{refused}");
+        let described = node.describe().await;
+        assert!(!described.serving && described.counts_as_absent);
+        assert_eq!(described.alarms[0].code, "database_malformed");
+        assert_eq!(described.records, 304, "nothing of it was stored");
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_read_says_so_until_it_is_moved_away() {
+    let (directory, node) = filled().await;
+    node.stop().await;
+    tear(directory.path(), "cas:7boiling_point_k");
+    let node = Node::start(directory.path()).await;
+    proved(&node).await;
+    assert!(node.describe().await.serving);
+    // What leads to its claims is on the page: met by an answer, no scrub was asked for.
     let refused = ask(&node, "cas:7").await.unwrap_err();
     assert_eq!(refused.code(), Code::Internal, "{refused}");
     let unfit = async |node: &Node| {
