@@ -18,7 +18,8 @@ pub(crate) struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Asks every --url for its own health and its view of the members. Ends 0 only if every gateway is ready.
+Asks every --url for its own health and its view of the members. Ends 0 only if every gateway is ready and
+no node raises an alarm.
 
 Examples:
   stemedb status
@@ -35,18 +36,18 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     } else {
         show(&gateways);
     }
-    let not_ready: Vec<String> = gateways
-        .iter()
-        .filter(|gateway| !gateway.ready)
-        .map(|gateway| gateway.url.to_string())
-        .collect();
-    if not_ready.is_empty() {
-        return Ok(());
+    let urls = |wrong: fn(&Gateway) -> bool| {
+        let wrong = gateways.iter().filter(|gateway| wrong(gateway));
+        let urls: Vec<String> = wrong.map(|gateway| gateway.url.to_string()).collect();
+        urls.join(", ")
+    };
+    let not_ready = urls(|gateway| !gateway.ready);
+    let alarmed = urls(|gateway| alarms(&gateway.health).next().is_some());
+    match (not_ready.is_empty(), alarmed.is_empty()) {
+        (true, true) => Ok(()),
+        (false, _) => Err(Failure::Outcome(format!("not ready: {not_ready}"))),
+        (true, false) => Err(Failure::Outcome(format!("alarms at {alarmed}"))),
     }
-    Err(Failure::Outcome(format!(
-        "not ready: {}",
-        not_ready.join(", ")
-    )))
 }
 
 struct Gateway {
@@ -117,6 +118,18 @@ fn show(gateways: &[Gateway]) {
         ]);
     }
     output::print(&table);
+    for gateway in gateways {
+        let node = gateway.health["node"].as_str().unwrap_or_default();
+        for alarm in alarms(&gateway.health) {
+            output::line(format!("ALARM {node}: {alarm}"));
+        }
+    }
+}
+
+/// What a node wants an operator to know.
+fn alarms(health: &Value) -> impl Iterator<Item = &str> {
+    let alarms = health["alarms"].as_array().into_iter().flatten();
+    alarms.filter_map(|alarm| alarm["message"].as_str())
 }
 
 /// `3 UP`, `2 UP, 1 DOWN`.
@@ -186,6 +199,15 @@ mod tests {
         let members = json!([{ "status": "UP" }, { "status": "DOWN" }, { "status": "UP" }]);
         assert_eq!(sees(&members), "2 UP, 1 DOWN");
         assert_eq!(sees(&Value::Null), "");
+    }
+
+    #[test]
+    fn alarms_are_what_health_says() {
+        let health =
+            json!({ "alarms": [{ "code": "database_malformed", "message": "page 7 is torn" }] });
+        assert!(alarms(&health).eq(["page 7 is torn"]));
+        assert_eq!(alarms(&json!({ "alarms": [] })).next(), None);
+        assert_eq!(alarms(&Value::Null).next(), None);
     }
 
     #[test]
