@@ -605,7 +605,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         }
     }
 
-    /// Stops so that the others see it at once: draining, then goodbye. This is no LEFT: the description never said so.
+    /// Stops so that the others see it at once: draining, then goodbye. This is no LEFT unless the description says so.
     async fn goodbye(&mut self) {
         self.node.draining = true;
         self.settle().await;

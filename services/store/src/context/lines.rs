@@ -28,7 +28,7 @@ pub(crate) fn vote_on(row: &SqliteRow, subject: &str, claims: &[RecordId]) -> To
     record_of_line(row, |record| {
         let (kind, about, voted_on, at) = record.topic();
         (kind, about, at) == (Kind::Vote, subject, at_ms)
-            && voted_on.parse::<RecordId>().ok().as_ref() == claim
+            && claim.is_some_and(|claim| voted_on.parse() == Ok(*claim))
     })
 }
 

@@ -116,14 +116,19 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Records that had been damaged have come again, whichever shards their lost lines said.
+const HEAL: &str = "
+    UPDATE quarantine SET healed_at_ms = ?1
+    WHERE shard IN (SELECT shard FROM shard UNION ALL SELECT ?2) AND id = ?3 AND healed_at_ms IS NULL";
+
+/// Records that had been damaged have come again, whichever shards their lost lines said: one seek into each.
 pub(super) async fn heal(
     connection: &mut SqliteConnection,
     healed: &[Lost],
 ) -> Result<(), sqlx::Error> {
     for lost in healed {
-        sqlx::query("UPDATE quarantine SET healed_at_ms = ? WHERE id = ? AND healed_at_ms IS NULL")
+        sqlx::query(HEAL)
             .bind(sidecar::clock::unix_ms())
+            .bind(lost.shard)
             .bind(lost.id.to_vec())
             .execute(&mut *connection)
             .await?;

@@ -488,6 +488,25 @@ fn tear(directory: &Path, wanted: &str) {
         .unwrap();
 }
 
+/// It says that it cannot be read and what to do, takes nothing, and has no complete answer.
+async fn unfit(node: &Node) -> v1::DescribeReply {
+    let described = node.describe().await;
+    assert!(!described.serving && described.counts_as_absent);
+    assert!(described.reason.contains("away"), "{}", described.reason);
+    assert_eq!(described.alarms[0].code, "database_malformed");
+    proved(node).await;
+    let proved = node.describe().await;
+    assert!(!proved.serving && proved.counts_as_absent);
+    let refused = node.store().append(push(&claims(900..901))).await;
+    let code = refused.unwrap_err();
+    assert_eq!(
+        code.metadata().get(proto::CODE_HEADER).unwrap(),
+        "database_malformed"
+    );
+    assert!(!ask(node, "cas:1").await.is_ok_and(|answer| answer.complete));
+    described
+}
+
 #[tokio::test]
 async fn a_start_that_meets_a_page_that_cannot_be_read_says_so() {
     let (directory, node) = filled().await;
@@ -495,9 +514,7 @@ async fn a_start_that_meets_a_page_that_cannot_be_read_says_so() {
     // Of the last rows.
     tear(directory.path(), "\"uri\":\"urn:299\"");
     let node = Node::start(directory.path()).await;
-    let described = node.describe().await;
-    assert!(!described.serving && described.counts_as_absent);
-    assert_eq!(described.alarms[0].code, "database_malformed");
+    unfit(&node).await;
     node.stop().await;
 }
 
@@ -517,9 +534,7 @@ async fn a_write_that_meets_a_database_that_cannot_be_read_is_refused_and_ends_n
         let refused = node.store().append(push(&again)).await.unwrap_err();
         let code = refused.metadata().get(proto::CODE_HEADER).unwrap();
         assert_eq!(code, "database_malformed", "{refused}");
-        let described = node.describe().await;
-        assert!(!described.serving && described.counts_as_absent);
-        assert_eq!(described.alarms[0].code, "database_malformed");
+        let described = unfit(&node).await;
         assert_eq!(described.records, 304, "nothing of it was stored");
     }
     node.stop().await;
@@ -536,20 +551,6 @@ async fn a_database_that_cannot_be_read_says_so_until_it_is_moved_away() {
     // What leads to its claims is on the page: met by an answer, no scrub was asked for.
     let refused = ask(&node, "cas:7").await.unwrap_err();
     assert_eq!(refused.code(), Code::Internal, "{refused}");
-    let unfit = async |node: &Node| {
-        proved(node).await;
-        let described = node.describe().await;
-        assert!(!described.serving && described.counts_as_absent);
-        assert!(described.reason.contains("away"), "{}", described.reason);
-        assert_eq!(described.alarms[0].code, "database_malformed");
-        let refused = node.store().append(push(&claims(900..901))).await;
-        let code = refused.unwrap_err();
-        assert_eq!(
-            code.metadata().get(proto::CODE_HEADER).unwrap(),
-            "database_malformed"
-        );
-        assert!(!ask(node, "cas:1").await.is_ok_and(|answer| answer.complete));
-    };
     unfit(&node).await;
     until(&node, "found unreadable", |said| !said.error.is_empty()).await;
     node.stop().await;
