@@ -176,23 +176,22 @@ async fn compare_shard(
     let equal = owners
         .windows(2)
         .all(|pair| pair[0].roots.get(place) == pair[1].roots.get(place));
-    let records = owners.first().map_or(0, |side| side.count(place));
     let enough = owners.len() >= terms.needed();
-    match (equal, others.is_empty()) {
-        (true, true) => Ok(Counts {
-            distinct: records,
-            under_replicated: if enough { 0 } else { records },
+    let (true, Some(owner)) = (equal && (enough || others.is_empty()), owners.first()) else {
+        return walk::shard(shard, &owners, &others, terms).await;
+    };
+    let foreign = match &others[..] {
+        [] => Some(0),
+        others => walk::foreign(shard, owner, others, terms).await?,
+    };
+    match foreign {
+        Some(foreign) => Ok(Counts {
+            distinct: owner.count(place),
+            under_replicated: if enough { 0 } else { owner.count(place) },
+            foreign,
             ..Counts::default()
         }),
-        (true, false) if enough => {
-            let foreign = walk::foreign(shard, &owners, &others, terms).await?;
-            Ok(Counts {
-                distinct: records,
-                ..Counts::default()
-            }
-            .and(foreign))
-        }
-        _ => walk::shard(shard, &owners, &others, terms).await,
+        None => walk::shard(shard, &owners, &others, terms).await,
     }
 }
 

@@ -278,7 +278,7 @@ async fn verify_finds_what_an_owner_lacks_and_nothing_else() {
     assert_eq!(held, 80);
 
     // A stand-in's row is no difference.
-    let (_, other, third) = stage.places(&record(&claims[7]));
+    let (one, other, third) = stage.places(&record(&claims[7]));
     third.put(&record(&claims[7]));
     let said = verify().await;
     assert_eq!(
@@ -297,6 +297,15 @@ async fn verify_finds_what_an_owner_lacks_and_nothing_else() {
         (&json!(true), &json!(0)),
         "{said}"
     );
+    // Nor one that comes to both owners while they are compared: it is counted, from where it was.
+    one.state().late = vec![record(&claims[7]).id()];
+    let said = verify().await;
+    assert_eq!(
+        (&said["equal"], &said["distinct_records"]),
+        (&json!(true), &json!(40)),
+        "{said}"
+    );
+    one.state().late.clear();
     other.state().late.clear();
 
     // A row that an owner lacks is one; the stand-in's copy still counts as a copy.

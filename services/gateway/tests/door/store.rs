@@ -59,7 +59,7 @@ pub(crate) struct State {
     pub(crate) metadata: MetadataMap,
     /// Queries answered.
     pub(crate) queries: usize,
-    /// Records that arrive only when their sequence is looked at again: ids hidden from lists.
+    /// Records that arrive only after a comparison has begun: neither in roots nor in lists, and with a later sequence.
     pub(crate) late: Vec<RecordId>,
     /// Calls of `Context`, `ListSubjects` and `Follow` are refused: an earlier version.
     pub(crate) old: bool,
@@ -578,7 +578,10 @@ impl Store for FakeStore {
                 } else {
                     Bytes::copy_from_slice(record.canonical())
                 },
-                sequence: *sequence,
+                sequence: match state.late.contains(&id) {
+                    true => state.sequence + 1,
+                    false => *sequence,
+                },
                 received_at_ms: 99,
                 arrival: v1::Arrival::Push.into(),
                 shard: shard_of(record),
@@ -620,7 +623,9 @@ impl Store for FakeStore {
         let shards = convert::shards_of_bits(&request.get_ref().shards, NUM_SHARDS)?;
         let (mut roots, mut counts) = (Vec::new(), Vec::new());
         for shard in shards {
-            let ids = self.ids_of(shard);
+            let late = self.state().late.clone();
+            let mut ids = self.ids_of(shard);
+            ids.retain(|(id, _)| !late.contains(id));
             let bytes: Vec<u8> = ids.iter().flat_map(|(id, _)| *id.as_bytes()).collect();
             roots.extend_from_slice(RecordId::of(&bytes).as_bytes());
             counts.push(ids.len() as u64);

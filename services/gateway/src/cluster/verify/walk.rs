@@ -68,8 +68,6 @@ struct Doubt {
     copies: usize,
     /// Owners that have not, by their place.
     lacking: BTreeSet<usize>,
-    /// Copies that one of them stands for.
-    each: usize,
 }
 
 /// What all shards of one comparison share.
@@ -135,7 +133,6 @@ pub(super) async fn shard(
             id,
             copies,
             lacking,
-            each: 1,
         });
         if doubts.len() == LOOK_UPS_AT_ONCE {
             let settled = settle(std::mem::take(&mut doubts), owners, terms).await?;
@@ -145,37 +142,34 @@ pub(super) async fn shard(
     Ok(counts.and(settle(doubts, owners, terms).await?))
 }
 
-/// Rows of nodes that do not own the shard, whose owners are equal: each has to be at an owner as well. What is, is not
-/// counted as distinct here.
+/// Rows of nodes that do not own the shard, whose owners are equal. None: the owner lacked one of them at its cut, so that its
+/// own count is not all there is.
 pub(super) async fn foreign(
     shard: u32,
-    owners: &[&Side],
+    owner: &Side,
     others: &[&Side],
     terms: &Terms<'_>,
-) -> Result<Counts, Problem> {
+) -> Result<Option<u64>, Problem> {
     let mut walk = Walk::start(shard, others, terms.caller).await?;
-    let mut counts = Counts::default();
-    let mut doubts = Vec::new();
-    // The owners are equal: one of them speaks for all.
-    let first = owners.get(..1).unwrap_or_default();
+    let mut rows = 0;
+    let mut ids = Vec::new();
     loop {
         let step = walk.step().await?;
         if let Some((id, holders)) = &step {
-            counts.foreign += holders.len() as u64;
-            doubts.push(Doubt {
-                id: *id,
-                copies: holders.len(),
-                lacking: BTreeSet::from([0]),
-                each: owners.len(),
-            });
+            rows += holders.len() as u64;
+            ids.push(Bytes::copy_from_slice(id));
         }
-        if step.is_none() || doubts.len() == LOOK_UPS_AT_ONCE {
-            let mut settled = settle(std::mem::take(&mut doubts), first, terms).await?;
-            settled.distinct = settled.missing;
-            counts = counts.and(settled);
+        if step.is_none() || ids.len() == LOOK_UPS_AT_ONCE {
+            let wanted = ids.len();
+            let held = held(owner, std::mem::take(&mut ids), terms.caller).await;
+            let held = held.map_err(|status| broken(owner, &status))?;
+            let before = held.iter().filter(|held| held.sequence <= owner.cut);
+            if before.count() < wanted {
+                return Ok(None);
+            }
         }
         if step.is_none() {
-            return Ok(counts);
+            return Ok(Some(rows));
         }
     }
 }
@@ -217,24 +211,33 @@ async fn look_up(
     caller: &Caller,
 ) -> Result<(), Status> {
     let lacking = doubts.iter().filter(|doubt| doubt.lacking.contains(&place));
-    let ids: Vec<Bytes> = lacking
-        .map(|doubt| Bytes::copy_from_slice(&doubt.id))
-        .collect();
+    let ids = lacking.map(|doubt| Bytes::copy_from_slice(&doubt.id));
+    let ids: Vec<Bytes> = ids.collect();
+    let held = held(owner, ids, caller).await?;
+    let found: BTreeSet<Bytes> = held.into_iter().map(|held| held.id).collect();
+    for doubt in doubts.iter_mut() {
+        if found.contains(&doubt.id[..]) && doubt.lacking.remove(&place) {
+            doubt.copies += 1;
+        }
+    }
+    Ok(())
+}
+
+/// What a node holds of these, without the records themselves.
+async fn held(
+    side: &Side,
+    ids: Vec<Bytes>,
+    caller: &Caller,
+) -> Result<Vec<v1::HeldRecord>, Status> {
     if ids.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let request = v1::GetRequest {
         ids,
         provenance_only: true,
     };
-    let reply = owner.store.get(request, caller, LOOK_UP_MAX).await?;
-    let found: BTreeSet<Bytes> = reply.records.into_iter().map(|held| held.id).collect();
-    for doubt in doubts.iter_mut() {
-        if found.contains(&doubt.id[..]) && doubt.lacking.remove(&place) {
-            doubt.copies += doubt.each;
-        }
-    }
-    Ok(())
+    let reply = side.store.get(request, caller, LOOK_UP_MAX).await?;
+    Ok(reply.records)
 }
 
 fn broken(side: &Side, status: &Status) -> Problem {
