@@ -1,20 +1,8 @@
-//! Unix milliseconds to and from calendar dates (UTC, proleptic Gregorian), without a calendar library: records carry
-//! milliseconds, people read days. The day arithmetic is Howard Hinnant's `days_from_civil` and its inverse
-//! (<https://howardhinnant.github.io/date_algorithms.html>).
+//! Moments for people, and this machine's clock. How a moment is read is the same here and at the API's door.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const DAY_MS: i64 = 86_400_000;
-
-/// Records may lie within ±2^53 ms; years beyond ±9999 are given in milliseconds.
-const YEAR_MAX: i64 = 9_999;
-
-/// Smaller numbers are seconds, or years: as milliseconds all of them lie within four years of 1970, which dates reach.
-/// As seconds this is the year 5138.
-const MILLISECONDS_MIN: u64 = 100_000_000_000;
-
-/// Smaller numbers of seconds are before March 1973, and nobody means them.
-const SECONDS_MIN: u64 = 100_000_000;
+pub(crate) use assertion::moment::{read as parse, show, write};
 
 /// Now, by this machine's clock.
 pub(crate) fn now_ms() -> i64 {
@@ -24,156 +12,10 @@ pub(crate) fn now_ms() -> i64 {
     }
 }
 
-/// Reads `2018-07-17`, `2018-07-17T10:30:00Z` or Unix milliseconds. A number that is hardly meant as milliseconds is refused: it
-/// would ask about 1970, and the answer would be that there is nothing.
-pub(crate) fn parse(text: &str) -> Result<i64, String> {
-    if let Ok(ms) = text.parse::<i64>() {
-        let looks = match ms.unsigned_abs() {
-            MILLISECONDS_MIN.. => return Ok(ms),
-            SECONDS_MIN.. => "looks like seconds",
-            1_000..=9_999 => "looks like a year",
-            _ => "would be 1970 or thereabouts",
-        };
-        return Err(format!(
-            "write milliseconds since 1970, or a date such as 2015-01-01; {text} {looks}"
-        ));
-    }
-    let wrong = || {
-        format!("{text:?} is no time: write 2018-07-17, 2018-07-17T10:30:00Z or Unix milliseconds")
-    };
-    let (date, time) = match text.split_once('T') {
-        Some((date, time)) => (date, time.strip_suffix('Z').ok_or_else(wrong)?),
-        None => (text, "00:00:00"),
-    };
-    let [year, month, day] = numbers(date, '-').ok_or_else(wrong)?;
-    let [hour, minute, second] = numbers(time, ':').ok_or_else(wrong)?;
-    let exists = (1..=12).contains(&month) && (1..=31).contains(&day) && year <= YEAR_MAX;
-    let days = days_from_civil(year, month, day);
-    if !exists
-        || civil_from_days(days) != (year, month, day)
-        || hour > 23
-        || minute > 59
-        || second > 59
-    {
-        return Err(wrong());
-    }
-    Ok(days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1_000)
-}
-
-fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
-    let mut parts = text.split(between);
-    let mut next = || {
-        let part = parts.next()?;
-        part.bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| part.parse().ok())
-            .flatten()
-    };
-    let found = [next()?, next()?, next()?];
-    parts.next().is_none().then_some(found)
-}
-
-/// `2018-07-17`, with the time of day unless it is midnight.
-pub(crate) fn show(ms: i64) -> String {
-    let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
-    if !(-YEAR_MAX..=YEAR_MAX).contains(&year) {
-        return format!("{ms} ms");
-    }
-    let second = ms.rem_euclid(DAY_MS) / 1_000;
-    let date = format!("{year:04}-{month:02}-{day:02}");
-    match second {
-        0 => date,
-        _ => format!(
-            "{date} {:02}:{:02}:{:02}",
-            second / 3_600,
-            second / 60 % 60,
-            second % 60
-        ),
-    }
-}
-
 /// `2018-07-17 10:30:00`, at midnight as well.
 pub(crate) fn moment(ms: i64) -> String {
     match show(ms) {
         date if date.len() == "2018-07-17".len() => format!("{date} 00:00:00"),
         shown => shown,
-    }
-}
-
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    // Years start in March, so that the leap day is the last of its year.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_go_both_ways() {
-        for (text, ms) in [
-            ("1970-01-01", 0),
-            ("2018-07-17", 1_531_785_600_000),
-            ("1929-03-15", -1_287_532_800_000),
-            ("2000-02-29", 951_782_400_000),
-        ] {
-            assert_eq!(parse(text), Ok(ms), "{text}");
-            assert_eq!(show(ms), text);
-        }
-        assert_eq!(parse("2018-07-17T10:30:01Z"), Ok(1_531_823_401_000));
-        assert_eq!(show(1_531_823_401_999), "2018-07-17 10:30:01");
-        assert_eq!(parse("100000000000"), Ok(100_000_000_000));
-        assert_eq!(parse("-1287532800000"), Ok(-1_287_532_800_000));
-    }
-
-    #[test]
-    fn numbers_that_are_no_milliseconds_are_refused() {
-        for (text, looks) in [
-            ("2015", "2015 looks like a year"),
-            ("1388534400", "1388534400 looks like seconds"),
-            ("-1287532800", "-1287532800 looks like seconds"),
-            ("99999999999", "99999999999 looks like seconds"),
-            ("0", "0 would be 1970 or thereabouts"),
-            ("-5", "-5 would be 1970 or thereabouts"),
-        ] {
-            let said = parse(text).unwrap_err();
-            assert!(
-                said.contains("2015-01-01") && said.ends_with(looks),
-                "{said}"
-            );
-        }
-    }
-
-    #[test]
-    fn days_that_do_not_exist_are_refused() {
-        for text in [
-            "2019-02-29",
-            "2018-13-01",
-            "2018-07",
-            "yesterday",
-            "2018-07-17T25:00:00Z",
-            "2018-07-17T10:30:00",
-        ] {
-            assert!(parse(text).is_err(), "{text}");
-        }
     }
 }

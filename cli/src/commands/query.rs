@@ -202,7 +202,7 @@ fn path(arguments: &Arguments) -> String {
 impl Question {
     fn parameters(&self) -> Vec<(&'static str, String)> {
         let number = |value: Option<f64>| value.map(|value| value.to_string());
-        let time = |value: Option<i64>| value.map(|value| value.to_string());
+        let time = |value: Option<i64>| value.map(dates::write);
         let predicate = self.predicate.as_ref().or(self.predicate_of_any.as_ref());
         let given = [
             ("subject", self.subject.clone()),
@@ -274,7 +274,7 @@ mod tests {
         );
         assert_eq!(
             asked("a b --lens epoch --inner votes --decay --evaluated-at 1970-01-02").unwrap(),
-            "/v1/query?subject=a&predicate=b&decay=true&evaluated_at=86400000&lens=epoch&inner=votes"
+            "/v1/query?subject=a&predicate=b&decay=true&evaluated_at=1970-01-02T00%3A00%3A00.000Z&lens=epoch&inner=votes"
         );
     }
 
@@ -306,7 +306,7 @@ mod tests {
             ("--min-confidence -1", "\"-1\" is no number of 0 to 1"),
             (
                 "--as-of 2015",
-                "a date such as 2015-01-01; 2015 looks like a year",
+                "2015 looks like a year: write milliseconds since 1970, or a date such as",
             ),
             ("--as-of 1388534400", "1388534400 looks like seconds"),
         ] {

@@ -1,5 +1,6 @@
 //! What the tools take. The names, the comments and the choices are what a model reads of them.
 
+use assertion::moment::NotAMoment;
 use rmcp::schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -92,9 +93,9 @@ pub(super) enum Given {
 pub(super) struct Moment(pub(super) i64);
 
 impl TryFrom<String> for Moment {
-    type Error = String;
+    type Error = NotAMoment;
 
-    fn try_from(text: String) -> Result<Moment, String> {
+    fn try_from(text: String) -> Result<Moment, NotAMoment> {
         dates::parse(&text).map(Moment)
     }
 }
@@ -274,7 +275,7 @@ impl QueryInput {
             ("lifecycle", list(self.lifecycle.as_deref())),
             ("epoch", epoch),
             ("min_confidence", number(self.min_confidence)),
-            ("as_of", self.as_of.map(|Moment(at)| at.to_string())),
+            ("as_of", self.as_of.map(|Moment(at)| dates::write(at))),
             (
                 "decay",
                 self.decay.filter(|on| *on).map(|on| on.to_string()),
@@ -293,7 +294,7 @@ impl SkepticInput {
             ("predicate", self.predicate.clone()),
             ("lens", Some(name(Lens::Skeptic))),
             ("tolerance", self.tolerance.map(|value| value.to_string())),
-            ("as_of", self.as_of.map(|Moment(at)| at.to_string())),
+            ("as_of", self.as_of.map(|Moment(at)| dates::write(at))),
         ])
     }
 }

@@ -122,7 +122,7 @@ async fn tools_ask_what_the_api_answers() {
                         "as_of": "1970-01-02", "decay": true })
             )
             .await,
-        "/v1/query?subject=a%20b&predicate=c&lens=epoch&inner=votes&class=expert%2Cclinical&as_of=86400000&decay=true"
+        "/v1/query?subject=a%20b&predicate=c&lens=epoch&inner=votes&class=expert%2Cclinical&as_of=1970-01-02T00%3A00%3A00.000Z&decay=true"
     );
     assert_eq!(
         session

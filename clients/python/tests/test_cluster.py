@@ -117,7 +117,7 @@ def test_pages_hold_every_claim_once_and_newest_first(db: Any, subject: str) -> 
     ids = [record.id for record in db.assert_many(given)]
     found = db.records(subject, page_size=10)
     assert [record.id for record in found] == ids[::-1]
-    assert [record.value for record in db.records(subject, "p1", as_of=8)] == [7.0, 5.0, 3.0, 1.0]
+    assert [record.value for record in db.records(subject, "p1", as_of="1970-01-01T00:00:00.008Z")] == [7.0, 5.0, 3.0, 1.0]
     page = db.page(subject, limit=2, include=ids[-1:])
     assert [record.value for record in page.records] == [24.0, 23.0]
     assert [record.value for record in db.page(subject, limit=2, cursor=page.cursor).records] == [22.0, 21.0]

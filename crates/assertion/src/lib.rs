@@ -16,6 +16,7 @@ mod id;
 mod invalid;
 pub mod limits;
 mod model;
+pub mod moment;
 mod read;
 mod record;
 mod signature;

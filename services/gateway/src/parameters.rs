@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use assertion::moment::{self, WANTED};
 use http::{StatusCode, Uri};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -62,6 +63,8 @@ pub enum Type {
     Truth,
     /// An array of strings, or one string.
     Texts,
+    /// A number of milliseconds, or a date as a string.
+    Moment,
 }
 
 impl Parameters {
@@ -112,10 +115,10 @@ impl Parameters {
                         given.push(name.clone(), text.clone())?;
                     }
                 }
-                (Type::Text | Type::Texts, Value::String(text)) => {
+                (Type::Text | Type::Texts | Type::Moment, Value::String(text)) => {
                     given.push(name.clone(), text.clone())?;
                 }
-                (Type::Number, Value::Number(number)) => {
+                (Type::Number | Type::Moment, Value::Number(number)) => {
                     given.push(name.clone(), number.to_string())?;
                 }
                 (Type::Truth, Value::Bool(truth)) => given.push(name.clone(), truth.to_string())?,
@@ -195,6 +198,21 @@ impl Parameters {
             .map_err(|_| bad_value(name, text, wanted))
     }
 
+    /// A moment in Unix milliseconds: given as these, or as a date.
+    ///
+    /// # Errors
+    /// 422 for what is none, and for a year or seconds, which as milliseconds would ask about 1970 and find nothing.
+    pub fn moment(&self, name: &str) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.one(name)? else {
+            return Ok(None);
+        };
+        moment::read(text).map(Some).map_err(|slip| {
+            let shown: String = text.chars().take(64).collect();
+            let detail = format!("`{name}` is `{shown}`, which {}", slip.why());
+            Problem::unprocessable("bad_value", detail, format!("give {WANTED}")).at(name)
+        })
+    }
+
     /// Where the page before ended. One that is there and empty was lost on its way: the first page again would look like the
     /// next one.
     ///
@@ -260,6 +278,7 @@ fn wrong_type(name: &str, wanted: Type) -> Problem {
         Type::Number => "a number, without quotes",
         Type::Truth => "true or false, without quotes",
         Type::Texts => "an array of strings",
+        Type::Moment => "milliseconds since 1970 as a number, or a date as a string",
     };
     let detail = format!("`{shown}` is of another type than this parameter");
     Problem::unprocessable("wrong_type", detail, format!("give {wanted}")).at(shown)

@@ -94,9 +94,9 @@ fn of_lines() -> Vec<Vec<u8>> {
 
 fn of_query() -> Vec<Vec<u8>> {
     texts(&[
-        r#"{"subject":"s","predicate":"p","lens":"skeptic","tolerance":0.1,"class":["expert"],"as_of":5}"#,
+        r#"{"subject":"s","predicate":"p","lens":"skeptic","tolerance":0.1,"class":["expert"],"as_of":1531785600000}"#,
         r#"{"queries":[{"subject":"s","limit":3},{"subject_prefix":"s","predicate":"p","lens":"votes"}]}"#,
-        r#"{"subject":"cas:7732-18-5","lens":"epoch","inner":"consensus","decay":true,"evaluated_at":7,"consistency":"all"}"#,
+        r#"{"subject":"cas:7732-18-5","lens":"epoch","inner":"consensus","decay":true,"evaluated_at":"2018-07-17","consistency":"all"}"#,
         r#"{"subject_prefix":"","limit":1000,"lifecycle":["rejected","approved"],"min_confidence":0.5}"#,
         r#"{"subject":"s","predicate":"p","source":"u","include":["ecb1844b72c95bbfa571e00480d0b286"]}"#,
     ])
@@ -104,7 +104,7 @@ fn of_query() -> Vec<Vec<u8>> {
 
 fn of_url() -> Vec<Vec<u8>> {
     texts(&[
-        "/v1/query?subject=s&predicate=p&lens=skeptic&tolerance=0.1&class=expert,clinical&as_of=5&limit=3",
+        "/v1/query?subject=s&predicate=p&lens=skeptic&tolerance=0.1&class=expert,clinical&as_of=2018-07-17&limit=3",
         "/v1/query?subject_prefix=%73&limit=1&cursor=ff",
         "/v1/skeptic?subject=s",
         "/v1/layered?subject=cas:7732-18-5&predicate=p",

@@ -46,7 +46,7 @@ def records(
     lifecycle: Lifecycle | Sequence[Lifecycle] | None = None,
     epoch: str | None = None,
     min_confidence: float | None = None,
-    as_of: int | None = None,
+    as_of: int | str | None = None,
     consistency: Consistency | None = None,
     page_size: int | None = None,
 ) -> Stream[Record]:

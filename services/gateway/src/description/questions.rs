@@ -46,6 +46,18 @@ pub enum Lens {
     Skeptic,
 }
 
+/// A moment. Numbers nearer to 1970 than 100,000,000,000 ms are refused, for they are meant as years or seconds: a date says them.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Moment {
+    /// Unix milliseconds.
+    #[schema(examples(1531785600000_i64))]
+    Milliseconds(i64),
+    /// A day, or a second of it, in UTC.
+    #[schema(examples("2018-07-17", "2018-07-17T10:30:00Z"))]
+    Date(String),
+}
+
 /// A question. By URL, lists are given several times or with commas.
 #[derive(Debug, Serialize, IntoParams, ToSchema)]
 #[into_params(parameter_in = Query)]
@@ -69,8 +81,8 @@ pub struct Question {
     pub epoch: Option<String>,
     /// Claims that state at least this, 0 to 1.
     pub min_confidence: Option<f64>,
-    /// Records dated at or before this Unix millisecond.
-    pub as_of: Option<i64>,
+    /// Records dated at or before this moment.
+    pub as_of: Option<Moment>,
     /// Without it the claims themselves are listed.
     #[param(example = "authority")]
     pub lens: Option<Lens>,
@@ -80,8 +92,8 @@ pub struct Question {
     pub tolerance: Option<f64>,
     /// With a lens: confidence halves with age.
     pub decay: Option<bool>,
-    /// With `decay`: the Unix millisecond that ages are taken at; without it now.
-    pub evaluated_at: Option<i64>,
+    /// With `decay`: the moment that ages are taken at; without it now.
+    pub evaluated_at: Option<Moment>,
     /// Without a lens: claims on a page, 1 to 1,000 (100).
     pub limit: Option<u32>,
     /// Without a lens: where the page before ended.

@@ -1,7 +1,7 @@
 //! A question as the API takes it, checked.
 
 use assertion::RecordId;
-use assertion::limits::{PREDICATE_MAX, SUBJECT_MAX, TIME_MAX_MS, URI_MAX};
+use assertion::limits::{PREDICATE_MAX, SUBJECT_MAX, URI_MAX};
 use bytes::Bytes;
 use lens::{InvalidParameters, Lens, Options, Selection};
 use proto::cursor::{self, Position};
@@ -20,8 +20,8 @@ pub(crate) const KNOWN: [(&str, Type); 18] = [
     ("inner", Type::Text),
     ("tolerance", Type::Number),
     ("decay", Type::Truth),
-    ("evaluated_at", Type::Number),
-    ("as_of", Type::Number),
+    ("evaluated_at", Type::Moment),
+    ("as_of", Type::Moment),
     ("lifecycle", Type::Texts),
     ("epoch", Type::Text),
     ("class", Type::Texts),
@@ -34,9 +34,6 @@ pub(crate) const KNOWN: [(&str, Type); 18] = [
 
 /// Names that mean nothing without a lens.
 const OF_LENSES: [&str; 4] = ["tolerance", "decay", "evaluated_at", "inner"];
-
-/// What times are.
-const MILLISECONDS: &str = "Unix milliseconds, a whole number";
 
 /// Records on a page, when nothing is said.
 const LIMIT: u32 = 100;
@@ -150,7 +147,7 @@ fn parameters(
             .map_err(|error| of_lens(error).at("inner"))
     });
     let decay = given.parsed("decay", "true or false")?.unwrap_or(false);
-    let evaluated_at = given.parsed("evaluated_at", MILLISECONDS)?;
+    let evaluated_at = given.moment("evaluated_at")?;
     let options = Options {
         tolerance: given.parsed("tolerance", "a number of 0 to 1")?,
         decay,
@@ -214,12 +211,7 @@ fn selection(given: &Parameters) -> Result<Selection, Problem> {
             "a number of 0 to 1",
         ));
     }
-    let as_of = given.parsed::<i64>("as_of", MILLISECONDS)?;
-    if let Some(time) = as_of
-        && !(-TIME_MAX_MS..=TIME_MAX_MS).contains(&time)
-    {
-        return Err(bad_value("as_of", &time.to_string(), MILLISECONDS));
-    }
+    let as_of = given.moment("as_of")?;
     let epoch = given.one("epoch")?;
     if let Some(id) = epoch
         && id.parse::<RecordId>().is_err()
@@ -373,7 +365,7 @@ mod tests {
     #[test]
     fn a_whole_question_is_read() {
         let asked = read(
-            "subject=cas:7732-18-5&predicate=boiling_point_k&lens=skeptic&tolerance=0.001&as_of=-5\
+            "subject=cas:7732-18-5&predicate=boiling_point_k&lens=skeptic&tolerance=0.001&as_of=1929-03-15\
              &class=expert,clinical&lifecycle=approved&min_confidence=0.5&source=u&consistency=all",
         )
         .unwrap();
@@ -383,7 +375,7 @@ mod tests {
         assert_eq!(wire.lens.unwrap().tolerance, Some(0.001));
         let selection = wire.selection.unwrap();
         assert_eq!(selection.classes, ["clinical", "expert"]);
-        assert_eq!(selection.as_of_ms, Some(-5));
+        assert_eq!(selection.as_of_ms, Some(-1_287_532_800_000));
     }
 
     #[test]
@@ -454,7 +446,7 @@ mod tests {
             at("unknown_lens", "inner")
         );
         assert_eq!(
-            refused("subject=s&lens=recency&evaluated_at=5"),
+            refused("subject=s&lens=recency&evaluated_at=2018-07-17"),
             at("unused_parameter", "evaluated_at")
         );
         assert_eq!(
@@ -472,7 +464,7 @@ mod tests {
     #[test]
     fn what_would_go_through_everything_is_refused() {
         let at = |code: &str, path: &str| (code.to_owned(), Some(path.to_owned()));
-        for query in ["", "class=expert", "as_of=5&min_confidence=0.5"] {
+        for query in ["", "class=expert", "as_of=2018-07-17&min_confidence=0.5"] {
             assert_eq!(refused(query), at("unbounded", "subject"), "{query}");
         }
         for query in ["source=u", "predicate=p", "subject_prefix=cas:"] {
@@ -495,7 +487,10 @@ mod tests {
             asked.to_wire().lens.unwrap().evaluated_at_ms
         };
         assert_eq!(moment("&decay=true"), Some(NOW));
-        assert_eq!(moment("&decay=true&evaluated_at=-7"), Some(-7));
+        assert_eq!(
+            moment("&decay=true&evaluated_at=1970-01-01T00:00:00.007Z"),
+            Some(7)
+        );
         assert_eq!(moment("&decay=false"), None);
         assert_eq!(moment(""), None);
     }

@@ -48,7 +48,7 @@ const CALLS: [(&str, &str, &str); 8] = [
     (
         "/v1/query",
         "application/json",
-        r#"{"subject":"s","predicate":"p","lens":"skeptic","tolerance":0.1,"class":["expert"],"as_of":5}"#,
+        r#"{"subject":"s","predicate":"p","lens":"skeptic","tolerance":0.1,"class":["expert"],"as_of":1531785600000}"#,
     ),
     (
         "/v1/query",

@@ -87,7 +87,7 @@ async fn all_nodes_together_know_which_record_of_a_source_is_the_latest() {
     );
     stage.stores[2].put(&source("u", false, 6));
     assert_eq!(marks().await, json!({}));
-    let before = format!("{WATER}&as_of=5");
+    let before = format!("{WATER}&as_of=1970-01-01T00:00:00.005Z");
     let before = stage.get(&before).await.json()["result"].clone();
     assert_eq!(before["records"], json!([]), "the claim is younger");
 }

@@ -48,6 +48,59 @@ fn expected(lens: Lens, tolerance: Option<f64>) -> Value {
 }
 
 #[tokio::test]
+async fn a_year_is_no_moment_and_a_date_is() {
+    let stage = Stage::calm().await;
+    spread(&stage, &water());
+    let slips = [
+        ("2020", "looks like a year"),
+        ("1388534400", "looks like seconds"),
+        ("0", "would be 1970 or thereabouts"),
+        ("yesterday", "is no moment"),
+    ];
+    for name in ["as_of", "evaluated_at"] {
+        for (slip, why) in slips {
+            let decay = "&lens=recency&decay=true";
+            let by_url = stage.get(&format!("{WATER}{decay}&{name}={slip}")).await;
+            let value = slip
+                .parse::<i64>()
+                .map_or_else(|_| json!(slip), |number| json!(number));
+            let mut asked =
+                json!({"subject": "s", "predicate": "p", "lens": "recency", "decay": true});
+            asked[name] = value;
+            let by_body = stage.post("/v1/query", asked.to_string()).await;
+            for reply in [by_url, by_body] {
+                let said = reply.json();
+                assert_eq!(reply.status, 422, "{said}");
+                assert_eq!(
+                    (&said["code"], &said["path"]),
+                    (&json!("bad_value"), &json!(name))
+                );
+                assert_eq!(said["detail"], format!("`{name}` is `{slip}`, which {why}"));
+                let next = said["next_step"].as_str().unwrap();
+                assert!(next.contains("a date such as 2015-01-01"), "{next}");
+            }
+        }
+    }
+    incomplete(&stage);
+    let reply = stage.get(&format!("{WATER}&as_of=2999-01-01")).await;
+    assert_eq!(
+        reply.json()["result"]["records"].as_array().unwrap().len(),
+        6
+    );
+    let reply = stage
+        .get(&format!("{WATER}&as_of=1970-01-02T00:00:00.000Z"))
+        .await;
+    assert_eq!(reply.json()["result"]["records"], json!([]));
+    let asked =
+        json!({"subject": "cas:7732-18-5", "predicate": "boiling_point_k", "as_of": "2999-01-01"});
+    let reply = stage.post("/v1/query", asked.to_string()).await;
+    assert_eq!(
+        reply.json()["result"]["records"].as_array().unwrap().len(),
+        6
+    );
+}
+
+#[tokio::test]
 async fn the_bytes_of_a_complete_owner_are_the_result() {
     let stage = Stage::calm().await;
     let odd = "{\"lens\" :\"recency\",  \"value\":1.00}";
