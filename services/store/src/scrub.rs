@@ -74,6 +74,16 @@ struct Progress {
     error: String,
 }
 
+impl Progress {
+    /// A pass begins, or is about to: nothing that is shown is of the one before, but what was found since the start.
+    fn begin(&mut self) {
+        self.phase = Some(pass::FIRST);
+        self.begun_at_ms = unix_ms();
+        self.rows = 0;
+        self.error.clear();
+    }
+}
+
 impl Scrub {
     /// Over these parts. `interval`: none, when passes are only made when asked for; `ended_at_ms`: when the last one ended.
     pub fn new(
@@ -109,7 +119,7 @@ impl Scrub {
         let mut progress = self.progress();
         progress.asked = true;
         if progress.phase.is_none() {
-            progress.phase = Some(pass::FIRST);
+            progress.begin();
         }
         drop(progress);
         self.asked.notify_one();
@@ -229,9 +239,7 @@ impl Scrub {
     async fn pass(&self) -> bool {
         let before = {
             let mut progress = self.progress();
-            progress.begun_at_ms = unix_ms();
-            progress.rows = 0;
-            progress.phase = Some(pass::FIRST);
+            progress.begin();
             progress.mended
         };
         let end = Pass::run(self).await;

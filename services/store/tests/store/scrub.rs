@@ -162,6 +162,11 @@ async fn a_sound_store_is_left_as_it_is() {
     // A row, an id, a topic of each; two mentions of each claim, one of each epoch; one epoch supersedes another.
     assert_eq!(said.rows, 3 * 304 + 2 * 300 + 2 + 1);
     assert!(said.ended_at_ms > 0 && said.alarms.is_empty());
+    // The next one begins at its beginning, in the answer to whoever began it already.
+    let begun = look(&node, true).await;
+    assert!(begun.rows < said.rows && begun.rows_to_do > 0, "{begun:?}");
+    assert!(begun.begun_at_ms >= said.ended_at_ms, "{begun:?}");
+    let said = until(&node, "idle again", |said| said.passes == 2).await;
     assert_eq!(tables(directory.path()).await, before);
     assert!(ask(&node, "cas:7").await.unwrap().complete);
     node.stop().await;
