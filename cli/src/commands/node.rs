@@ -74,10 +74,12 @@ struct Forget {
 
 const FORGET_EXAMPLES: &str = "\
 A node that is DOWN still counts: claims wait for it, and answers say so. Forget it when its disk is gone or it will never come
-back; its shards get new owners. Refused while the node is UP.
+back; its shards get new owners. Refused while the node is UP. Should its disk come back after all: started again it joins anew,
+and brings the records that only it had. A node of `stemedb up` is put off its list as well; `stemedb local add` starts it again.
 
-Example:
-  stemedb node forget node3";
+Examples:
+  stemedb node forget node3
+  stemedb local add node3             to have it back, one of `stemedb up`";
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -128,7 +130,9 @@ async fn run_leave(leave: Leave) -> Result<(), Failure> {
             began.elapsed().as_secs_f64()
         ));
     }
-    warn(&said, connection.json);
+    if !connection.json {
+        warnings(&said).iter().for_each(output::line);
+    }
     if left || wait == 0 {
         return Ok(());
     }
@@ -180,44 +184,53 @@ async fn run_forget(forget: Forget) -> Result<(), Failure> {
         output::json(&said);
         return Ok(());
     }
-    output::line(format!("{node} is forgotten"));
-    if let Some(dropped) = dropped {
-        output::line(dropped);
-    }
-    warn(&said, false);
+    told(&node, &said, dropped).iter().for_each(output::line);
     Ok(())
 }
 
-fn warn(said: &Value, json: bool) {
-    let warning = said["warning"].as_str().filter(|text| !text.is_empty());
-    if let Some(warning) = warning.filter(|_| !json) {
-        output::line(warning);
-    }
-    let at_risk = said["shards_at_risk"].as_array().map_or(0, Vec::len);
-    if at_risk > 0 && !json {
-        output::line(format!(
-            "the other owners of {at_risk} shards are away as well: what is in these is lost if none of them comes back"
-        ));
-    }
+/// What is said of a node that was forgotten; `dropped`: `up` does not run it any more.
+fn told(node: &str, said: &Value, dropped: bool) -> Vec<String> {
+    let back = match dropped {
+        true => format!(
+            "{node} is forgotten, and is none of the nodes of `stemedb up` any more\n→ to have it back with what is on its disk: stemedb local add {node}"
+        ),
+        false => format!(
+            "{node} is forgotten\n→ should its disk come back: start it again, and it joins anew"
+        ),
+    };
+    std::iter::once(back).chain(warnings(said)).collect()
 }
 
-/// A node of the `up` in this directory is put off its list as well. Only when the cluster that was asked is that one: names repeat,
+/// What the node that did it warns of.
+fn warnings(said: &Value) -> Vec<String> {
+    let warning = said["warning"].as_str().filter(|text| !text.is_empty());
+    let at_risk = said["shards_at_risk"].as_array().map_or(0, Vec::len) as u64;
+    let at_risk = (at_risk > 0).then(|| {
+        format!(
+            "the other owners of {} are away as well: what is in these is lost if none of them comes back",
+            output::count(at_risk, "shard")
+        )
+    });
+    warning
+        .map(str::to_owned)
+        .into_iter()
+        .chain(at_risk)
+        .collect()
+}
+
+/// A node of the `up` in this directory is put off its list as well; true: it was. Only when the cluster that was asked is that one: names repeat,
 /// addresses do not.
-async fn drop_local(
-    data_dir: &Path,
-    node: &str,
-    members: &Value,
-) -> Result<Option<String>, Failure> {
+async fn drop_local(data_dir: &Path, node: &str, members: &Value) -> Result<bool, Failure> {
     let Some(file) = directory::read_file(data_dir)? else {
-        return Ok(None);
+        return Ok(false);
     };
     let Some(entry) = file.nodes.get(node) else {
-        return Ok(None);
+        return Ok(false);
     };
     let mut asked = members["members"].as_array().into_iter().flatten();
     let same = asked.any(|member| member["id"] == node && member["admin_addr"] == *entry.admin);
     if !same {
-        return Ok(None);
+        return Ok(false);
     }
     let order = Order {
         action: Action::Drop,
@@ -226,9 +239,30 @@ async fn drop_local(
         force: false,
     };
     match ask(data_dir, &order).await {
-        Ok(answer) if answer.ok => Ok(Some(answer.said)),
+        Ok(answer) if answer.ok => Ok(true),
         Ok(answer) => Err(Failure::Local(answer.said)),
         // Nobody runs it: the file of a cluster that is at rest is not ours to change.
-        Err(_) => Ok(None),
+        Err(_) => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_forgotten_is_said_to_come_back_by_what_starts_it() {
+        let said = json!({ "warning": "what only it had is lost", "shards_at_risk": [3] });
+        let of_up = told("node3", &said, true);
+        assert!(of_up[0].ends_with("stemedb local add node3"), "{of_up:?}");
+        let elsewhere = told("node3", &said, false);
+        assert!(elsewhere[0].contains("start it again"), "{elsewhere:?}");
+        for lines in [of_up, elsewhere] {
+            assert_eq!(lines[1], "what only it had is lost");
+            assert!(lines[2].starts_with("the other owners of 1 shard are"));
+            assert_eq!(lines.len(), 3);
+            let text = lines.join("\n");
+            assert_eq!(text.matches("is forgotten").count(), 1, "{text}");
+        }
     }
 }

@@ -140,8 +140,8 @@ impl Membership for MembershipService {
             .await?;
         outcome.map_err(|fault| refusal(&fault))?;
         let warning = format!(
-            "{name} is forgotten. Records whose only copies were there are lost with it unless its disk comes back: it \
-             joins again by being started. `stemedb verify` shows when every record has its copies again."
+            "records whose only copies were on {name} are lost with it, unless it joins again with its disk; \
+             `stemedb verify` shows when every record has its copies again"
         );
         Ok(Response::new(v1::ForgetReply { warning }))
     }
