@@ -45,7 +45,8 @@ struct Plan {
 }
 
 const EXAMPLES: &str = "\
-Each record is counted at every node that keeps a copy. Bytes are estimated by what a record takes on average.
+Each record is counted at every node that keeps a copy. Bytes are those of the records themselves (canonical bytes), which repair
+sends, estimated by a sample; on the disk a record takes more, with its indexes.
 
 Examples:
   stemedb placement show
@@ -107,7 +108,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 fn show_plan(said: &Value) {
     let mut table = output::table([
-        "NODE", "SHARDS", "AFTER", "RECORDS", "AFTER", "COMING", "GOING", "BYTES",
+        "NODE", "SHARDS", "AFTER", "RECORDS", "AFTER", "COMING", "GOING", "BYTES IN",
     ]);
     let columns = [
         "id",

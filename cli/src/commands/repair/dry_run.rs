@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::text;
 use crate::client::{Client, encode};
-use crate::failure::Failure;
+use crate::failure::{Failure, Problem};
 use crate::output;
 
 /// What repair would move in one shard with one peer.
@@ -43,7 +43,12 @@ pub(super) async fn run(client: &Client, json: bool) -> Result<(), Failure> {
         match client.get_json(path).await {
             Ok(said) => compared.push(said),
             // One that has just gone is not known to be DOWN yet.
-            Err(Failure::Refused(_)) => away.push(peer.clone()),
+            Err(Failure::Refused(problem)) if problem.text("node") == Some(peer) => {
+                away.push(peer.clone());
+            }
+            Err(Failure::Refused(problem)) if problem.text("node") == Some(&node) => {
+                return Err(own_store_is_away(&node, &problem));
+            }
             Err(failure) => return Err(failure),
         }
     }
@@ -59,6 +64,14 @@ pub(super) async fn run(client: &Client, json: bool) -> Result<(), Failure> {
             away.join(", ")
         ))),
     }
+}
+
+/// Nothing can be said of any peer while the node that compares has nothing to compare.
+fn own_store_is_away(node: &str, problem: &Problem) -> Failure {
+    let why = problem.text("detail").unwrap_or("it does not answer");
+    Failure::Outcome(format!(
+        "nothing was compared: the store of {node} itself is away: {why}\n→ stemedb status shows how {node} is; or ask another node: --url"
+    ))
 }
 
 fn show(node: &str, compared: &[Value]) {
@@ -121,6 +134,19 @@ fn sum(node: &str, peers: usize, moves: &[Move]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_whose_own_store_is_away_names_itself() {
+        let body = br#"{"code":"comparison_broken","detail":"node1 does not answer: refused","node":"node1"}"#;
+        let said = own_store_is_away("node1", &Problem::read(503, body)).to_string();
+        assert!(
+            said.starts_with(
+                "nothing was compared: the store of node1 itself is away: node1 does not answer"
+            ),
+            "{said}"
+        );
+        assert!(said.contains("\n→ "), "{said}");
+    }
 
     #[test]
     fn what_would_be_moved_is_told_by_peer_and_shard() {

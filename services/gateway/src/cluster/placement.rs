@@ -1,6 +1,6 @@
 //! `GET /cluster/placement`: who owns how much, and what would move if members came or went. Nothing moves by asking.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Extension;
@@ -9,9 +9,9 @@ use axum::response::Response;
 use http::Uri;
 use proto::view::ClusterView;
 use serde_json::{Value, json};
-use shard::{Placement, movement};
+use shard::{Placement, Share, movement};
 
-use super::verify::{Side, sides};
+use super::verify::{sides, weight};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::description::nodes::Placed;
@@ -62,7 +62,17 @@ pub async fn placement(
     let after = after
         .await
         .map_err(|_| Problem::internal("the placement was not worked out"))?;
-    let mut said = report(&route, &after, &sides);
+    let view = route.view();
+    let counts: Vec<u64> = (0..=view.num_shards() as usize)
+        .map(|shard| sides.iter().map(|side| side.count(shard)).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    let shares = movement(view.placement(), &after, &counts);
+    let record_bytes = match shares.values().any(|share| share.records_in > 0) {
+        true => weight::mean(&sides, view.num_shards() + 1, &caller).await?,
+        false => 0.0,
+    };
+    let mut said = report(view, &shares, record_bytes);
     said["node"] = json!(&**app.nodes.own());
     said["join"] = json!(join);
     said["leave"] = json!(leave);
@@ -137,19 +147,8 @@ fn cannot_leave(view: &ClusterView, name: &str, owners: &BTreeSet<String>) -> Pr
     .at("leave")
 }
 
-fn report(route: &Route, after: &Placement, sides: &[Side]) -> Value {
-    let view = route.view();
-    let counts: Vec<u64> = (0..=view.num_shards() as usize)
-        .map(|shard| sides.iter().map(|side| side.count(shard)).max())
-        .map(Option::unwrap_or_default)
-        .collect();
-    let rows: u64 = sides.iter().map(|side| side.records).sum();
-    let taken: u64 = sides.iter().map(|side| side.database_bytes).sum();
-    let bytes = |records: u64| {
-        let bytes = u128::from(records) * u128::from(taken) / u128::from(rows.max(1));
-        u64::try_from(bytes).unwrap_or(u64::MAX)
-    };
-    let shares = movement(view.placement(), after, &counts);
+fn report(view: &ClusterView, shares: &BTreeMap<String, Share>, record_bytes: f64) -> Value {
+    let bytes = |records: u64| (records as f64 * record_bytes).round() as u64;
     let moved: u64 = shares.values().map(|share| share.records_in).sum();
     let nodes: Vec<Value> = shares
         .iter()

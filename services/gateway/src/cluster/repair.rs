@@ -30,7 +30,7 @@ const STATUS_MAX: Duration = Duration::from_secs(2);
 /// Runs a session with every peer now. `?dry_run=true` counts and moves nothing.
 ///
 /// # Errors
-/// 503 while antientropy is away.
+/// 503 while antientropy or the own store is away.
 #[utoipa::path(
     post,
     path = "/cluster/sync",
@@ -55,6 +55,14 @@ pub async fn sync(
     let dry_run = given
         .parsed::<bool>("dry_run", "true or false")?
         .unwrap_or(false);
+    // Without it every session fails, and each would name the peer that it was with.
+    if let Some(Some(why)) = app.readiness.services().get("store") {
+        return Err(Problem::unavailable(
+            "store_unavailable",
+            format!("the store of this node, {}: {why}", app.nodes.own()),
+            "ask another node, or see GET /v1/health of this one",
+        ));
+    }
     let request = v1::SyncRequest {
         peers: given.list("peer")?,
         dry_run,

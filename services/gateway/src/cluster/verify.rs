@@ -6,18 +6,22 @@
 
 pub mod diff;
 mod walk;
+pub(super) mod weight;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use assertion::RecordId;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use bytes::Bytes;
 use futures::future::join_all;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::Uri;
 use proto::{convert, v1};
 use serde_json::{Value, json};
+use tonic::Status;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -35,6 +39,9 @@ const DESCRIBE_MAX: Duration = Duration::from_secs(2);
 /// How long a store may take for its roots: the first time after its start it works them out.
 const COMPARE_MAX: Duration = Duration::from_secs(20);
 
+/// How long a store may take to list a few ids.
+const LIST_MAX: Duration = Duration::from_secs(5);
+
 /// How long a call waits for the one before it.
 const TURN_MAX: Duration = Duration::from_secs(20);
 
@@ -48,7 +55,6 @@ pub(super) struct Side {
     /// Rows up to this arrival sequence were there before the call.
     cut: u64,
     pub(super) records: u64,
-    pub(super) database_bytes: u64,
     roots: Vec<[u8; 32]>,
     counts: Vec<u64>,
 }
@@ -56,6 +62,24 @@ pub(super) struct Side {
 impl Side {
     fn node(&self) -> &Name {
         self.store.node()
+    }
+
+    /// The first ids of a shard, at most so many.
+    async fn first_ids(
+        &self,
+        shard: u32,
+        limit: u32,
+        caller: &Caller,
+    ) -> Result<Vec<RecordId>, Status> {
+        let request = v1::ListIdsRequest {
+            shard,
+            max_sequence: self.cut,
+            after: Bytes::new(),
+            limit,
+        };
+        let reply = self.store.list_ids(request, caller, LIST_MAX).await?;
+        let (ids, _) = reply.ids.as_chunks::<32>();
+        Ok(ids.iter().copied().map(RecordId::from_bytes).collect())
     }
 
     pub(super) fn count(&self, shard: usize) -> u64 {
@@ -144,11 +168,20 @@ async fn side(
     Ok(Side {
         cut: described.sequence,
         records: described.records,
-        database_bytes: described.database_bytes,
         roots: roots.to_vec(),
         counts: compared.counts,
         store,
     })
+}
+
+/// A comparison in which a node, which is named, does not answer.
+fn broken(node: &str, why: &str) -> Problem {
+    Problem::unavailable(
+        "comparison_broken",
+        format!("{node} does not answer: {why}"),
+        "ask again; GET /cluster/members shows who is there",
+    )
+    .with("node", node)
 }
 
 /// Goes over all shards, several at a time.

@@ -126,7 +126,7 @@ pub struct Placed {
     pub nodes: Vec<PlacedNode>,
     /// Records that would be copied.
     pub records_moved: u64,
-    /// Their bytes, by what a record takes on average.
+    /// Canonical bytes of these, by what a sample of all records takes.
     pub bytes_moved: u64,
     /// Known members that were not counted because they do not answer.
     pub unreachable: Vec<Unreachable>,
@@ -145,11 +145,12 @@ pub struct PlacedNode {
     pub records: u64,
     /// Records in what it would own.
     pub records_after: u64,
-    /// Records that would come to it.
+    /// Records that would come to it; one that comes to two nodes is counted at both.
     pub records_in: u64,
     /// Records that it would not have to keep.
     pub records_out: u64,
-    /// Bytes that would come to it.
+    /// Canonical bytes of these, by what a sample of all records takes: what repair sends. A row takes more on the disk, with its
+    /// indexes.
     pub bytes_in: u64,
 }
 

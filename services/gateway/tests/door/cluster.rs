@@ -1,13 +1,13 @@
 //! The cluster's own API.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use proto::v1;
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, claim, record};
-use crate::store::shard_of;
+use crate::store::{Mood, shard_of};
 
 #[tokio::test]
 async fn members_are_shown_with_what_is_known_of_them() {
@@ -94,7 +94,7 @@ async fn a_member_leaves_when_it_may_and_others_are_asked_for_themselves() {
 #[tokio::test]
 async fn a_plan_says_what_would_move() {
     let stage = Stage::calm().await;
-    let claims: Vec<String> = (0..40)
+    let claims: Vec<String> = (10..50)
         .map(|number| {
             claim(f64::from(number), "u").replace("cas:7732-18-5", &format!("cas:{number}"))
         })
@@ -124,6 +124,20 @@ async fn a_plan_says_what_would_move() {
         "{after:?}"
     );
     assert_eq!(said["records_moved"], sum(&said, "records_in"));
+    // All are of one length: a sample says what all of them say.
+    let lengths: BTreeSet<usize> = claims
+        .iter()
+        .map(|claim| record(claim).canonical().len())
+        .collect();
+    assert_eq!(lengths.len(), 1);
+    let length = lengths.into_iter().next().unwrap() as u64;
+    for node in said["nodes"].as_array().unwrap() {
+        let records_in = node["records_in"].as_u64().unwrap();
+        assert_eq!(node["bytes_in"], records_in * length, "{node}");
+    }
+    let moved = said["records_moved"].as_u64().unwrap();
+    assert_eq!(said["bytes_moved"], moved * length);
+    assert!(moved > 0);
     let said = plan("?leave=node3").await.json();
     assert_eq!(said["nodes"][2]["shards_after"], 0);
     assert_eq!(said["nodes"][2]["records_out"], said["nodes"][2]["records"]);
@@ -169,6 +183,21 @@ async fn repair_is_started_and_shown() {
         (&tasks["paused"], &tasks["bytes_per_s"]),
         (&json!(false), &json!(null))
     );
+    // No peer is named for it.
+    stage.stores[0].kill();
+    stage
+        .until("the own store is away", async || {
+            sync("?dry_run=true").await.status == 503
+        })
+        .await;
+    let refused = sync("?dry_run=true").await;
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("this node, node1")
+    );
+    refused.refused(503, "store_unavailable");
 }
 
 #[tokio::test]
@@ -238,6 +267,15 @@ async fn the_ids_that_two_nodes_hold_differently_are_named() {
     diff(&one.node, "node9")
         .await
         .refused(404, "no_such_member");
+    // Who does not answer is named, whichever of the two it is.
+    other.state().mood = Mood::Frozen;
+    for (a, b) in [(&one.node, &other.node), (&other.node, &one.node)] {
+        let said = diff(a, b).await;
+        assert_eq!(
+            (said.status, &said.json()["node"]),
+            (503, &json!(other.node))
+        );
+    }
     stage
         .get_internal("/cluster/diff?a=node1")
         .await

@@ -1,20 +1,19 @@
 //! `GET /cluster/diff`: the exact ids that two nodes hold differently. Nothing is repaired.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use assertion::RecordId;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
 use futures::future::try_join;
 use http::{StatusCode, Uri};
 use proto::{convert, v1};
 use serde_json::json;
 
 use super::walk::Walk;
-use super::{Side, TURN_MAX, side};
+use super::weight::canonical_bytes;
+use super::{Side, TURN_MAX, broken, side};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::description::nodes::Difference;
@@ -22,19 +21,9 @@ use crate::description::questions::DiffParameters;
 use crate::description::replies::Problem as Refusal;
 use crate::parameters::{Parameters, bad_value};
 use crate::problem::{Problem, ok};
-use crate::store::code;
 
 /// Ids of each side that one reply lists: 700 KB. Who has more to look at repairs first.
 const LISTED_MAX: usize = 10_000;
-
-/// Records that are weighed at a time: a megabyte of usual ones.
-const WEIGHED_AT_ONCE: usize = 500;
-
-/// How long that may take.
-const WEIGH_MAX: Duration = Duration::from_secs(5);
-
-/// A store's code for an answer that would be too long.
-const TOO_MUCH: &str = "too_much";
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -113,8 +102,8 @@ pub async fn diff(
     for (shard, only_a, only_b) in found.by_shard() {
         let (mut bytes_a, mut bytes_b) = (None, None);
         if weigh {
-            bytes_a = Some(bytes(&of_a, only_a, &caller).await?);
-            bytes_b = Some(bytes(&of_b, only_b, &caller).await?);
+            bytes_a = Some(canonical_bytes(&of_a, only_a, &caller).await?);
+            bytes_b = Some(canonical_bytes(&of_b, only_b, &caller).await?);
         }
         by_shard.push(json!({
             "shard": shard,
@@ -153,13 +142,7 @@ async fn asked(app: &App, name: &str, caller: &Caller) -> Result<Side, Problem> 
         ..v1::CompareRequest::default()
     };
     let side = side(lane.store().clone(), request, shards.len(), caller).await;
-    side.map_err(|why| {
-        Problem::unavailable(
-            "comparison_broken",
-            format!("{name} does not answer: {why}"),
-            "ask again; GET /cluster/members shows who is there",
-        )
-    })
+    side.map_err(|why| broken(name, &why))
 }
 
 async fn compare(
@@ -190,36 +173,4 @@ async fn compare(
         found.ends.push((shard, after.0, after.1));
     }
     Ok(())
-}
-
-/// Canonical bytes of records that a node holds. What it gave up meanwhile counts nothing.
-async fn bytes(side: &Side, ids: &[RecordId], caller: &Caller) -> Result<u64, Problem> {
-    let mut sum = 0;
-    let mut waiting: Vec<&[RecordId]> = ids.chunks(WEIGHED_AT_ONCE).collect();
-    while let Some(ids) = waiting.pop() {
-        let request = v1::GetRequest {
-            ids: ids
-                .iter()
-                .map(|id| Bytes::copy_from_slice(id.as_bytes()))
-                .collect(),
-            provenance_only: false,
-        };
-        match side.store.get(request, caller, WEIGH_MAX).await {
-            Ok(reply) => {
-                let lengths = reply.records.iter().map(|held| held.canonical.len() as u64);
-                sum += lengths.sum::<u64>();
-            }
-            // Long records: half as many at a time.
-            Err(status) if code(&status) == Some(TOO_MUCH) && ids.len() > 1 => {
-                let (one, other) = ids.split_at(ids.len() / 2);
-                waiting.extend([one, other]);
-            }
-            Err(status) => {
-                let why = format!("{} does not answer: {}", side.node(), status.message());
-                let next = "ask again; GET /cluster/members shows who is there";
-                return Err(Problem::unavailable("comparison_broken", why, next));
-            }
-        }
-    }
-    Ok(sum)
 }

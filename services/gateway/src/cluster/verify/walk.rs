@@ -250,6 +250,7 @@ fn broken(side: &Side, status: &Status) -> Problem {
         ),
         "ask again; GET /cluster/members shows who is there",
     )
+    .with("node", &**side.node())
 }
 
 /// The ids of several nodes as one ascending list.
