@@ -23,6 +23,9 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// What types of problems are named by: the code is the last part.
 const TYPE_PREFIX: &str = "urn:stemedb:problem:";
 
+/// What to do about a node that becomes ready by itself.
+pub const WAIT: &str = "wait until GET /v1/health answers 200, or ask another gateway";
+
 /// A refusal. Boxed: it is what every result of the API may be, and most are not.
 #[derive(Debug, Clone)]
 pub struct Problem(Box<Parts>);
@@ -139,11 +142,12 @@ impl Problem {
 
     /// The node is not ready for this.
     pub fn not_ready(why: impl Into<String>) -> Problem {
-        Problem::unavailable(
-            "not_ready",
-            why,
-            "wait until GET /v1/health answers 200, or ask another gateway",
-        )
+        Problem::not_ready_until(why, WAIT)
+    }
+
+    /// The node is not ready for this, and something has to happen before it is.
+    pub fn not_ready_until(why: impl Into<String>, next_step: impl Into<String>) -> Problem {
+        Problem::unavailable("not_ready", why, next_step)
     }
 
     /// A fault of ours.

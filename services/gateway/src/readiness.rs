@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::caller::Caller;
 use crate::error::Error;
 use crate::nodes::Nodes;
-use crate::problem::Problem;
+use crate::problem::{Problem, WAIT};
 use crate::route::Route;
 
 /// How long a neighbour may take to say how it is.
@@ -108,8 +108,8 @@ impl Readiness {
         if self.is_draining() {
             reasons.push("draining: this node is stopping".to_owned());
         }
-        if let Err(why) = self.view() {
-            reasons.push(why);
+        if let Err(unusable) = self.view() {
+            reasons.push(unusable.why);
         }
         reasons
     }
@@ -119,43 +119,69 @@ impl Readiness {
     /// # Errors
     /// 503, with the reason.
     pub fn formed(&self) -> Result<Arc<Route>, Problem> {
-        self.view().map_err(Problem::not_ready)
+        self.view()
+            .map_err(|unusable| Problem::not_ready_until(unusable.why, unusable.next_step))
     }
 
-    fn view(&self) -> Result<Arc<Route>, String> {
+    fn view(&self) -> Result<Arc<Route>, Unusable> {
         let Some(route) = self.nodes.route() else {
-            return Err("waiting for membership's view".to_owned());
+            return Err(Unusable::yet("waiting for membership's view"));
         };
         match unusable(route.view()) {
-            Some(why) => Err(why),
+            Some(unusable) => Err(unusable),
             None => Ok(route),
         }
     }
 }
 
-/// Why nothing can be done with a view.
-fn unusable(view: &ClusterView) -> Option<String> {
-    let message = view.message();
-    if message.superseded {
-        return Some(format!(
-            "superseded: another process runs as {} and is newer; stop one of them",
-            view.node()
-        ));
+/// Why nothing can be done with a view, and what can be done about it.
+#[derive(Debug, PartialEq, Eq)]
+struct Unusable {
+    why: String,
+    next_step: String,
+}
+
+impl Unusable {
+    /// It will be of use by itself.
+    fn yet(why: impl Into<String>) -> Unusable {
+        Unusable {
+            why: why.into(),
+            next_step: WAIT.to_owned(),
+        }
     }
-    let own = view.member(view.node());
+}
+
+/// Nothing, when a view is of use.
+fn unusable(view: &ClusterView) -> Option<Unusable> {
+    let (message, node) = (view.message(), view.node());
+    if message.superseded {
+        return Some(Unusable {
+            why: format!(
+                "superseded: another process runs as {node} and is newer; stop one of them"
+            ),
+            next_step: format!(
+                "ask another gateway; waiting does not help: one of the two processes that are called {node} has to be stopped"
+            ),
+        });
+    }
+    let own = view.member(node);
     if own.is_some_and(|own| own.status() == v1::Status::Left) {
-        return Some(format!(
-            "left: {} has handed everything over and is no member any more; stop it, or start it again to join anew",
-            view.node()
-        ));
+        return Some(Unusable {
+            why: format!(
+                "left: {node} has handed everything over and is no member any more; stop it, or start it again to join anew"
+            ),
+            next_step: format!(
+                "ask another gateway; waiting does not help: {node} joins anew when its processes are started again"
+            ),
+        });
     }
     if view.cluster_id().is_some() {
         return None;
     }
-    Some(match message.waiting_for.as_str() {
+    Some(Unusable::yet(match message.waiting_for.as_str() {
         "" => "waiting for the cluster to form".to_owned(),
         what => format!("waiting for {what}"),
-    })
+    }))
 }
 
 /// Asks the neighbours again and again, and lets the latch follow.
@@ -241,18 +267,18 @@ mod tests {
         let mut forming = formed.message().clone();
         forming.cluster_id.clear();
         forming.waiting_for = "2 more nodes".into();
-        let why = unusable(&ClusterView::new(forming, None));
-        assert_eq!(why.as_deref(), Some("waiting for 2 more nodes"));
+        let unformed = unusable(&ClusterView::new(forming, None));
+        assert_eq!(unformed, Some(Unusable::yet("waiting for 2 more nodes")));
         let mut gone = formed.message().clone();
         gone.members[0].status = v1::Status::Left.into();
-        let why = unusable(&ClusterView::new(gone, None)).unwrap();
-        assert!(why.starts_with("left: node1"), "{why}");
+        let left = unusable(&ClusterView::new(gone, None)).unwrap();
+        assert!(left.why.starts_with("left: node1"), "{left:?}");
         let mut twin = formed.message().clone();
         twin.superseded = true;
-        assert!(
-            unusable(&ClusterView::new(twin, None))
-                .unwrap()
-                .contains("superseded")
-        );
+        let twin = unusable(&ClusterView::new(twin, None)).unwrap();
+        assert!(twin.why.contains("superseded"), "{twin:?}");
+        for unusable in [left, twin] {
+            assert!(unusable.next_step.contains("waiting does not help"));
+        }
     }
 }

@@ -92,6 +92,23 @@ async fn a_member_leaves_when_it_may_and_others_are_asked_for_themselves() {
 }
 
 #[tokio::test]
+async fn a_node_that_has_left_says_what_helps() {
+    let stage = Stage::calm().await;
+    stage.change_view(|view| view.members[0].status = v1::Status::Left.into());
+    let ask = async || stage.get("/v1/query?subject=s").await;
+    stage
+        .until("it has left", async || ask().await.status == 503)
+        .await;
+    let said = ask().await.json();
+    let next = said["next_step"].as_str().unwrap();
+    assert!(
+        next.starts_with("ask another gateway") && next.contains("started again"),
+        "{next}"
+    );
+    ask().await.refused(503, "not_ready");
+}
+
+#[tokio::test]
 async fn a_plan_says_what_would_move() {
     let stage = Stage::calm().await;
     let claims: Vec<String> = (10..50)
