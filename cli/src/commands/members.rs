@@ -41,7 +41,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
                 .as_i64()
                 .map(dates::show)
                 .unwrap_or_default(),
-            text(member, "phase"),
+            phase(member),
             text(member, "api_addr"),
             member["owned_shards"].to_string(),
             services(&member["services"]),
@@ -51,6 +51,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     output::print(&table);
     for refused in said["refused"].as_array().into_iter().flatten() {
         output::line(format!("refused: {}", refused.as_str().unwrap_or_default()));
+    }
+    for line in storeless(&said) {
+        output::line(line);
     }
     let waiting = text(&said, "waiting_for");
     if !waiting.is_empty() {
@@ -62,6 +65,34 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         output::line(why);
     }
     Ok(())
+}
+
+/// Its phase. Members say `stopping` of themselves whenever their store does not serve; with a gateway that is well nothing stops.
+fn phase(member: &Value) -> String {
+    match is_storeless(member) {
+        true => "no store".to_owned(),
+        false => text(member, "phase"),
+    }
+}
+
+fn is_storeless(member: &Value) -> bool {
+    let services = &member["services"];
+    member["phase"] == "stopping" && services["gateway"] == "ok" && services["store"] != "ok"
+}
+
+/// What to do about members whose stores do not serve.
+fn storeless(said: &Value) -> Vec<String> {
+    let members = said["members"].as_array().into_iter().flatten();
+    let storeless = members.filter(|member| is_storeless(member));
+    storeless
+        .map(|member| {
+            format!(
+                "{} runs without its store, whose log says why: when its database cannot be read, move store.* in its data directory away \
+                 and start the store again; it fills itself from the others",
+                text(member, "id")
+            )
+        })
+        .collect()
 }
 
 fn text(member: &Value, key: &str) -> String {
@@ -91,6 +122,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_member_without_its_store_does_not_stop() {
+        let member = |gateway: &str, store: &str| json!({ "id": "node2", "phase": "stopping", "services": { "gateway": gateway, "store": store } });
+        let without = member("ok", "does not answer");
+        assert_eq!(phase(&without), "no store");
+        let lines = storeless(&json!({ "members": [without] }));
+        assert!(
+            lines[0].starts_with("node2 runs without its store") && lines[0].contains("store.*"),
+            "{lines:?}"
+        );
+        for other in [member("ok", "ok"), member("the node is away", "unknown")] {
+            assert_eq!(phase(&other), "stopping");
+            assert!(storeless(&json!({ "members": [other] })).is_empty());
+        }
+    }
 
     #[test]
     fn services_are_named_when_they_are_not_well() {

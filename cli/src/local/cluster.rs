@@ -142,18 +142,27 @@ impl Cluster {
         self.save()
     }
 
-    /// Starts a process once more that ended because its next start is a good one. Whether it did.
-    pub(crate) fn start_again(&self, death: &Death) -> Result<bool, Failure> {
+    /// What is done about a death, in a line for people: a process that ended because its next start is a good one is started once
+    /// more.
+    pub(crate) fn answer(&self, death: &Death) -> Result<String, Failure> {
+        let Death { node, service, .. } = death;
         let nodes = self.nodes();
-        let mut processes = nodes
-            .iter()
-            .filter(|node| node.plan.name == death.node)
-            .flat_map(|node| &node.processes)
-            .filter(|process| process.service == death.service);
-        match processes.find(|process| process.state().starts_again()) {
-            Some(process) => process.start().map(|()| true),
-            None => Ok(false),
+        let found = nodes.iter().find(|known| known.plan.name == *node);
+        let processes = found.iter().flat_map(|node| node.processes.iter());
+        let state = processes
+            .clone()
+            .find(|process| process.service == *service);
+        let again = state.filter(|process| process.state().starts_again());
+        if let Some(process) = again {
+            process.start()?;
+            return Ok(format!("  {node}/{service} is started again"));
         }
+        let start = format!("stemedb local start {node}/{service}");
+        let unreadable = state.is_some_and(|process| process.state().has_unreadable_data());
+        Ok(match found.filter(|_| unreadable) {
+            Some(found) => put_away_first(found, &start, nodes.len()),
+            None => format!("  start it again: {start}"),
+        })
     }
 
     /// Drains everything: gateways first, stores last. Returns what had to be killed.
@@ -418,6 +427,19 @@ impl Cluster {
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What helps a store whose database cannot be read: starting it again as it is does not.
+fn put_away_first(node: &Node, start: &str, nodes: usize) -> String {
+    let database = node.plan.directory().join("store.*");
+    let filled = match nodes {
+        1 => "there is no other node to fill it from: import a backup",
+        _ => "the other nodes fill it",
+    };
+    format!(
+        "  its database cannot be read: move {} away, then {start}; {filled} (docs/operations.md, a malformed database)",
+        database.display()
+    )
 }
 
 fn start(node: &Node, processes: &[Arc<Process>]) -> Result<(), Failure> {

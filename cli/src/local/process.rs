@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use sidecar::boot::EXIT_AGAIN;
+use sidecar::boot::{EXIT_AGAIN, EXIT_DATA};
 use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
 
@@ -52,10 +52,16 @@ impl State {
 
     /// Whether it ended because its next start is a good one.
     pub(crate) fn starts_again(self) -> bool {
-        match self {
-            State::Ended(Some(status)) => status.code() == Some(i32::from(EXIT_AGAIN)),
-            _ => false,
-        }
+        self.ended_with(EXIT_AGAIN)
+    }
+
+    /// Whether it ended because its data cannot be read: it ends so again until they are put away.
+    pub(crate) fn has_unreadable_data(self) -> bool {
+        self.ended_with(EXIT_DATA)
+    }
+
+    fn ended_with(self, code: u8) -> bool {
+        matches!(self, State::Ended(Some(status)) if status.code() == Some(i32::from(code)))
     }
 
     /// For people.
@@ -64,6 +70,9 @@ impl State {
             State::Running(_) => "running".to_owned(),
             State::Paused(_) => "paused".to_owned(),
             State::Ended(None) => "not started".to_owned(),
+            State::Ended(Some(_)) if self.has_unreadable_data() => {
+                "ended: its data cannot be read".to_owned()
+            }
             State::Ended(Some(status)) => format!("ended ({status})"),
         }
     }
@@ -313,6 +322,18 @@ mod tests {
         assert!(death.status.contains('1'), "{death:?}");
         assert!(death.log.ends_with("store.log"), "{death:?}");
         assert!(process.state().pid().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_end_because_of_unreadable_data_is_told_from_others() {
+        let (sender, mut deaths) = mpsc::unbounded_channel();
+        let (_directory, process) = process(&["sh", "-c", "exit 65"], sender);
+        process.start().unwrap();
+        let death = tokio::time::timeout(Duration::from_secs(20), deaths.recv()).await;
+        assert!(death.unwrap().is_some());
+        let state = process.state();
+        assert!(state.has_unreadable_data() && !state.starts_again());
+        assert_eq!(state.describe(), "ended: its data cannot be read");
     }
 
     #[tokio::test]

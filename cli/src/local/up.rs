@@ -158,11 +158,8 @@ fn tell(cluster: &Cluster, death: &Death) {
         "{node}/{service} died: {status}; its log: {}",
         log.display()
     ));
-    match cluster.start_again(death) {
-        Ok(true) => output::note(format!("  {node}/{service} is started again")),
-        Ok(false) => output::note(format!(
-            "  start it again: stemedb local start {node}/{service}"
-        )),
+    match cluster.answer(death) {
+        Ok(line) => output::note(line),
         Err(failure) => output::note(failure.to_string()),
     }
     if let Err(failure) = cluster.save() {

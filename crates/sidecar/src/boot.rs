@@ -21,6 +21,14 @@ pub const EXIT_AGAIN: u8 = 75;
 #[error("it goes on when it is started again")]
 pub struct StartAgain;
 
+/// Exit code of a service whose data cannot be read (EX_DATAERR of sysexits): no start is a good one before somebody has put them away.
+pub const EXIT_DATA: u8 = 65;
+
+/// Among the sources of the error that ends a service: its data cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UnreadableData(#[source] pub Box<dyn Error + Send + Sync>);
+
 /// Exit code of wrong arguments.
 const EXIT_ARGUMENTS: u8 = 2;
 
@@ -144,9 +152,20 @@ fn workers() -> usize {
     (cores / 2).clamp(1, WORKERS_MAX)
 }
 
-fn wants_start(error: &dyn Error) -> bool {
+/// What whoever runs the service learns of its end.
+fn code_of(error: &dyn Error) -> ExitCode {
+    if caused_by::<StartAgain>(error) {
+        ExitCode::from(EXIT_AGAIN)
+    } else if caused_by::<UnreadableData>(error) {
+        ExitCode::from(EXIT_DATA)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn caused_by<E: Error + 'static>(error: &dyn Error) -> bool {
     std::iter::successors(error.source(), |source| (*source).source())
-        .any(|source| source.is::<StartAgain>())
+        .any(|source| source.is::<E>())
 }
 
 async fn serve<F, E>(
@@ -190,10 +209,7 @@ where
         }
         Err(error) => {
             tracing::error!(service, %error, "stopped by an error");
-            match wants_start(&error) {
-                true => ExitCode::from(EXIT_AGAIN),
-                false => ExitCode::FAILURE,
-            }
+            code_of(&error)
         }
     };
     guard.flush().await;
@@ -308,11 +324,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_asks_for_another_start_is_found_behind_a_task() {
+    fn an_end_has_the_code_of_what_is_behind_it() {
         #[derive(Debug, thiserror::Error)]
         enum Ended {
             #[error("put in order")]
             InOrder(#[source] StartAgain),
+            #[error("malformed: {0}")]
+            Data(#[source] UnreadableData),
             #[error(transparent)]
             Task(#[from] crate::tasks::TaskError),
         }
@@ -322,10 +340,15 @@ mod tests {
                 reason,
             })
         };
-        assert!(wants_start(&Ended::InOrder(StartAgain)));
-        assert!(wants_start(&of(Ended::InOrder(StartAgain).into())));
-        assert!(!wants_start(&of("broken".into())));
-        assert!(!wants_start(&Ended::Task(TaskError::Ended("part"))));
+        let again = ExitCode::from(EXIT_AGAIN);
+        assert_eq!(code_of(&Ended::InOrder(StartAgain)), again);
+        assert_eq!(code_of(&of(Ended::InOrder(StartAgain).into())), again);
+        assert_eq!(code_of(&of("broken".into())), ExitCode::FAILURE);
+        let ended = Ended::Task(TaskError::Ended("part"));
+        assert_eq!(code_of(&ended), ExitCode::FAILURE);
+        let unreadable = Ended::Data(UnreadableData("page 7 is torn".into()));
+        assert_eq!(code_of(&unreadable), ExitCode::from(EXIT_DATA));
+        assert!(unreadable.to_string().contains("page 7 is torn"));
     }
 
     #[test]

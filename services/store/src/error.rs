@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use lens::TooMuch;
 use proto::convert::WireError;
 use shard::homecoming::Kept;
-use sidecar::boot::StartAgain;
+use sidecar::boot::{StartAgain, UnreadableData};
 use thiserror::Error;
 
 /// Why the service cannot start or go on.
@@ -92,7 +92,7 @@ pub enum Error {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: sqlx::Error,
+        source: UnreadableData,
     },
     /// The schema cannot be brought up to date.
     #[error("cannot bring the schema of {path} up to date: {source}")]
@@ -133,6 +133,7 @@ impl Error {
     pub(crate) fn of_opening(path: &Path, source: sqlx::Error) -> Error {
         let path = path.to_path_buf();
         if is_malformed(&source) || is_unread(&source) {
+            let source = UnreadableData(source.into());
             Error::Malformed { path, source }
         } else {
             Error::Open { path, source }
