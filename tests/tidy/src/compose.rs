@@ -137,7 +137,7 @@ fn check_service(
         ("/volumes", volumes),
         ("/environment/STEMEDB_SEED_NODES", json!(seeds.join(","))),
     ];
-    let mut faults = Vec::new();
+    let mut faults = check_sampling(&name, &entry["environment"]);
     for (place, wanted) in wanted {
         let said = entry.pointer(place).unwrap_or(&Value::Null);
         faults.extend(differs(PATH, format!("{place} of {name}"), said, &wanted));
@@ -165,6 +165,21 @@ fn check_service(
         }
     }
     faults
+}
+
+/// How many traces are taken is passed on as it is set, and only if it is: the services take an empty word for a wrong one.
+fn check_sampling(name: &str, environment: &Value) -> Vec<Fault> {
+    let passes_on = |variable: &&str| environment.get(variable).is_some_and(Value::is_null);
+    ["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"]
+        .iter()
+        .filter(|variable| !passes_on(variable))
+        .map(|variable| {
+            Fault::of(
+                PATH,
+                format!("{name} is not given {variable}; write it without a value"),
+            )
+        })
+        .collect()
 }
 
 fn seconds(duration: &str) -> Option<u64> {
@@ -212,6 +227,12 @@ mod tests {
                     "  node2-store:",
                     "  node2-shop:",
                     "the list of nodes and services",
+                ),
+                (
+                    PATH,
+                    "    OTEL_TRACES_SAMPLER:\n",
+                    "    OTEL_TRACES_SAMPLER: ${OTEL_TRACES_SAMPLER-}\n",
+                    "is not given OTEL_TRACES_SAMPLER",
                 ),
                 (
                     PATH,

@@ -164,6 +164,9 @@ fn check_names(house: &House, page: &SourceFile, compose: &Value) -> Result<Vec<
         }
     }
     known.extend(objects.iter().cloned());
+    let base = document(house.need("k8s/base/kustomization.yaml")?)?;
+    let maps = list(&base["configMapGenerator"]).iter();
+    known.extend(maps.map(|map| text(&map["name"]).to_owned()));
     known.extend(services(compose));
     let said: BTreeSet<&str> = words(&page.text)
         .filter(|word| word.starts_with("stemedb-"))

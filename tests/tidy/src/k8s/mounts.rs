@@ -12,6 +12,9 @@ use crate::{Fault, House};
 /// The file that a ConfigMap holds.
 pub(crate) const FILE: &str = "config.toml";
 
+/// The ConfigMap of `OTEL_` variables.
+const TRACES: &str = "stemedb-traces";
+
 /// Where a container finds its things.
 #[derive(Debug)]
 pub(crate) struct Mounts {
@@ -81,6 +84,12 @@ fn check_containers(house: &House, mounts: &Mounts) -> Result<Vec<Fault>, Fault>
                 "STEMEDB_CONFIG",
                 named(&container["env"], "STEMEDB_CONFIG")["value"].clone(),
                 json!(mounts.config),
+            ),
+            // Made by the kustomization; whoever lacks it sends no traces.
+            (
+                "envFrom",
+                container["envFrom"].clone(),
+                json!([{ "configMapRef": { "name": TRACES } }]),
             ),
         ] {
             faults.extend(differs(SET, format!("{what} of {service}"), &said, &wanted));
