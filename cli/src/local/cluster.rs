@@ -14,6 +14,7 @@ use super::process::{Death, Launch, Process, State};
 use super::ready::Patience;
 use super::{ports, ready};
 use crate::failure::Failure;
+use crate::output;
 
 /// A service that has not drained by then is killed; its own deadline is shorter.
 pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(20);
@@ -119,9 +120,12 @@ impl Cluster {
         self.save()
     }
 
-    /// Finds ports that somebody else has, before anything is written or started.
+    /// Finds ports that somebody else has, or may have at another time, before anything is written or started.
     pub(crate) fn check_ports(&self) -> Result<(), Failure> {
         let nodes = self.nodes();
+        if let Some(warning) = ports::warning(nodes.iter().map(|node| &node.plan)) {
+            output::note(warning);
+        }
         ports::check(nodes.iter().map(|node| &node.plan), || {
             let numbers: Option<Vec<u16>> = nodes
                 .iter()

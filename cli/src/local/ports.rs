@@ -28,6 +28,36 @@ pub(crate) fn check<'a>(
     )))
 }
 
+/// Where the kernel says which ports it gives to outgoing connections.
+const OUTGOING: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/// A warning when ports of the nodes are among those that outgoing connections get: one of these may have a port just when a node
+/// that was free to have it is started again.
+pub(crate) fn warning<'a>(nodes: impl IntoIterator<Item = &'a NodePlan>) -> Option<String> {
+    let range = std::fs::read_to_string(OUTGOING).ok()?;
+    among_outgoing(nodes, &range)
+}
+
+fn among_outgoing<'a>(
+    nodes: impl IntoIterator<Item = &'a NodePlan>,
+    range: &str,
+) -> Option<String> {
+    let mut bounds = range.split_whitespace().map(str::parse::<u16>);
+    let (first, last) = (bounds.next()?.ok()?, bounds.next()?.ok()?);
+    let ports = nodes.into_iter().flat_map(NodePlan::tcp_ports);
+    let (lowest, highest) = ports.filter(|port| (first..=last).contains(port)).fold(
+        None,
+        |seen: Option<(u16, u16)>, port| {
+            let (low, high) = seen.unwrap_or((port, port));
+            Some((low.min(port), high.max(port)))
+        },
+    )?;
+    Some(format!(
+        "ports from {lowest} to {highest} are among those that this machine gives to outgoing connections ({first} to {last}, {OUTGOING}): \
+         such a connection may hold one when a node starts; a --base-port below {first} is safe"
+    ))
+}
+
 /// The next first port above this one at which nodes with these numbers would find all of theirs free.
 pub(crate) fn free_above(base_port: u16, numbers: &[u16]) -> Option<u16> {
     let block = NODE_STRIDE.checked_mul(*numbers.iter().max()?)?;
@@ -86,6 +116,29 @@ mod tests {
         );
         let error = check([&node], || None).unwrap_err().to_string();
         assert!(!error.contains("--base-port"), "{error}");
+    }
+
+    #[test]
+    fn ports_that_outgoing_connections_get_are_warned_of_once() {
+        let plan = |number, base| NodePlan::new(number, base, Path::new("")).unwrap();
+        let range = "32768\t60999\n";
+        assert_eq!(
+            among_outgoing([&plan(1, 18_180), &plan(3, 18_180)], range),
+            None
+        );
+        let said = among_outgoing([&plan(1, 32_700), &plan(2, 32_700)], range).unwrap();
+        assert!(
+            said.starts_with("ports from 32800 to 3281")
+                && said.contains("(32768 to 60999, /proc/"),
+            "{said}"
+        );
+        assert!(
+            said.ends_with("below 32768 is safe") && !said.contains('\n'),
+            "{said}"
+        );
+        for unknown in ["", "32768", "a b"] {
+            assert_eq!(among_outgoing([&plan(1, 40_000)], unknown), None);
+        }
     }
 
     #[test]
