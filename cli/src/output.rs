@@ -33,6 +33,16 @@ pub(crate) fn count(number: u64, word: &str) -> String {
     }
 }
 
+/// `300 ms`, `2.5 s`, `40 s`: how long something takes. Of a short time whole seconds say too little, and `0 s` nothing.
+pub(crate) fn seconds(seconds: f64) -> String {
+    match seconds {
+        // What would be rounded up to a whole one is one.
+        part if part < 0.9995 => format!("{:.0} ms", part.max(0.0) * 1_000.0),
+        few if few < 9.95 => format!("{few:.1} s"),
+        many => format!("{many:.0} s"),
+    }
+}
+
 /// Prints a value as JSON: indented for a person at a terminal, one line for a program.
 pub(crate) fn json(value: &Value) {
     let text = if io::stdout().is_terminal() {
@@ -85,6 +95,24 @@ pub(crate) fn print(table: &Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_and_counts_are_said_as_people_say_them() {
+        for (time, said) in [
+            (0.0, "0 ms"),
+            (0.0421, "42 ms"),
+            (0.9996, "1.0 s"),
+            (2.46, "2.5 s"),
+            (9.97, "10 s"),
+            (61.4, "61 s"),
+        ] {
+            assert_eq!(seconds(time), said);
+        }
+        assert_eq!(
+            (count(1, "line"), count(0, "line")),
+            ("1 line".into(), "0 lines".into())
+        );
+    }
 
     #[test]
     fn a_table_is_no_wider_than_the_terminal() {

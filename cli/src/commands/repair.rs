@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Shows what the asked node brings from every other one, how far it is, and which of its records others own. What is still to do
-is an estimate. Pause and rate hold for the asked node until its antientropy starts again.
+is an estimate; a record that several nodes have counts at each of them, and once in the line below. Pause and rate hold for the asked node until its antientropy starts again.
 
 --dry-run compares id by id, in shards that both nodes own; while repair runs it moves the same by itself within seconds. Records that a
 node holds of others' shards are no part of it: `stemedb verify` counts them.
@@ -111,6 +111,10 @@ fn show(said: &Value) {
             Value::Null => "-".to_owned(),
             value => value.to_string(),
         };
+        let whole = |name: &str| match moving[name].as_f64() {
+            None => "-".to_owned(),
+            Some(value) => format!("{value:.0}"),
+        };
         table.add_row([
             text(&task["peer"]),
             text(&task["state"]),
@@ -119,12 +123,15 @@ fn show(said: &Value) {
             cell("records_done"),
             cell("records_to_do"),
             cell("percent"),
-            cell("bytes_per_s"),
+            whole("bytes_per_s"),
             cell("eta_s"),
             text(&task["last_error"]),
         ]);
     }
     output::print(&table);
+    if let Some(together) = together(said) {
+        output::line(together);
+    }
     output::line(home(said));
     output::line(steered(said));
 }
@@ -150,7 +157,9 @@ async fn watch(client: &Client, json: bool) -> Result<(), Failure> {
                         draw(bar, &peer, task);
                     }
                 }
-                foot.set_message(format!("{}; {}", home(&said), steered(&said)));
+                let parts = together(&said).into_iter();
+                let parts = parts.chain([home(&said), steered(&said)]);
+                foot.set_message(parts.collect::<Vec<_>>().join("; "));
             }
             None if json => {
                 if !output::try_line(said.to_string()) {
@@ -159,7 +168,8 @@ async fn watch(client: &Client, json: bool) -> Result<(), Failure> {
             }
             None => {
                 let moving = tasks(&said).map(sentence);
-                let all = moving.chain([home(&said)]).collect::<Vec<_>>().join("; ");
+                let parts = moving.chain(together(&said)).chain([home(&said)]);
+                let all = parts.collect::<Vec<_>>().join("; ");
                 if !output::try_line(all) {
                     return Ok(());
                 }
@@ -182,17 +192,22 @@ fn plain() -> ProgressStyle {
     ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
+fn number(value: &Value, name: &str) -> u64 {
+    value[name].as_u64().unwrap_or(0)
+}
+
 fn draw(bar: &ProgressBar, peer: &str, task: &Value) {
     let moving = &task["moving"];
-    let number = |name: &str| moving[name].as_u64().unwrap_or(0);
+    let number = |name: &str| number(moving, name);
     bar.set_prefix(peer.to_owned());
     bar.set_length(number("records_done") + number("records_to_do"));
     bar.set_position(number("records_done"));
     bar.set_message(match moving["eta_s"].as_f64() {
         Some(seconds) => format!(
-            "{}, {} bytes/s, {seconds} s left",
+            "{}, {}, {} left",
             text(&task["state"]),
-            moving["bytes_per_s"]
+            rate(moving),
+            output::seconds(seconds)
         ),
         None => text(&task["state"]),
     });
@@ -204,15 +219,42 @@ fn sentence(task: &Value) -> String {
     let (peer, state) = (text(&task["peer"]), text(&task["state"]));
     match moving["percent"].as_f64() {
         Some(percent) => format!(
-            "{peer}: {state}, {percent} % of {} shards, {} of about {} records left, {} bytes/s",
-            moving["shards"].as_array().map_or(0, Vec::len),
-            moving["records_to_do"],
-            moving["records_done"].as_u64().unwrap_or(0)
-                + moving["records_to_do"].as_u64().unwrap_or(0),
-            moving["bytes_per_s"]
+            "{peer}: {state}, {percent} % of {}, {} of about {} left, {}",
+            output::count(
+                moving["shards"].as_array().map_or(0, Vec::len) as u64,
+                "shard"
+            ),
+            number(moving, "records_to_do"),
+            output::count(
+                number(moving, "records_done") + number(moving, "records_to_do"),
+                "record"
+            ),
+            rate(moving)
         ),
         None => format!("{peer}: {state}"),
     }
+}
+
+/// What comes from all peers, each record once: of peers that have the same, each counts it.
+fn together(said: &Value) -> Option<String> {
+    let moving = said.get("moving").filter(|moving| moving.is_object())?;
+    let (done, to_do) = (
+        number(moving, "records_done"),
+        number(moving, "records_to_do"),
+    );
+    Some(format!(
+        "from all together, each record once: {to_do} of about {} left, {}",
+        output::count(done + to_do, "record"),
+        rate(moving)
+    ))
+}
+
+/// `4000 bytes/s`: tenths of a byte say nothing.
+fn rate(moving: &Value) -> String {
+    format!(
+        "{:.0} bytes/s",
+        moving["bytes_per_s"].as_f64().unwrap_or(0.0)
+    )
 }
 
 fn home(said: &Value) -> String {
@@ -222,8 +264,13 @@ fn home(said: &Value) -> String {
         why if why.is_empty() || foreign == 0 => String::new(),
         why => format!(", waiting for {why}"),
     };
+    let belong = match foreign {
+        1 => "belongs",
+        _ => "belong",
+    };
     format!(
-        "{foreign} records here belong to others ({}{waiting}), {} were given up",
+        "{} here {belong} to others ({}{waiting}), given up so far: {}",
+        output::count(foreign, "record"),
         text(&home["state"]),
         home["released_records"]
     )
@@ -261,10 +308,22 @@ mod tests {
             "percent": 25.0, "bytes_done": 6000, "bytes_to_do": 18000, "bytes_per_s": 4000.0, "eta_s": 4.5}});
         assert_eq!(
             sentence(&task),
-            "node2: moving, 25 % of 2 shards, 90 of about 120 records left, 4000.0 bytes/s"
+            "node2: moving, 25 % of 2 shards, 90 of about 120 records left, 4000 bytes/s"
         );
         let idle = json!({"peer": "node3", "state": "idle", "moving": null});
         assert_eq!(sentence(&idle), "node3: idle");
+    }
+
+    #[test]
+    fn what_several_peers_have_is_counted_once_in_the_whole() {
+        let moving = json!({"records_done": 30, "records_to_do": 1, "bytes_per_s": 4000.6});
+        assert_eq!(
+            together(&json!({ "moving": moving })).as_deref(),
+            Some("from all together, each record once: 1 of about 31 records left, 4001 bytes/s")
+        );
+        // Nothing is brought; a gateway of an earlier version does not say.
+        assert_eq!(together(&json!({ "moving": null })), None);
+        assert_eq!(together(&json!({})), None);
     }
 
     #[test]
@@ -288,7 +347,7 @@ mod tests {
         };
         assert_eq!(
             said(3),
-            "3 records here belong to others (waiting, waiting for node2), 7 were given up"
+            "3 records here belong to others (waiting, waiting for node2), given up so far: 7"
         );
         assert!(!said(0).contains("node2"));
         let steer = json!({"node": "node1", "paused": true, "bytes_per_s": 5});

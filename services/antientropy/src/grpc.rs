@@ -87,6 +87,7 @@ impl Antientropy for Control {
             interval,
             home,
             rate,
+            lacking,
             ..
         } = &*self.shared;
         let mut peers = self.peers.statuses(*interval);
@@ -100,6 +101,7 @@ impl Antientropy for Control {
             home: Some(home.status()),
             paused,
             bytes_per_s: rate.bytes_per_s(),
+            moving: lacking.message(),
         }))
     }
 

@@ -13,6 +13,7 @@ pub mod error;
 pub mod grpc;
 pub mod home;
 pub mod homecoming;
+pub mod lacking;
 pub mod lag;
 pub mod metrics;
 pub mod pace;
@@ -41,6 +42,7 @@ pub use error::Error;
 
 use home::Home;
 use homecoming::Homecoming;
+use lacking::Lacking;
 use peers::Peers;
 use rate::Rate;
 use remembered::Releases;
@@ -103,6 +105,7 @@ pub async fn assemble(
         reporter: reporter.clone(),
         releases: Releases::default(),
         brought: AtomicU64::new(0),
+        lacking: Lacking::default(),
         home,
     });
     let homecoming = Homecoming::new(

@@ -171,8 +171,13 @@ impl Session<'_> {
             owned: self.owned.len(),
         };
         if !self.dry_run {
-            let records = pull.iter().map(|shard| seen.lacking(*shard)).sum();
+            let lacking: Vec<(u32, u64)> = pull
+                .iter()
+                .map(|shard| (*shard, seen.lacking(*shard)))
+                .collect();
+            let records = lacking.iter().map(|(_, records)| records).sum();
             self.peer.update(|standing| standing.found(&pull, records));
+            self.shared.lacking.found(self.peer.name(), &lacking);
         }
         let paused = self.shared.home.is_paused() && !self.dry_run;
         let differ = (!pull.is_empty() || !push.is_empty()) && !paused;
@@ -343,6 +348,7 @@ impl Session<'_> {
             },
             peer: self.peer,
             home: &self.shared.home,
+            lacking: &self.shared.lacking,
             settled,
             deadline,
             dry_run: self.dry_run,

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::error::SessionError;
 use crate::home::Home;
+use crate::lacking::Lacking;
 use crate::metrics;
 use crate::pace::{self, Ending, YOUNG};
 use crate::peer::{Peer, State, SyncCall};
@@ -48,6 +49,8 @@ pub struct Shared {
     pub releases: Releases,
     /// Rows that sessions of this node have put into the local store since the start.
     pub brought: AtomicU64,
+    /// What all peers together have and this node lacks.
+    pub lacking: Lacking,
     /// Rows that do not belong here, and whether repair is paused.
     pub home: Arc<Home>,
 }
@@ -130,6 +133,7 @@ impl Worker {
             () = gone.cancelled() => {}
             () = sessions => {}
         }
+        self.shared.lacking.gone(self.peer.name());
     }
 
     /// Waits until there is a reason to start.

@@ -79,6 +79,8 @@ pub struct Copied {
     pub bytes: u64,
     /// Asked for and durable now, by short id.
     pub durable: Vec<ShortId>,
+    /// Those of them that the receiver had not before.
+    pub new: Vec<ShortId>,
     /// The full ids of those.
     pub taken: Vec<Id>,
     /// Not taken.
@@ -296,6 +298,7 @@ fn book(outcomes: Vec<(Carried, v1::AppendOutcome)>, copied: &mut Copied) {
             v1::AppendStatus::Stored => {
                 copied.records += 1;
                 copied.bytes += carried.bytes;
+                copied.new.push(carried.short);
             }
             v1::AppendStatus::Present => {}
             v1::AppendStatus::Invalid | v1::AppendStatus::Unspecified => {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::copy::{Copied, Route, Wanted, fetches};
 use crate::error::{SessionError, Side};
 use crate::home::Home;
+use crate::lacking::Lacking;
 use crate::peer::{Peer, State};
 use crate::stores::Asked;
 
@@ -32,6 +33,8 @@ pub(super) struct Direction<'a> {
     pub(super) peer: &'a Peer,
     /// Says whether repair is paused.
     pub(super) home: &'a Home,
+    /// What all peers together have and this node lacks.
+    pub(super) lacking: &'a Lacking,
     /// Nothing is looked up before.
     pub(super) settled: Instant,
     /// Nothing is begun after.
@@ -211,19 +214,24 @@ impl Direction<'_> {
         let mut copied = Copied::default();
         let result = self.route.copy(&fetch, self.deadline, &mut copied).await;
         let durable: BTreeSet<ShortId> = copied.durable.iter().copied().collect();
+        let new: BTreeSet<ShortId> = copied.new.iter().copied().collect();
+        let mut brought: BTreeMap<u32, u64> = BTreeMap::new();
         let mut left = false;
         for Wanted { node, short_ids } in &fetch {
-            let here = short_ids
-                .iter()
-                .filter(|short| durable.contains(*short))
-                .count();
+            let among = |ids: &BTreeSet<ShortId>| {
+                let some = short_ids.iter().filter(|short| ids.contains(*short));
+                some.count()
+            };
+            let here = among(&durable);
             moved.settle(node.shard, here);
             left |= here < short_ids.len();
+            *brought.entry(node.shard).or_default() += among(&new) as u64;
         }
         if self.route.to.side() == Side::Local {
             let (records, bytes) = (copied.records, copied.bytes);
             self.peer
                 .update(|standing| standing.brought(records, bytes));
+            self.lacking.brought(&brought, bytes);
         }
         moved.unfinished |= left && Instant::now() >= self.deadline;
         moved.copied.add(copied);

@@ -235,6 +235,21 @@ impl Node {
         reply.unwrap().into_inner().peers
     }
 
+    /// What is on its way from all peers together.
+    pub(crate) async fn moving(&self) -> Option<v1::RepairTask> {
+        let reply = self.client.clone().status(v1::RepairStatusRequest {}).await;
+        reply.unwrap().into_inner().moving
+    }
+
+    /// Pauses repair of this node, or lets it go on.
+    pub(crate) async fn pause(&self, paused: bool) {
+        let request = v1::SteerRequest {
+            paused: Some(paused),
+            bytes_per_s: None,
+        };
+        self.client.clone().steer(request).await.unwrap();
+    }
+
     /// How repair stands with a peer; nothing before it is known.
     pub(crate) fn status(&self, peer: &str) -> v1::PeerStatus {
         let all = self.peers.statuses(self.interval);

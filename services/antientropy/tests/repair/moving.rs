@@ -1,6 +1,6 @@
 //! What sessions move, and what they leave alone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::v1;
 
@@ -222,4 +222,31 @@ async fn a_long_repair_is_cut_into_sessions_that_each_prove_what_they_finished()
     assert!(counts.len() >= 2, "more than one session: {counts:?}");
     assert!(counts.is_sorted() && counts[0] < 9, "{counts:?}");
     assert_eq!(counts.last(), Some(&9));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_peers_have_is_on_its_way_once() {
+    let cluster = Cluster::start(Plan { nodes: 3, ..BRISK }, |_| {}).await;
+    let [one, two, three] = &cluster.nodes[..] else {
+        unreachable!()
+    };
+    one.pause(true).await;
+    // The global shard, of which both have everything.
+    for node in [two, three] {
+        node.store.put_all(8, 0..300);
+    }
+    let to_do = |peer: &str| one.status(peer).task.map_or(0, |task| task.records_to_do);
+    until("both peers have them to give", || {
+        to_do("node2") == 300 && to_do("node3") == 300
+    })
+    .await;
+    let moving = one.moving().await.unwrap();
+    assert_eq!((moving.records_done, moving.records_to_do), (0, 300));
+    assert_eq!(moving.shards, [8]);
+    one.pause(false).await;
+    until("the records", || one.store.len() == 300).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while let Some(moving) = one.moving().await {
+        assert!(Instant::now() < deadline, "{moving:?}");
+    }
 }

@@ -103,6 +103,8 @@ pub async fn sync(
     description = "How repair of this node stands with every peer, and with records here that others own.",
     responses(
         (status = 200, description = "the tasks", body = Tasks, example = json!({"node": "node1", "paused": false, "bytes_per_s": null,
+        "moving": {"shards": [3, 77], "records_done": 4100, "records_to_do": 900, "percent": 82.0, "bytes_done": 1131600, "bytes_to_do": 248400,
+        "bytes_per_s": 377200.0, "eta_s": 0.7},
         "tasks": [{"peer": "node2", "state": "moving", "lag_seconds": 3.1,
         "last_success": 1795637791342_i64, "last_error": "", "pulled": 4100, "pushed": 0, "refused": 0, "sessions": 23,
         "moving": {"shards": [3, 77], "records_done": 4100, "records_to_do": 900, "percent": 82.0, "bytes_done": 1131600, "bytes_to_do": 248400,
@@ -144,6 +146,7 @@ pub async fn tasks(
         "node": app.nodes.own().to_string(),
         "paused": reply.paused,
         "bytes_per_s": limit(reply.bytes_per_s),
+        "moving": reply.moving.as_ref().map(moving),
         "tasks": tasks,
         "home": {
             "state": home.state,

@@ -255,10 +255,12 @@ fn report(route: &Route, sides: &[Side], away: &[(String, String)], counts: &Cou
         .collect();
     let reason = match (away.first(), &counts.first_missing) {
         (Some((name, why)), _) => Some(format!("{name} does not answer: {why}")),
-        (None, Some((id, node))) => Some(format!(
-            "{} records are missing at an owner, the first is {id} at {node}",
-            counts.missing
-        )),
+        (None, Some((id, node))) => Some(match counts.missing {
+            1 => format!("1 record is missing at an owner: {id} at {node}"),
+            missing => {
+                format!("{missing} records are missing at an owner, the first is {id} at {node}")
+            }
+        }),
         (None, None) => None,
     };
     json!({

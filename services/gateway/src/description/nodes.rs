@@ -238,7 +238,10 @@ pub struct Tasks {
     /// Bytes of records that may be moved per second.
     #[schema(required)]
     pub bytes_per_s: Option<u64>,
-    /// Peer by peer.
+    /// What is on its way from all peers together, each record once; null: nothing is.
+    #[schema(required)]
+    pub moving: Option<Moving>,
+    /// Peer by peer. A record that several of them have is counted at each.
     pub tasks: Vec<Task>,
     /// Records here that others own; of a node that leaves, what not all owners have confirmed.
     pub home: HomeTask,
@@ -259,7 +262,7 @@ pub struct HomeTask {
     pub waiting_for: String,
 }
 
-/// Records on their way from a peer. What is still to do is an estimate.
+/// Records on their way, from a peer or from all. What is still to do is an estimate.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Moving {
     /// Shards that differ.

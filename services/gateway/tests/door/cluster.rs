@@ -196,6 +196,7 @@ async fn repair_is_started_and_shown() {
         json!({"shards": [3, 7], "records_done": 30, "records_to_do": 90, "percent": 25.0, "bytes_done": 6_000,
         "bytes_to_do": 18_000, "bytes_per_s": 4_000.0, "eta_s": 4.5})
     );
+    assert_eq!(tasks["moving"], tasks["tasks"][0]["moving"]);
     assert_eq!(
         (&tasks["paused"], &tasks["bytes_per_s"]),
         (&json!(false), &json!(null))

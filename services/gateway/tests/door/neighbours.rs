@@ -172,18 +172,19 @@ impl Antientropy for FakeAntientropy {
         &self,
         _: Request<v1::RepairStatusRequest>,
     ) -> Result<Response<v1::RepairStatusReply>, Status> {
+        let task = v1::RepairTask {
+            shards: vec![3, 7],
+            records_done: 30,
+            records_to_do: 90,
+            bytes_done: 6_000,
+            bytes_to_do: 18_000,
+            took_ms: 1_500,
+        };
         let peer = v1::PeerStatus {
             peer: "node2".into(),
             lag_seconds: 1.5,
             state: "moving".into(),
-            task: Some(v1::RepairTask {
-                shards: vec![3, 7],
-                records_done: 30,
-                records_to_do: 90,
-                bytes_done: 6_000,
-                bytes_to_do: 18_000,
-                took_ms: 1_500,
-            }),
+            task: Some(task.clone()),
             ..v1::PeerStatus::default()
         };
         Ok(Response::new(v1::RepairStatusReply {
@@ -191,6 +192,7 @@ impl Antientropy for FakeAntientropy {
             home: None,
             paused: *self.paused.lock().unwrap(),
             bytes_per_s: 0,
+            moving: Some(task),
         }))
     }
 
