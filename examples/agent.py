@@ -62,7 +62,8 @@ def doubt(db: StemeDB, ids: set[str]) -> None:
         worth = "complete" if answer.meta.complete else "NOT complete"
         print(f"\n{answer.verdict}: {answer.candidates} claims, conflict {answer.conflict_score} ({worth})")
         for group in answer.groups:
-            print(f"  {group.share:6.1%}  {group.value}  from {group.sources_total} sources")
+            sources = "1 source" if group.sources_total == 1 else f"{group.sources_total} sources"
+            print(f"  {group.share:6.1%}  {group.value}  from {sources}")
 
 
 def follow(db: StemeDB, ids: set[str]) -> set[str]:

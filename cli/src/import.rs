@@ -66,7 +66,8 @@ Examples:
 Lines are records of any kind, claims when they do not say `kind`; what `stemedb export` wrote is read as it is. A line without
 its time (asserted_at, voted_at, started_at, recorded_at) gets that of the start of the import, before the first try: whatever
 has to be sent again is the same record. Importing a file twice stores nothing twice, where its lines have their time; a line
-without it is said anew each time. With --key every line is signed, beside signatures that it has already, and a vote without
+without it is said anew each time. Mend what was refused (--refused FILE keeps it, each line's text as `text`) and import it, or the
+whole file where its lines have their time. With --key every line is signed, beside signatures that it has already, and a vote without
 voter is yours. Ends 0 only if no line was refused and every line is on disk.";
 
 /// Runs the command.
@@ -130,6 +131,8 @@ struct Done {
     took: Duration,
     /// Why it ended before the end of the file.
     failure: Option<Failure>,
+    /// Where every refused line is.
+    refused: Option<PathBuf>,
 }
 
 impl Done {
@@ -147,13 +150,30 @@ impl Done {
         }
         match self.tally.counts.refused {
             0 => Ok(()),
-            1 => Err(Failure::Outcome("1 line was refused".to_owned())),
-            refused => Err(Failure::Outcome(format!(
-                "{} lines were refused",
-                grouped(refused)
+            refused => Err(Failure::Outcome(after_refusals(
+                refused,
+                self.refused.as_deref(),
             ))),
         }
     }
+}
+
+/// How many lines were refused, and what to do about them. Importing the whole file again is safe only where lines say when.
+fn after_refusals(refused: u64, kept: Option<&Path>) -> String {
+    let were = match refused {
+        1 => "was",
+        _ => "were",
+    };
+    let next = match kept {
+        Some(file) => format!(
+            "{} has each with its reason; `jq -r .text {0}` takes the lines out: mend them in a file of their own and import that",
+            file.display()
+        ),
+        None => "mend them and import the file again, with --refused FILE to have those that are left in a file: what is stored is \
+             not stored twice, where lines have their time (asserted_at, voted_at, started_at, recorded_at)"
+            .to_owned(),
+    };
+    format!("{} {were} refused\n→ {next}", tally::lines(refused))
 }
 
 async fn deliver(client: Client, lines: Lines, plan: Plan, name: String) -> Result<Done, Failure> {
@@ -184,12 +204,13 @@ async fn deliver(client: Client, lines: Lines, plan: Plan, name: String) -> Resu
     let mut tally = delivery.close();
     tally.finish().map_err(Failure::file(
         "cannot write",
-        plan.refused.unwrap_or_default(),
+        plan.refused.clone().unwrap_or_default(),
     ))?;
     Ok(Done {
         tally,
         took,
         failure,
+        refused: plan.refused,
     })
 }
 
@@ -231,4 +252,25 @@ fn read(mut lines: Lines, sender: &mpsc::Sender<Piece>, name: &str) -> Result<()
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do_next() {
+        let said = after_refusals(1, None);
+        assert!(said.starts_with("1 line was refused\n→ mend"), "{said}");
+        assert!(
+            said.contains("--refused FILE") && said.contains("not stored twice"),
+            "{said}"
+        );
+        let said = after_refusals(2_000, Some(Path::new("refused.ndjson")));
+        assert!(
+            said.starts_with("2,000 lines were refused\n→ refused.ndjson has each"),
+            "{said}"
+        );
+        assert!(said.contains("`jq -r .text refused.ndjson`"), "{said}");
+    }
 }

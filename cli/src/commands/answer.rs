@@ -239,7 +239,8 @@ fn skeptic(result: &Value) {
     let total = result["groups_total"].as_u64().unwrap_or(shown);
     let more = total.saturating_sub(shown);
     if more > 0 {
-        output::line(format!("and {more} more values: narrow the question"));
+        let more = output::count(more, "more value");
+        output::line(format!("and {more}: narrow the question"));
     }
 }
 

@@ -114,9 +114,9 @@ async fn run_leave(leave: Leave) -> Result<(), Failure> {
         if told.is_none_or(|at| at.elapsed() >= LINE_EVERY) {
             told = Some(Instant::now());
             output::note(format!(
-                "{node} hands over ({}), {} s",
+                "{node} hands over ({}), {}",
                 seen.phase,
-                began.elapsed().as_secs()
+                output::seconds(began.elapsed().as_secs_f64())
             ));
         }
         tokio::time::sleep(POLL).await;
@@ -126,8 +126,8 @@ async fn run_leave(leave: Leave) -> Result<(), Failure> {
         output::json(&said);
     } else if left {
         output::line(format!(
-            "{node} has LEFT after {:.1} s; it can be stopped",
-            began.elapsed().as_secs_f64()
+            "{node} has LEFT after {}; it can be stopped",
+            output::seconds(began.elapsed().as_secs_f64())
         ));
     }
     if !connection.json {

@@ -52,7 +52,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
                 Ok(said) => progress(said),
                 Err(failure) => failure.to_string(),
             };
-            output::note(format!("{stands}, {} s", began.elapsed().as_secs()));
+            let waited = output::seconds(began.elapsed().as_secs_f64());
+            output::note(format!("{stands}, {waited}"));
         }
         tokio::time::sleep(POLL).await;
     };

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::exchange::{Exchange, Outcome, exchange};
 use super::lines::{Chunk, Piece, RefusedLine};
 use super::progress::Progress;
-use super::tally::{Refused, Tally};
+use super::tally::{Refused, Tally, lines};
 use crate::client::Client;
 use crate::failure::{Attempts, Failure};
 
@@ -261,8 +261,8 @@ fn given_up(chunk: &Chunk, mut attempts: Attempts) -> Failure {
     let superfluous = attempts.0.len().saturating_sub(SHOWN_MAX);
     attempts.0.drain(..superfluous);
     Failure::Outcome(format!(
-        "{} lines from line {} on could not be delivered:\n{attempts}\n→ start the import again when the cluster is back: what is there already counts as present",
-        chunk.len(),
+        "{} from line {} on could not be delivered:\n{attempts}\n→ start the import again when the cluster is back: what is there already counts as present",
+        lines(chunk.len() as u64),
         chunk.number(0),
     ))
 }

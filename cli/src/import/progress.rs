@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::tally::{Counts, grouped, rate};
+use super::tally::{Counts, grouped, lines, rate};
 use crate::output;
 
 /// How often a plain line is written.
@@ -100,8 +100,8 @@ fn bar(total_bytes: Option<u64>) -> ProgressBar {
 
 fn said(counts: &Counts, took: Duration) -> String {
     let mut text = format!(
-        "{} lines, {}/s",
-        grouped(counts.lines()),
+        "{}, {}/s",
+        lines(counts.lines()),
         grouped(rate(counts.lines(), took))
     );
     if counts.refused > 0 {

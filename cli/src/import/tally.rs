@@ -133,18 +133,7 @@ impl Tally {
             pending,
             refused,
         } = self.counts;
-        for line in &self.listed {
-            let place = match line.text("path") {
-                "" => String::new(),
-                path => format!(" at {path}"),
-            };
-            output::line(format!(
-                "line {}: {}{place}: {}",
-                line.line,
-                line.text("code"),
-                line.text("detail")
-            ));
-        }
+        listing(&self.listed).iter().for_each(output::line);
         if refused > self.listed.len() as u64 {
             let rest = refused - self.listed.len() as u64;
             output::line(format!(
@@ -153,9 +142,9 @@ impl Tally {
             ));
         }
         output::line(format!(
-            "{} lines in {:.1} s ({}/s): {} stored, {} present already, {} refused",
-            grouped(self.counts.lines()),
-            took.as_secs_f64(),
+            "{} in {} ({}/s): {} stored, {} present already, {} refused",
+            lines(self.counts.lines()),
+            output::seconds(took.as_secs_f64()),
             grouped(rate(self.counts.lines(), took)),
             grouped(stored),
             grouped(present),
@@ -173,6 +162,37 @@ impl Tally {
                 grouped(pending)
             ));
         }
+    }
+}
+
+/// What is wrong with lines, and what to do about it: said once of lines in a row that need the same.
+fn listing(refused: &[Refused]) -> Vec<String> {
+    let mut listing = Vec::new();
+    for (place, line) in refused.iter().enumerate() {
+        let at = match line.text("path") {
+            "" => String::new(),
+            path => format!(" at {path}"),
+        };
+        listing.push(format!(
+            "line {}: {}{at}: {}",
+            line.line,
+            line.text("code"),
+            line.text("detail")
+        ));
+        let next = line.text("next_step");
+        let again = refused.get(place + 1).map(|line| line.text("next_step"));
+        if !next.is_empty() && again != Some(next) {
+            listing.push(format!("  → {next}"));
+        }
+    }
+    listing
+}
+
+/// `1 line`, `292,577 lines`.
+pub(crate) fn lines(number: u64) -> String {
+    match number {
+        1 => "1 line".to_owned(),
+        number => format!("{} lines", grouped(number)),
     }
 }
 
@@ -227,6 +247,32 @@ mod tests {
         let kept = std::fs::read_to_string(path).unwrap();
         assert_eq!(kept.lines().count(), 50);
         assert!(kept.lines().all(|line| line.contains("9007199254740993")));
+    }
+
+    #[test]
+    fn what_to_do_is_said_once_of_lines_that_need_the_same() {
+        let refused = |line, next: &str| Refused {
+            line,
+            problem: json!({ "code": "too_long", "path": "$.note", "detail": "no", "next_step": next }),
+        };
+        let said = listing(&[
+            refused(3, "shorten it"),
+            refused(4, "shorten it"),
+            refused(9, ""),
+        ]);
+        assert_eq!(
+            said,
+            [
+                "line 3: too_long at $.note: no",
+                "line 4: too_long at $.note: no",
+                "  → shorten it",
+                "line 9: too_long at $.note: no",
+            ]
+        );
+        assert_eq!(
+            (lines(1), lines(2_000)),
+            ("1 line".into(), "2,000 lines".into())
+        );
     }
 
     #[test]

@@ -63,8 +63,9 @@ impl Patience {
         self.began.elapsed() > self.most
     }
 
-    fn seconds(self) -> u64 {
-        self.began.elapsed().as_secs()
+    /// How long it has been had, for people.
+    fn had(self) -> String {
+        output::seconds(self.began.elapsed().as_secs_f64())
     }
 }
 
@@ -95,8 +96,8 @@ pub(crate) async fn wait(processes: &[Arc<Process>], patience: Patience) -> Resu
                 })
                 .collect();
             return Err(format!(
-                "not ready after {} s:\n{}",
-                patience.seconds(),
+                "not ready after {}:\n{}",
+                patience.had(),
                 logs.join("\n")
             ));
         }
@@ -144,8 +145,8 @@ pub(crate) async fn cluster(nodes: &[Node]) -> Result<(), String> {
         let Some(stage) = stage else { return Ok(()) };
         if began.elapsed() > FORMATION_DEADLINE {
             return Err(format!(
-                "after {} s still {stage}\n→ the logs are in <data-dir>/<node>/log",
-                began.elapsed().as_secs()
+                "after {} still {stage}\n→ the logs are in <data-dir>/<node>/log",
+                output::seconds(began.elapsed().as_secs_f64())
             ));
         }
         shown.say(stage);
@@ -253,8 +254,8 @@ pub(crate) async fn joined(node: &Node, patience: Patience) -> Result<(), String
         };
         if patience.is_over() {
             return Err(format!(
-                "{name} runs, but has not joined after {} s: {why}",
-                patience.seconds()
+                "{name} runs, but has not joined after {}: {why}",
+                patience.had()
             ));
         }
         tokio::time::sleep(POLL).await;
@@ -284,8 +285,8 @@ pub(crate) async fn seen(
         }
         if patience.is_over() {
             return Err(format!(
-                "{name} runs, but not all nodes see it as a member after {} s:\n{}\n→ it may still come: see `stemedb status`, or give the order again",
-                patience.seconds(),
+                "{name} runs, but not all nodes see it as a member after {}:\n{}\n→ it may still come: see `stemedb status`, or give the order again",
+                patience.had(),
                 unseen.join("\n")
             ));
         }
@@ -315,8 +316,8 @@ fn differs(seen: &Value, own: &Value) -> Option<String> {
         && !matches!(phase, "joining" | "stopping")
         && phase == word(own, "phase")
         && owns_shards(seen) == owns_shards(own);
-    let shards = &seen["owned_shards"];
-    (!counts).then(|| format!("sees it {status}, {phase}, with {shards} shards"))
+    let shards = output::count(seen["owned_shards"].as_u64().unwrap_or(0), "shard");
+    (!counts).then(|| format!("sees it {status}, {phase}, with {shards}"))
 }
 
 fn word<'a>(member: &'a Value, key: &str) -> &'a str {
@@ -343,8 +344,8 @@ pub(crate) async fn left(node: &Node, force: bool, deadline: Duration) -> Result
     while !has_left(node).await {
         if began.elapsed() > deadline {
             return Err(Failure::Local(format!(
-                "{name} still hands over after {} s; it goes on: give the order again, or look at `stemedb status`",
-                began.elapsed().as_secs()
+                "{name} still hands over after {}; it goes on: give the order again, or look at `stemedb status`",
+                output::seconds(began.elapsed().as_secs_f64())
             )));
         }
         tokio::time::sleep(POLL).await;

@@ -103,8 +103,9 @@ fn prepare(
     let count = numbers.len();
     if let Some(nodes) = arguments.nodes.filter(|nodes| usize::from(*nodes) != count) {
         return Err(Failure::Local(format!(
-            "{} has a cluster of {count} nodes, not {nodes}\n→ leave --nodes out and grow it with `stemedb local add`, or start over with --fresh",
-            directory.path().display()
+            "{} has a cluster of {}, not {nodes}\n→ leave --nodes out and grow it with `stemedb local add`, or start over with --fresh",
+            directory.path().display(),
+            output::count(count as u64, "node")
         )));
     }
     let base_port = arguments.base_port.unwrap_or(known.base_port);

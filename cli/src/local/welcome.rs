@@ -49,12 +49,11 @@ pub(crate) async fn has_demo(nodes: &[Node]) -> bool {
 
 /// Says that the cluster is ready, where it is and what to try.
 pub(crate) fn print(nodes: &[Node], data_dir: &Path, took: Duration, has_demo: bool) {
-    let count = nodes.len();
-    let plural = if count == 1 { "node" } else { "nodes" };
     output::line(format!(
-        "\nready: {count} {plural}, {} processes, {:.1} s\n",
-        count * 4,
-        took.as_secs_f64()
+        "\nready: {}, {} processes, {}\n",
+        output::count(nodes.len() as u64, "node"),
+        nodes.len() * 4,
+        output::seconds(took.as_secs_f64())
     ));
     let mut table = output::table(["NODE", "API", "CLUSTER AND ADMIN", "LOGS"]);
     for node in nodes {

@@ -119,7 +119,8 @@ fn sum(node: &str, peers: usize, moves: &[Move]) -> String {
     let (fetched, sent) = (add(|one| one.fetched), add(|one| one.sent));
     if fetched.0 + sent.0 == 0 {
         return format!(
-            "nothing to move: {node} and {peers} others hold the same in the shards that they share"
+            "nothing to move: {node} and {} hold the same in the shards that they share",
+            output::count(peers as u64, "other")
         );
     }
     format!(
