@@ -161,11 +161,10 @@ impl Cluster {
             process.start()?;
             return Ok(format!("  {node}/{service} is started again"));
         }
-        let start = format!("stemedb local start {node}/{service}");
         let unreadable = state.is_some_and(|process| process.state().has_unreadable_data());
         Ok(match found.filter(|_| unreadable) {
-            Some(found) => put_away_first(found, &start, nodes.len()),
-            None => format!("  start it again: {start}"),
+            Some(found) => format!("  {}", self.put_away_first(found, *service)),
+            None => format!("  start it again: stemedb local start {node}/{service}"),
         })
     }
 
@@ -302,9 +301,31 @@ impl Cluster {
             process.resume();
         }
         start(node, processes)?;
-        ready::wait(processes, patience)
-            .await
-            .map_err(Failure::Local)
+        let waited = ready::wait(processes, patience).await;
+        waited.map_err(|why| {
+            let unreadable = |process: &&Arc<Process>| process.state().has_unreadable_data();
+            Failure::Local(match processes.iter().find(unreadable) {
+                Some(process) => {
+                    format!("{why}\n→ {}", self.put_away_first(node, process.service))
+                }
+                None => why,
+            })
+        })
+    }
+
+    /// What helps a store whose database cannot be read: starting it again as it is does not.
+    fn put_away_first(&self, node: &Node, service: Service) -> String {
+        let database = node.plan.directory().join("store.*");
+        let filled = match self.nodes().len() {
+            1 => "there is no other node to fill it from: import a backup",
+            _ => "the other nodes fill it",
+        };
+        format!(
+            "its database cannot be read: move {} away, then stemedb local start {}/{service}; {filled} (docs/operations.md, a malformed \
+             database)",
+            database.display(),
+            node.plan.name
+        )
     }
 
     /// Waits until the others know that a node is there. One of which a part does not run is for nobody to rely on yet.
@@ -431,19 +452,6 @@ impl Cluster {
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What helps a store whose database cannot be read: starting it again as it is does not.
-fn put_away_first(node: &Node, start: &str, nodes: usize) -> String {
-    let database = node.plan.directory().join("store.*");
-    let filled = match nodes {
-        1 => "there is no other node to fill it from: import a backup",
-        _ => "the other nodes fill it",
-    };
-    format!(
-        "  its database cannot be read: move {} away, then {start}; {filled} (docs/operations.md, a malformed database)",
-        database.display()
-    )
 }
 
 fn start(node: &Node, processes: &[Arc<Process>]) -> Result<(), Failure> {
