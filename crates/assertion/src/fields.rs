@@ -10,12 +10,14 @@ use serde_json::value::RawValue;
 
 use crate::decimal;
 use crate::invalid::Invalid;
+use crate::limits::{SIGNATURES_MAX, SUPERSEDES_MAX};
 
 /// More fields than any record has; what comes after is not looked at.
 const FIELDS_MAX: usize = 32;
 
-/// More items than any list of a record has; what comes after is not looked at.
-const ITEMS_MAX: usize = 64;
+/// Items of the longest list that a record may have. One more is kept, what comes after is not looked at.
+const ITEMS_MAX: usize = SUPERSEDES_MAX;
+const _: () = assert!(SIGNATURES_MAX <= ITEMS_MAX);
 
 /// Characters of a field name that came from outside and is shown in an error.
 const NAME_SHOWN: usize = 64;
@@ -332,7 +334,7 @@ impl<'de> Deserialize<'de> for List<'de> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<'de>, A::Error> {
                 let mut items = Vec::new();
                 while let Some(raw) = list.next_element::<&RawValue>()? {
-                    // One beyond the limit is kept so that the caller sees that there were more.
+                    // One beyond the longest is kept so that the caller sees that there were more.
                     if items.len() <= ITEMS_MAX {
                         items.push(raw);
                     }

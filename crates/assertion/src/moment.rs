@@ -75,14 +75,16 @@ pub fn read(text: &str) -> Result<i64, NotAMoment> {
         None => (time, 0),
     };
     let [hour, minute, second] = numbers(time, ':').ok_or_else(wrong)?;
-    let exists = (1..=12).contains(&month) && (1..=31).contains(&day) && year <= YEAR_MAX;
+    // Looked at before any arithmetic: the numbers come from outside, and may be as large as numbers go.
+    let possible = year <= YEAR_MAX
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (hour <= 23 && minute <= 59 && second <= 59);
+    if !possible {
+        return Err(wrong());
+    }
     let days = days_from_civil(year, month, day);
-    if !exists
-        || civil_from_days(days) != (year, month, day)
-        || hour > 23
-        || minute > 59
-        || second > 59
-    {
+    if civil_from_days(days) != (year, month, day) {
         return Err(wrong());
     }
     Ok(days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1_000 + millisecond)
@@ -216,6 +218,11 @@ mod tests {
             "yesterday",
             "2018-07-17T25:00:00Z",
             "2018-07-17T10:30:00",
+            "10000-01-01",
+            "9223372036854775807-01-01",
+            "2018-9223372036854775807-01",
+            "2018-07-9223372036854775807",
+            "2018-07-17T9223372036854775807:00:00Z",
         ] {
             assert!(read(text).is_err(), "{text}");
         }
