@@ -39,8 +39,30 @@ pub const APPEND_RECORDS_MAX: usize = 1_000;
 /// Most record bytes in one `AppendRequest`: below [`MESSAGE_MAX`] with room for framing and traces.
 pub const APPEND_BYTES_MAX: usize = 3 * 1024 * 1024;
 
+/// Most records, subjects or rows on one page of Query, ListSubjects, List or Follow.
+pub const PAGE_MAX: u32 = 1_000;
+
+/// Most ids in one `GetRequest`, and in `include` of one `QueryRequest`.
+pub const GET_IDS_MAX: usize = 1_000;
+
+/// Most sources, claims or epochs that one `ContextRequest` names.
+pub const CONTEXT_LIST_MAX: usize = 1_000;
+
+/// Most ids on one page of ListIds: a mebibyte.
+pub const LIST_IDS_MAX: u32 = 32_768;
+
+/// Epochs that are named of those that supersede one: people want to know that one does, and look into it.
+pub const SUPERSEDERS_MAX: usize = 10;
+
+/// Longest wait that a `FollowRequest` may ask for, in milliseconds.
+pub const FOLLOW_WAIT_MAX_MS: u32 = 10_000;
+
+/// Follow calls that a store answers at a time: the readers of a few gateways.
+pub const FOLLOW_CALLS_MAX: usize = 256;
+
 /// Most nodes in one `DescendRequest`, `MissingRequest` or `FetchRequest`.
 pub const TREE_NODES_MAX: usize = 256;
+const _: () = assert!(merkle::walk::NODES_MAX <= TREE_NODES_MAX);
 
 /// Most short ids in one `MissingRequest` or `FetchRequest`.
 pub const SHORT_IDS_MAX: usize = 16_384;

@@ -24,8 +24,10 @@ const WRITES_MAX: usize = 512;
 /// NDJSON streams in hand. Each holds a line and a window of records.
 const STREAMS_MAX: usize = 128;
 
-/// Readers of the feed (protocol, section 5). Each has a call at every store all the time, and a store lets 256 wait.
+/// Readers of the feed (protocol, section 5). Each has a call at every store all the time, and a store has room for
+/// those of a few gateways.
 const FEEDS_MAX: usize = 64;
+const _: () = assert!(2 * FEEDS_MAX <= proto::FOLLOW_CALLS_MAX);
 
 /// Walks over all ids of the cluster at a time.
 const VERIFICATIONS_MAX: usize = 1;

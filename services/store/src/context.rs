@@ -7,7 +7,7 @@ mod statements;
 use assertion::{Kind, Record, RecordId};
 use futures::TryStreamExt as _;
 use proto::convert::{self, WireError};
-use proto::v1;
+use proto::{CONTEXT_LIST_MAX, v1};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
 
@@ -19,9 +19,6 @@ pub(crate) use statements::{
     Statement, chain, of_global_shard, sources, superseding, voted, votes_on,
 };
 use statements::{epochs, votes};
-
-/// Most uris, claims, or epochs of one request.
-pub(crate) const LIST_MAX: usize = 1_000;
 
 /// Records of one reply.
 const PAGE_RECORDS: usize = 1_000;
@@ -81,10 +78,10 @@ pub async fn get(
 
 fn check(name: &'static str, length: usize) -> Result<(), WireError> {
     match length {
-        0..=LIST_MAX => Ok(()),
+        0..=CONTEXT_LIST_MAX => Ok(()),
         _ => Err(WireError::new(
             name,
-            format!("are {length}, give at most {LIST_MAX}"),
+            format!("are {length}, give at most {CONTEXT_LIST_MAX}"),
         )),
     }
 }

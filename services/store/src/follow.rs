@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use lens::{Match, Selection};
 use proto::convert::{self, WireError};
-use proto::v1;
+use proto::{FOLLOW_CALLS_MAX, FOLLOW_WAIT_MAX_MS, PAGE_MAX, v1};
 use sidecar::Shutdown;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
@@ -24,20 +24,11 @@ use crate::held::{self, canonical_of};
 use crate::intake::shard_of_record;
 use crate::trees::Trees;
 
-/// Most records of a page.
-const PAGE_MAX: u32 = 1_000;
-
 /// Canonical bytes of a page.
 const PAGE_BYTES: usize = 1024 * 1024;
 
 /// Rows that one page passes over; the caller comes again for the rest, and others have their turn.
 const PASSED_OVER_MAX: usize = 20_000;
-
-/// Longest wait that may be asked for, in milliseconds.
-const WAIT_MAX_MS: u32 = 10_000;
-
-/// Calls at a time: the readers of a few gateways.
-const CALLS_MAX: usize = 256;
 
 const ROWS: &str = concat!(
     "SELECT 0, r.sequence, r.id_head, ",
@@ -91,7 +82,7 @@ impl Follows {
             damage,
             store_id,
             num_shards,
-            calls: Semaphore::new(CALLS_MAX),
+            calls: Semaphore::new(FOLLOW_CALLS_MAX),
             shutdown,
         }
     }
@@ -156,8 +147,8 @@ impl Follows {
             let problem = format!("is {}, give 1 to {PAGE_MAX}", request.limit);
             return Err(WireError::new("limit", problem).into());
         }
-        if request.wait_ms > WAIT_MAX_MS {
-            let problem = format!("is {}, give at most {WAIT_MAX_MS}", request.wait_ms);
+        if request.wait_ms > FOLLOW_WAIT_MAX_MS {
+            let problem = format!("is {}, give at most {FOLLOW_WAIT_MAX_MS}", request.wait_ms);
             return Err(WireError::new("wait_ms", problem).into());
         }
         Ok(())

@@ -8,14 +8,11 @@ mod votes;
 
 use bytes::Bytes;
 use proto::convert::WireError;
-use proto::v1;
+use proto::{PAGE_MAX, v1};
 use sqlx::SqlitePool;
 
 use crate::error::CallError;
 pub(crate) use epochs::superseders;
-
-/// Most rows of a page.
-const PAGE_MAX: u32 = 1_000;
 
 /// Canonical bytes of a page: a message holds no more.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;

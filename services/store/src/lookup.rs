@@ -7,12 +7,12 @@ use assertion::RecordId;
 use bytes::Bytes;
 use merkle::Id;
 use proto::convert::{self, WireError};
-use proto::v1;
+use proto::{GET_IDS_MAX, v1};
 use sqlx::SqlitePool;
 
 use crate::completeness::Completeness;
 use crate::error::CallError;
-use crate::held::{self, IDS_MAX, Place};
+use crate::held::{self, Place};
 use crate::trees::Trees;
 
 /// Canonical bytes of an answer: a message holds no more.
@@ -28,8 +28,8 @@ pub async fn get(
     completeness: &Completeness,
     request: v1::GetRequest,
 ) -> Result<v1::GetReply, CallError> {
-    if request.ids.len() > IDS_MAX {
-        let problem = format!("are {}, give at most {IDS_MAX}", request.ids.len());
+    if request.ids.len() > GET_IDS_MAX {
+        let problem = format!("are {}, give at most {GET_IDS_MAX}", request.ids.len());
         return Err(WireError::new("ids", problem).into());
     }
     let ids = request

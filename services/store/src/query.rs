@@ -14,8 +14,7 @@ use futures::TryStreamExt as _;
 use lens::{Match, Parameters, Selection};
 use merkle::Id;
 use proto::convert::{self, WireError};
-use proto::cursor;
-use proto::v1;
+use proto::{GET_IDS_MAX, PAGE_MAX, cursor, v1};
 use shard::{global_shard, shard_of};
 use sqlx::SqlitePool;
 use tokio::sync::Semaphore;
@@ -40,12 +39,6 @@ const ANSWER_SECONDS: u64 = 2;
 /// The same with a lens. It weighs a million claims in less than half of it on a machine that has nothing else to do, and keeps
 /// the log from being copied into the file meanwhile.
 const LENS_SECONDS: u64 = 6;
-
-/// Most records of a page.
-const PAGE_MAX: u32 = 1_000;
-
-/// Most ids of `include`, as of Get.
-const INCLUDE_MAX: usize = 1_000;
 
 /// Rows that one page looks through when filters leave out most; the rest is for the next page.
 const PAGE_ROWS_MAX: usize = 20_000;
@@ -318,10 +311,10 @@ async fn within<T>(
 }
 
 fn include(ids: &[bytes::Bytes]) -> Result<Vec<Id>, WireError> {
-    if ids.len() > INCLUDE_MAX {
+    if ids.len() > GET_IDS_MAX {
         return Err(WireError::new(
             "include",
-            format!("has {} ids, give at most {INCLUDE_MAX}", ids.len()),
+            format!("has {} ids, give at most {GET_IDS_MAX}", ids.len()),
         ));
     }
     ids.iter()

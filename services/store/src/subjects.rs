@@ -2,14 +2,11 @@
 
 use futures::TryStreamExt as _;
 use proto::convert::WireError;
-use proto::v1;
+use proto::{PAGE_MAX, v1};
 use sqlx::{Row as _, SqlitePool};
 
 use crate::error::CallError;
 use crate::prefix;
-
-/// Most subjects of one reply.
-const PAGE_MAX: u32 = 1_000;
 
 /// Claims of one subject that are counted; people want to know whether it is one, a dozen or very many.
 const COUNTED_MAX: i64 = 10_000;

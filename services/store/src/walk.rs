@@ -7,7 +7,7 @@ use assertion::RecordId;
 use bytes::Bytes;
 use merkle::{Digest, Grain, Id, Path, Salt, ShortDigest, ShortId, Tree};
 use proto::convert::{self, WireError};
-use proto::{SHORT_IDS_MAX, TREE_NODES_MAX, v1};
+use proto::{LIST_IDS_MAX, SHORT_IDS_MAX, TREE_NODES_MAX, v1};
 use sqlx::SqlitePool;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -27,9 +27,6 @@ const CHUNKS_AHEAD: usize = 1;
 
 /// Requests whose trees are walked at a time: they hash what is below their nodes, and reads and writes must go on.
 const WALKS_AT_A_TIME: usize = 2;
-
-/// Ids of one ListIds.
-const LIST_MAX: u32 = 32_768;
 
 /// Answers repair.
 #[derive(Debug, Clone)]
@@ -235,8 +232,8 @@ impl Walks {
     /// When the request means nothing, or the ids cannot be read.
     pub async fn list(&self, request: v1::ListIdsRequest) -> Result<v1::ListIdsReply, CallError> {
         self.known(request.shard)?;
-        if !(1..=LIST_MAX).contains(&request.limit) {
-            let problem = format!("is {}, give 1 to {LIST_MAX}", request.limit);
+        if !(1..=LIST_IDS_MAX).contains(&request.limit) {
+            let problem = format!("is {}, give 1 to {LIST_IDS_MAX}", request.limit);
             return Err(WireError::new("limit", problem).into());
         }
         if !request.after.is_empty() {

@@ -22,9 +22,11 @@ use crate::store::Fault;
 
 /// Records on a page of one store. Fewer: more calls for who reads from the start; more: what a reader that hangs holds.
 const PAGE_RECORDS: u32 = 256;
+const _: () = assert!(PAGE_RECORDS <= proto::PAGE_MAX);
 
-/// How long a store may keep a call when it has nothing new. Longer: fewer calls for nothing; a store allows 10 s.
+/// How long a store may keep a call when it has nothing new. Longer: fewer calls for nothing.
 const WAIT_MS: u32 = 5_000;
+const _: () = assert!(WAIT_MS <= proto::FOLLOW_WAIT_MAX_MS);
 
 /// The same on the way to an end: rows that a filter passes over are told with the answer, so a long wait behind the last of them
 /// would hold up the end. Shorter: more calls where a store is slow to come to where it was; longer: a later end.

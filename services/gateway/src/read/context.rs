@@ -16,9 +16,6 @@ use crate::problem::Problem;
 use crate::route::{Name, Route};
 use crate::store::{Fault, Store};
 
-/// Most source uris, claims or epochs that one call asks about (the contract with the store).
-pub(crate) const LIST_MAX: usize = 1_000;
-
 /// Asks all live nodes, again and again for one answer. A node that fails once is not asked again: it counts as missing.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {

@@ -7,12 +7,12 @@ use assertion::{Place, Record, RecordId};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use proto::convert;
 use proto::v1::{self, ListKind};
+use proto::{SUPERSEDERS_MAX, convert};
 use serde_json::{Value, json};
 use sidecar::clock;
 
-use super::marks::{SUPERSEDERS_MAX, listed};
+use super::marks::listed;
 use super::merged::Merged;
 use super::owner::{Call, proved};
 use super::question::{LIMIT_MAX, hex, unhex};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use assertion::{Content, Record, RecordId};
 use bytes::Bytes;
-use proto::{convert, v1};
+use proto::{SUPERSEDERS_MAX, convert, v1};
 use serde_json::{Map, Value};
 
 use super::context::Context;
@@ -13,9 +13,6 @@ use super::{Question, Reader};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::Route;
-
-/// Epochs that are named of those that supersede one (the contract with the store).
-pub(crate) const SUPERSEDERS_MAX: usize = 10;
 
 /// Claims by their ids, only those that something is known of.
 #[derive(Debug, Default)]

@@ -39,10 +39,11 @@ const OF_LENSES: [&str; 4] = ["tolerance", "decay", "evaluated_at", "inner"];
 const LIMIT: u32 = 100;
 
 /// Most records on a page.
-pub const LIMIT_MAX: u32 = 1_000;
+pub const LIMIT_MAX: u32 = proto::PAGE_MAX;
 
 /// Most ids that an answer waits for.
 const INCLUDE_MAX: usize = 100;
+const _: () = assert!(INCLUDE_MAX <= proto::GET_IDS_MAX);
 
 /// What is asked.
 #[derive(Debug, Clone)]

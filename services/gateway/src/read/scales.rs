@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use assertion::{Kind, Record, RecordId};
 use bytes::Bytes;
 use lens::{Match, Parameters, Resolver, TooMuch};
-use proto::v1;
+use proto::{CONTEXT_LIST_MAX, v1};
 
-use super::context::{Context, LIST_MAX};
+use super::context::Context;
 use super::union::{Heard, checked};
 use crate::problem::Problem;
 
@@ -52,7 +52,7 @@ impl<'a> Scales<'a> {
     /// Weighs the claims of a page that are not known yet.
     pub(super) async fn weigh(&mut self, page: &[v1::FoundRecord]) -> Result<(), Problem> {
         let news = self.news(page)?;
-        for sources in news.sources.chunks(LIST_MAX) {
+        for sources in news.sources.chunks(CONTEXT_LIST_MAX) {
             let request = v1::ContextRequest {
                 sources: sources.to_vec(),
                 ..self.request()
@@ -76,7 +76,7 @@ impl<'a> Scales<'a> {
             if unasked.is_empty() {
                 return Ok(());
             }
-            for ids in unasked.chunks(LIST_MAX) {
+            for ids in unasked.chunks(CONTEXT_LIST_MAX) {
                 let request = v1::ContextRequest {
                     epochs: true,
                     epochs_of: ids.iter().map(wire).collect(),
@@ -93,7 +93,7 @@ impl<'a> Scales<'a> {
         let mut context = self.context;
         let mut ballot = self.resolver.ballot();
         let mut place = 0;
-        while let Some((subject, claims)) = ballot.claims(place, LIST_MAX) {
+        while let Some((subject, claims)) = ballot.claims(place, CONTEXT_LIST_MAX) {
             place += claims.len();
             let request = v1::ContextRequest {
                 votes_of: Some(subject.to_owned()),

@@ -35,7 +35,9 @@ const PAGES_WAITING: usize = 4;
 const TOO_SLOW_RETRY_SECONDS: u32 = 5;
 
 /// Answers of several nodes that are further apart are not complete together, in boot milliseconds.
-const TOGETHER_MAX_MS: u64 = 10_000;
+const TOGETHER_MAX_MS: u64 = shard::proof::MAX_AGE_MS;
+// An owner has had a record for longer than that when another node gives it up.
+const _: () = assert!(TOGETHER_MAX_MS < shard::homecoming::SETTLED_MS);
 
 /// How long a node that does not answer writes may take: it may have come back, and must not hold up the answer.
 const OUT_CALL_MAX: Duration = Duration::from_millis(500);
@@ -94,8 +96,8 @@ impl Reader {
         self.somebody(&heard)?;
         let unseen = unseen(question, &heard);
         let mut answer = self.worth(result, &heard, asked_at, route);
-        // A process that was stopped meanwhile may find all answers waiting. An owner has had a record for 12 s when another node
-        // gives it up, so one that moved is seen at one end or the other; not in an answer put together over a longer time.
+        // A process that was stopped meanwhile may find all answers waiting. An owner has had a record for longer than this when another
+        // node gives it up, so one that moved is seen at one end or the other; not in an answer put together over a longer time.
         if clock::boot_ms().saturating_sub(began) > TOGETHER_MAX_MS && answer.complete {
             answer.complete = false;
             answer.proved_through = None;

@@ -4,11 +4,11 @@
 //! go as hex: JSON may be written in many ways. A line whose row is gone comes too, without bytes: it says that something is lacking.
 
 use assertion::RecordId;
+use proto::CONTEXT_LIST_MAX;
 use sqlx::SqliteConnection;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
-use super::LIST_MAX;
 use super::place::{Last, Spot};
 use crate::held::{self, canonical_of};
 
@@ -136,7 +136,7 @@ pub(crate) fn votes(subject: &str, after: &Last, latest: i64, limit: i64) -> Sta
         .bind(limit)
 }
 
-/// Claims of a subject that have votes, whether or not they are here: ids from one on, at most [`LIST_MAX`].
+/// Claims of a subject that have votes, whether or not they are here: ids from one on, at most [`CONTEXT_LIST_MAX`].
 pub(crate) async fn voted(
     connection: &mut SqliteConnection,
     subject: &str,
@@ -145,7 +145,7 @@ pub(crate) async fn voted(
     let rows = sqlx::query_scalar::<_, String>(VOTED)
         .bind(subject.to_owned())
         .bind(from.to_string())
-        .bind(u32::try_from(LIST_MAX).unwrap_or(u32::MAX))
+        .bind(u32::try_from(CONTEXT_LIST_MAX).unwrap_or(u32::MAX))
         .fetch_all(connection)
         .await?;
     // A record's door lets only ids through.

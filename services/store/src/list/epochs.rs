@@ -6,7 +6,7 @@ use assertion::{Kind, Record, RecordId};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use proto::cursor::Position;
-use proto::{listing, v1};
+use proto::{SUPERSEDERS_MAX, listing, v1};
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use super::Found;
@@ -15,9 +15,6 @@ use crate::held::{self, canonical_of};
 use crate::mentions::key_of_epochs;
 use crate::query::{Page, mentions, through};
 use crate::writer::superseded;
-
-/// Epochs that are named of those that supersede one: people want to know that one does, and look into it.
-const SUPERSEDERS_MAX: i64 = 10;
 
 /// Of each of these ids the first epochs that name it: however many there are, no more are read.
 const SUPERSEDERS: &str = concat!(
@@ -96,7 +93,7 @@ pub(crate) async fn superseders(
     let mut rows = sqlx::query(SUPERSEDERS)
         .bind(format!("[{}]", asked.join(",")))
         .bind(latest)
-        .bind(SUPERSEDERS_MAX)
+        .bind(SUPERSEDERS_MAX as i64)
         .fetch(connection);
     let mut found: BTreeMap<RecordId, BTreeSet<RecordId>> = BTreeMap::new();
     while let Some(row) = rows.try_next().await? {

@@ -202,7 +202,7 @@ impl Fold {
         let mut unasked = self.resolver.unasked_epochs();
         while !unasked.is_empty() {
             let mut further = Vec::new();
-            for ids in unasked.chunks(context::LIST_MAX) {
+            for ids in unasked.chunks(proto::CONTEXT_LIST_MAX) {
                 let own = context::of_global_shard(ids, global, i64::MAX);
                 let of_id = |row: &SqliteRow| lines::of_id(row, ids);
                 self.learn(connection, own, of_id).await?;
@@ -234,7 +234,7 @@ async fn count(
     latest: i64,
 ) -> Result<(), CallError> {
     let mut place = 0;
-    while let Some((subject, claims)) = ballot.claims(place, context::LIST_MAX) {
+    while let Some((subject, claims)) = ballot.claims(place, proto::CONTEXT_LIST_MAX) {
         let subject = subject.to_owned();
         let Some(first) = claims.first() else {
             return Ok(());
@@ -244,9 +244,9 @@ async fn count(
             return Ok(());
         }
         let (hit, through) = ballot.among(&voted);
-        let asked = match place + claims.len() <= through || voted.len() < context::LIST_MAX {
+        let asked = match place + claims.len() <= through || voted.len() < proto::CONTEXT_LIST_MAX {
             true => {
-                place = match voted.len() < context::LIST_MAX {
+                place = match voted.len() < proto::CONTEXT_LIST_MAX {
                     true => usize::MAX,
                     false => through,
                 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use assertion::RecordId;
 use bytes::{Buf as _, Bytes};
-use proto::v1;
+use proto::{GET_IDS_MAX, LIST_IDS_MAX, v1};
 use tonic::Status;
 
 use super::Side;
@@ -14,14 +14,8 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::Name;
 
-/// Ids of one page: a mebibyte.
-const PAGE_IDS: u32 = 32_768;
-
 /// How long a page may take.
 const PAGE_MAX: Duration = Duration::from_secs(10);
-
-/// Ids looked up at a time, the bound of Get.
-const LOOK_UPS_AT_ONCE: usize = 1_000;
 
 /// How long a look-up may take.
 const LOOK_UP_MAX: Duration = Duration::from_secs(2);
@@ -134,7 +128,7 @@ pub(super) async fn shard(
             copies,
             lacking,
         });
-        if doubts.len() == LOOK_UPS_AT_ONCE {
+        if doubts.len() == GET_IDS_MAX {
             let settled = settle(std::mem::take(&mut doubts), owners, terms).await?;
             counts = counts.and(settled);
         }
@@ -159,7 +153,7 @@ pub(super) async fn foreign(
             rows += holders.len() as u64;
             ids.push(Bytes::copy_from_slice(id));
         }
-        if step.is_none() || ids.len() == LOOK_UPS_AT_ONCE {
+        if step.is_none() || ids.len() == GET_IDS_MAX {
             let wanted = ids.len();
             let held = held(owner, std::mem::take(&mut ids), terms.caller).await;
             let held = held.map_err(|status| broken(owner, &status))?;
@@ -341,7 +335,7 @@ impl<'a> List<'a> {
                 shard: self.shard,
                 max_sequence: self.side.cut,
                 after: self.after.clone(),
-                limit: PAGE_IDS,
+                limit: LIST_IDS_MAX,
             };
             let reply = self
                 .side
