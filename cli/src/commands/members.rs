@@ -67,7 +67,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Its phase. Members say `stopping` of themselves whenever their store does not serve; with a gateway that is well nothing stops.
+/// Its phase. Members say `stopping` of themselves whenever their store does not serve, and `joining` after a start without it; with a
+/// gateway that is well nothing stops or joins.
 fn phase(member: &Value) -> String {
     match is_storeless(member) {
         true => "no store".to_owned(),
@@ -77,7 +78,10 @@ fn phase(member: &Value) -> String {
 
 fn is_storeless(member: &Value) -> bool {
     let services = &member["services"];
-    member["phase"] == "stopping" && services["gateway"] == "ok" && services["store"] != "ok"
+    let phase = member["phase"].as_str().unwrap_or_default();
+    matches!(phase, "stopping" | "joining")
+        && services["gateway"] == "ok"
+        && services["store"].as_str().is_some_and(|how| how != "ok")
 }
 
 /// What to do about members whose stores do not serve.
@@ -128,6 +132,9 @@ mod tests {
         let member = |gateway: &str, store: &str| json!({ "id": "node2", "phase": "stopping", "services": { "gateway": gateway, "store": store } });
         let without = member("ok", "does not answer");
         assert_eq!(phase(&without), "no store");
+        let mut started = without.clone();
+        started["phase"] = "joining".into();
+        assert_eq!(phase(&started), "no store");
         let lines = storeless(&json!({ "members": [without] }));
         assert!(
             lines[0].starts_with("node2 runs without its store") && lines[0].contains("store.*"),

@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sidecar::boot::UnreadableData;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqliteConnection,
@@ -184,10 +185,7 @@ impl Database {
         sqlx::migrate!()
             .run(&mut writer)
             .await
-            .map_err(|source| Error::Migrate {
-                path: path.clone(),
-                source,
-            })?;
+            .map_err(|source| Error::of_migration(&path, source))?;
         let mut identity = identity(&mut writer, config.num_shards)
             .await
             .map_err(opened)?;
@@ -319,9 +317,9 @@ async fn examine(connection: &mut SqliteConnection, path: &Path) -> Result<bool,
             let found = format!("an SQLite database with application id {application:#x}");
             Err(Error::Foreign { path, found })
         }
-        Err(error) if sqlite_code(&error) == Some(NOT_A_DATABASE) => Err(Error::Foreign {
+        Err(error) if sqlite_code(&error) == Some(NOT_A_DATABASE) => Err(Error::NoDatabase {
             path,
-            found: "no SQLite database at all".into(),
+            source: UnreadableData(error.into()),
         }),
         Err(source) => Err(Error::of_opening(&path, source)),
     }

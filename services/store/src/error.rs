@@ -6,6 +6,7 @@ use lens::TooMuch;
 use proto::convert::WireError;
 use shard::homecoming::Kept;
 use sidecar::boot::{StartAgain, UnreadableData};
+use sqlx::migrate::MigrateError;
 use thiserror::Error;
 
 /// Why the service cannot start or go on.
@@ -51,6 +52,17 @@ pub enum Error {
         path: PathBuf,
         /// What it is instead.
         found: String,
+    },
+    /// The file is no database at all, or begins like none any more.
+    #[error(
+        "{path} is no SQLite database, or its beginning is damaged; it was left as it is: move it and the files beside it (store.*) away \
+         and start the store again, it fills itself from the other nodes; or give another data directory"
+    )]
+    NoDatabase {
+        /// Which.
+        path: PathBuf,
+        /// What SQLite says.
+        source: UnreadableData,
     },
     /// The file was written by a later version.
     #[error(
@@ -100,7 +112,7 @@ pub enum Error {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
     /// The index of sources and predicates cannot be filled from the rows of an earlier version.
     #[error(
@@ -129,6 +141,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// That the schema of a database cannot be brought up to date.
+    pub(crate) fn of_migration(path: &Path, source: MigrateError) -> Error {
+        match source {
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _)
+                if is_malformed(&source) =>
+            {
+                Error::of_opening(path, source)
+            }
+            source => Error::Migrate {
+                path: path.to_path_buf(),
+                source,
+            },
+        }
+    }
+
     /// That a database does not open.
     pub(crate) fn of_opening(path: &Path, source: sqlx::Error) -> Error {
         let path = path.to_path_buf();

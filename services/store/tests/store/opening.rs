@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use proto::v1;
-use sidecar::boot::StartAgain;
+use sidecar::boot::{StartAgain, UnreadableData};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use stemedb_store::{Config, Error};
@@ -47,7 +47,10 @@ async fn a_file_of_somebody_else_is_left_as_it_is() {
     )
     .unwrap();
     let error = refused(config(directory.path())).await;
-    assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    assert!(matches!(error, Error::NoDatabase { .. }), "{error}");
+    // Whoever runs the store learns by its exit code that starting it again does not help.
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.is::<UnreadableData>(), "{source}");
 }
 
 #[tokio::test]
