@@ -13,7 +13,8 @@ use thiserror::Error;
 pub use layers::{Fault, Origin};
 pub use page::markdown;
 pub use table::{
-    COMMAND_VARIABLES, Entry, Kind, PORT_ADMIN, PORT_API, PORT_LOOPBACK, PORT_RPC, PORT_SWIM, TABLE,
+    COMMAND_VARIABLES, Entry, Kind, OTHER_VARIABLES, PORT_ADMIN, PORT_API, PORT_LOOPBACK, PORT_RPC,
+    PORT_SWIM, TABLE,
 };
 
 use layers::Layers;
@@ -72,7 +73,7 @@ pub struct Replication {
     pub factor: u32,
     /// How long a stopped node keeps its shards.
     pub rebalance_delay: Duration,
-    /// `replication.hold_s`
+    /// How long rows that others own are kept after this node stopped owning them.
     pub hold: Duration,
     /// Between repair sessions with a peer.
     pub sync_interval: Duration,
@@ -355,7 +356,16 @@ fn secret(layers: &mut Layers) -> Option<String> {
             None
         }
         (Some(path), None) => match std::fs::read_to_string(&path) {
-            Ok(text) => given(&text),
+            Ok(text) => {
+                let secret = given(&text);
+                if secret.is_none() {
+                    layers.fault(
+                        "cluster.secret_file",
+                        format!("{path} holds no secret; without one, do not set it"),
+                    );
+                }
+                secret
+            }
             Err(error) => {
                 layers.fault(
                     "cluster.secret_file",

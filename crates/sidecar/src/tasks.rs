@@ -72,16 +72,18 @@ impl Tasks {
     /// Waits until the shutdown is asked for or a task ends, then gives the others `grace` to end. The first fault wins.
     pub async fn join(mut self, grace: Duration) -> Result<(), TaskError> {
         let mut first_fault = None;
-        while let Some(ended) = self.set.join_next().await {
-            let asked = self.shutdown.is_cancelled();
-            if let Err(fault) = judge(ended, asked) {
-                first_fault.get_or_insert(fault);
-            }
-            if first_fault.is_some() || asked {
-                self.shutdown.trigger();
-                break;
+        let shutdown = self.shutdown.clone();
+        while first_fault.is_none() && !shutdown.is_cancelled() {
+            let ended = tokio::select! {
+                ended = self.set.join_next() => ended,
+                () = shutdown.cancelled() => break,
+            };
+            match ended {
+                Some(ended) => first_fault = judge(ended, shutdown.is_cancelled()).err(),
+                None => break,
             }
         }
+        shutdown.trigger();
         let rest = async {
             while let Some(ended) = self.set.join_next().await {
                 if let Err(fault) = judge(ended, true) {
@@ -138,6 +140,16 @@ mod tests {
         });
         shutdown.trigger();
         assert!(tasks.join(GRACE).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_end_when_asked_is_dropped_after_the_grace() {
+        let shutdown = Shutdown::new();
+        let mut tasks = Tasks::new(shutdown.clone());
+        tasks.spawn_infallible("stays", std::future::pending());
+        shutdown.trigger();
+        let joined = tokio::time::timeout(GRACE, tasks.join(Duration::from_millis(20)));
+        assert!(joined.await.expect("dropped in time").is_ok());
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::table::{COMMAND_VARIABLES, Entry, Kind, TABLE};
+use super::table::{COMMAND_VARIABLES, Entry, Kind, OTHER_VARIABLES, TABLE};
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,8 @@ impl Layers {
     }
 
     fn read_variable(&mut self, name: &str, value: String) {
-        if COMMAND_VARIABLES.iter().any(|(known, _)| *known == name) {
+        let mut others = OTHER_VARIABLES.iter().chain(COMMAND_VARIABLES);
+        if others.any(|(known, _)| *known == name) {
             return;
         }
         match TABLE.iter().find(|entry| entry.env == name) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::table::{COMMAND_VARIABLES, Kind, TABLE};
+use super::table::{COMMAND_VARIABLES, Kind, OTHER_VARIABLES, TABLE};
 
 /// `docs/configuration.md`, made from the table.
 pub fn markdown() -> String {
@@ -29,12 +29,18 @@ pub fn markdown() -> String {
             entry.doc
         );
     }
-    page.push_str("\nRead by commands only:\n\n| variable | what it is |\n|---|---|\n");
-    for (name, doc) in COMMAND_VARIABLES {
-        let _ = writeln!(page, "| `{name}` | {doc} |");
+    let others = [
+        ("Read by services and commands", OTHER_VARIABLES),
+        ("Read by commands only", COMMAND_VARIABLES),
+    ];
+    for (who, variables) in others {
+        let _ = writeln!(page, "\n{who}:\n\n| variable | what it is |\n|---|---|");
+        for (name, doc) in variables {
+            let _ = writeln!(page, "| `{name}` | {doc} |");
+        }
     }
     page.push_str(
-        "\nTraces follow the standard `OTEL_*` variables: nothing is exported until `OTEL_EXPORTER_OTLP_ENDPOINT` is set.\n",
+        "\nTraces follow the standard `OTEL_*` variables: nothing is exported until `OTEL_EXPORTER_OTLP_ENDPOINT` or\n`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set.\n",
     );
     page
 }

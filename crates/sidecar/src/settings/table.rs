@@ -284,12 +284,14 @@ pub const TABLE: &[Entry] = &[
     ),
 ];
 
+/// Variables of no setting, which services and commands read.
+pub const OTHER_VARIABLES: &[(&str, &str)] = &[(
+    "STEMEDB_CONFIG",
+    "Path of config.toml, when `--config` is not given.",
+)];
+
 /// Variables that commands read and services ignore.
 pub const COMMAND_VARIABLES: &[(&str, &str)] = &[
-    (
-        "STEMEDB_CONFIG",
-        "Path of config.toml, when `--config` is not given.",
-    ),
     (
         "STEMEDB_URL",
         "URLs that the client commands talk to, comma-separated.",

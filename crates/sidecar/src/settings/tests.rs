@@ -78,6 +78,23 @@ fn a_node_alone_has_one_copy_and_no_seeds() {
 }
 
 #[test]
+fn a_file_of_a_secret_that_holds_none_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    let load = || {
+        let file = [("STEMEDB_CLUSTER_SECRET_FILE", path.to_str().unwrap())];
+        from(BARE_METAL, &file).map(|settings| settings.cluster.secret)
+    };
+    for empty in ["", " \n"] {
+        std::fs::write(&path, empty).unwrap();
+        let error = load().unwrap_err().to_string();
+        assert!(error.contains("holds no secret"), "{error}");
+    }
+    std::fs::write(&path, "hush\n").unwrap();
+    assert_eq!(load().unwrap().as_deref(), Some("hush"));
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let settings = from(BARE_METAL, &[("STEMEDB_CLUSTER_SECRET", "swordfish")]).unwrap();
     assert_eq!(settings.cluster.secret.as_deref(), Some("swordfish"));
