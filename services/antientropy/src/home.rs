@@ -70,6 +70,17 @@ impl Home {
         change(&mut self.standing());
     }
 
+    /// Nothing is done right now: what is waited for, if anything is.
+    pub fn rest(&self, waiting_for: Option<String>) {
+        self.update(|home| {
+            home.state = match waiting_for {
+                Some(_) => HomeState::Waiting,
+                None => HomeState::Idle,
+            };
+            home.waiting_for = waiting_for.unwrap_or_default();
+        });
+    }
+
     /// Rows by shard.
     pub fn foreign(&self) -> BTreeMap<u32, u64> {
         self.standing().foreign.clone()

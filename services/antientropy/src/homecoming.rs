@@ -68,9 +68,11 @@ impl From<SessionError> for Stop {
 struct Foreign {
     /// Since when, boot milliseconds.
     since: u64,
-    /// Not looked at before.
+    /// The owners are not asked about it before this moment.
     next: Instant,
     pause: Duration,
+    /// Why it is still here although its hold time is over.
+    waiting_for: Option<String>,
 }
 
 /// The worker.
@@ -118,7 +120,7 @@ impl Homecoming {
         loop {
             match self.round().await {
                 Ok(()) => self.complained = false,
-                Err(Stop::View) => self.home.update(|home| home.state = HomeState::Idle),
+                Err(Stop::View) => self.home.rest(None),
                 Err(Stop::Own(error)) => self.complain(&error),
             }
             tokio::time::sleep(self.shared.interval).await;
@@ -126,10 +128,7 @@ impl Homecoming {
     }
 
     fn complain(&mut self, error: &SessionError) {
-        self.home.update(|home| {
-            home.state = HomeState::Waiting;
-            home.waiting_for = error.to_string();
-        });
+        self.home.rest(Some(error.to_string()));
         if !std::mem::replace(&mut self.complained, true) {
             tracing::warn!(%error, "foreign rows cannot be looked after");
         }
@@ -139,6 +138,7 @@ impl Homecoming {
         let view = self.view()?;
         let own = self.own_store(&view)?;
         if self.home.is_paused() && !is_leaving(&view) {
+            self.home.rest(None);
             return Ok(());
         }
         let counts = held(&own, &view).await?;
@@ -149,16 +149,21 @@ impl Homecoming {
         self.sweep = None;
         self.look(&view, counts);
         let due = self.due();
-        if due.is_empty() {
-            return Ok(());
+        if !due.is_empty() {
+            // The store judges by what it was told last; it must be this view.
+            self.tell().await?;
         }
-        // The store judges by what it was told last; it must be this view.
-        self.tell().await?;
         for shard in due {
             self.bring_home(&own, shard).await?;
         }
-        self.home.update(|home| home.state = HomeState::Idle);
+        self.home.rest(self.waiting_for());
         Ok(())
+    }
+
+    /// Why rows are still here although their hold time is over: the reason of the first shard that has one.
+    fn waiting_for(&self) -> Option<String> {
+        let mut held = self.home.foreign().into_keys();
+        held.find_map(|shard| self.foreign.get(&shard)?.waiting_for.clone())
     }
 
     /// The view, when it is of a cluster and young.
@@ -204,17 +209,12 @@ impl Homecoming {
                 since: boot_ms(),
                 next: Instant::now(),
                 pause: RETRY_FIRST,
+                waiting_for: None,
             });
         }
         let records: u64 = held.values().sum();
         metrics::foreign(records);
-        self.home.update(|home| {
-            home.foreign = held;
-            if records == 0 {
-                home.state = HomeState::Idle;
-                home.waiting_for.clear();
-            }
-        });
+        self.home.update(|home| home.foreign = held);
     }
 
     /// Shards with rows whose hold time is over, and whose pause is.
@@ -255,8 +255,7 @@ impl Homecoming {
             } = match self.offer(&view, shard, &ids, needed).await {
                 Ok(offered) => offered,
                 Err(why) => {
-                    self.postpone(shard, false);
-                    self.wait_for(why);
+                    self.postpone(shard, false, Some(why));
                     return Ok(());
                 }
             };
@@ -269,24 +268,15 @@ impl Homecoming {
             let pause = (began.elapsed() * PAUSE_PER_PAGE).min(PAUSE_LONGEST);
             tokio::time::sleep(pause).await;
         }
-        if left > 0 {
-            self.wait_for(format!(
-                "{left} rows of shard {shard} that not every owner confirms yet"
-            ));
-        }
-        self.postpone(shard, released > 0);
+        let why = (left > 0)
+            .then(|| format!("{left} rows of shard {shard} that not every owner confirms yet"));
+        self.postpone(shard, released > 0, why);
         Ok(())
     }
 
-    fn wait_for(&self, why: String) {
-        self.home.update(|home| {
-            home.state = HomeState::Waiting;
-            home.waiting_for = why;
-        });
-    }
-
-    fn postpone(&mut self, shard: u32, moved: bool) {
+    fn postpone(&mut self, shard: u32, moved: bool, waiting_for: Option<String>) {
         if let Some(foreign) = self.foreign.get_mut(&shard) {
+            foreign.waiting_for = waiting_for;
             let pause = match moved {
                 true => RETRY_FIRST,
                 false => foreign.pause,

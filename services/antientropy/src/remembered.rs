@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use merkle::{Digest, EMPTY_ROOT, Salt, ShortDigest};
 
-use crate::stores::Standing;
+use crate::stores::Reached;
 
 /// How often rows of a shard were given up: what was contained before need not be any more.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub struct Remembered {
     losses: u64,
     remote_store: Vec<u8>,
     roots: BTreeMap<u32, Digest>,
-    seen: Standing,
+    seen: Reached,
     /// Of each shard, how often rows had been given up when the session began.
     releases: BTreeMap<u32, u64>,
     /// The last row of the local store when the session began, less those that repair had put there.
@@ -44,13 +44,13 @@ pub struct Remembered {
 
 impl Remembered {
     /// How far the peer's store was seen to have come.
-    pub fn seen(&self) -> Standing {
+    pub fn seen(&self) -> Reached {
         self.seen.clone()
     }
 
     /// The peer's store answered.
-    pub fn saw(&mut self, standing: &Standing) {
-        self.seen.clone_from(standing);
+    pub fn saw(&mut self, reached: &Reached) {
+        self.seen.clone_from(reached);
     }
 
     /// Binds the memory to the local store that answered. Another store than before has to prove everything anew, and so has one

@@ -222,7 +222,7 @@ impl Session<'_> {
         }
         self.remembered.keep_only(&self.owned);
         self.remembered.bind_local(&local.store_id, local.losses);
-        let busy = self.took_others(local.standing.sequence);
+        let busy = self.took_others(local.reached.sequence);
         let salt: Salt = rand::random();
         let here: BTreeMap<u32, u64> = shards.iter().copied().zip(local.counts).collect();
         let mut own: BTreeMap<u32, Digest> = shards.into_iter().zip(local.roots).collect();
@@ -238,7 +238,7 @@ impl Session<'_> {
             .remote
             .compare(&named, Some(digest), &salt, self.remembered.seen())
             .await?;
-        self.remembered.saw(&reply.standing);
+        self.remembered.saw(&reply.reached);
         if !self.remembered.bind_remote(&reply.store_id) && reply.equal {
             // What was expected was learned from the store that was there before.
             reply = self

@@ -67,7 +67,7 @@ pub struct Compared<Root> {
     /// Who answered.
     pub store_id: Bytes,
     /// How far it had come.
-    pub standing: Standing,
+    pub reached: Reached,
     /// How often ids had gone from it without being given up.
     pub losses: u64,
     /// It counts as absent only because ids of these shards are gone.
@@ -76,7 +76,7 @@ pub struct Compared<Root> {
 
 /// How far a store was seen to have come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct Reached {
     /// Which store; empty: none was seen.
     pub store_id: Bytes,
     /// Its run.
@@ -176,7 +176,7 @@ impl Asked {
         shards: &[u32],
         expected: Option<Digest>,
         salt: &Salt,
-        seen: Standing,
+        seen: Reached,
     ) -> Result<Compared<ShortDigest>, SessionError> {
         let request = v1::CompareRequest {
             expected: expected.map_or_else(Bytes::new, |digest| Bytes::copy_from_slice(&digest)),
@@ -201,7 +201,7 @@ impl Asked {
         };
         let mut client = self.client.clone();
         let reply = self.call("Compare", client.compare(request)).await?;
-        let standing = Standing {
+        let reached = Reached {
             store_id: reply.store_id.clone(),
             run: reply.run,
             sequence: reply.sequence,
@@ -213,7 +213,7 @@ impl Asked {
                 counts: Vec::new(),
                 counts_as_absent: reply.counts_as_absent,
                 store_id: reply.store_id,
-                standing,
+                reached,
                 losses: reply.losses,
                 lacking: reply.lacking,
             });
@@ -233,7 +233,7 @@ impl Asked {
             counts: reply.counts,
             counts_as_absent: reply.counts_as_absent,
             store_id: reply.store_id,
-            standing,
+            reached,
             losses: reply.losses,
             lacking: reply.lacking,
         })

@@ -38,7 +38,7 @@ impl Homecoming {
         counts: &BTreeMap<u32, u64>,
     ) -> Result<(), Stop> {
         if has_left(view) {
-            self.home.update(|home| home.state = HomeState::Idle);
+            self.home.rest(None);
             return Ok(());
         }
         // From here on the store refuses writes: what comes after this look is nothing.
@@ -97,13 +97,13 @@ impl Homecoming {
                 Ok(offered) if offered.confirmed.len() == ids.len() => {}
                 Ok(offered) => {
                     let left = ids.len() - offered.confirmed.len();
-                    self.wait_for(format!(
+                    self.home.rest(Some(format!(
                         "{left} rows of shard {shard} that not every owner confirms yet"
-                    ));
+                    )));
                     return Ok(false);
                 }
                 Err(why) => {
-                    self.wait_for(why);
+                    self.home.rest(Some(why));
                     return Ok(false);
                 }
             }
