@@ -34,7 +34,7 @@ struct Told {
 ///
 /// # Errors
 /// When the database cannot be read or written.
-pub(crate) async fn settle(
+pub(crate) async fn put_right(
     connection: &mut SqliteConnection,
     identity: &mut Identity,
     marked: u64,
@@ -48,7 +48,8 @@ pub(crate) async fn settle(
         }
         Err(error) => return Err(error),
     };
-    if lost && !identity.counts_as_absent {
+    // A store that counted as absent before is no better off: what a peer proved to it has to be proved anew there too.
+    if lost {
         connection
             .execute(
                 "UPDATE store SET losses = losses + 1, counts_as_absent = 1, scrubbed_at_ms = 0",

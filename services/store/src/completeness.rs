@@ -1,4 +1,4 @@
-//! When this store may say `complete`, confirm, and release: the ledger of proofs, the durable mark behind it, what the store was
+//! When this store may say `complete`, confirm, and release: the ledger of proofs, the durable condition behind it, what the store was
 //! told of its shards, and dates that people can read.
 
 use std::collections::BTreeSet;
@@ -8,21 +8,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use proto::convert::Told;
 use shard::global_shard;
 use shard::homecoming::{Kept, Tenure};
-use shard::proof::{Ledger, MAX_AGE_MS};
+use shard::proof::{Ledger, MAX_AGE_MS, Report};
 use sidecar::clock::{boot_ms, unix_ms};
 
 use crate::damage::Damage;
 use crate::error::Refusal;
 use crate::writer::{Condition, Writer};
 
+/// Looks at the ledger for one report, when ids go each time before what was found is on the disk.
+const NOTE_TRIES: usize = 8;
+
 /// What repair has proved to this store. The proofs live in memory; a restart loses them, as it must.
 #[derive(Debug)]
 pub struct Completeness {
     state: Mutex<State>,
-    /// Reports are taken one after the other: the durable mark is written between two looks at the ledger.
+    /// Reports are taken one after the other: the durable condition is written between two looks at the ledger.
     reports: tokio::sync::Mutex<()>,
-    /// By shard: how often rows were given up.
-    releases: Arc<[AtomicU64]>,
+    /// By shard: how often rows were given up or lost.
+    departures: Arc<[AtomicU64]>,
     damage: Arc<Damage>,
     num_shards: u32,
 }
@@ -63,18 +66,18 @@ pub struct Standing {
     pub counts_as_absent: bool,
 }
 
-/// Notices that rows of some shards are given up.
+/// Notices that rows of some shards are given up or lost.
 #[derive(Debug, Clone)]
 struct Watch {
-    releases: Arc<[AtomicU64]>,
+    departures: Arc<[AtomicU64]>,
     shards: Vec<u32>,
     seen: u64,
 }
 
 impl Watch {
-    fn new(releases: &Arc<[AtomicU64]>, shards: Vec<u32>) -> Watch {
+    fn new(departures: &Arc<[AtomicU64]>, shards: Vec<u32>) -> Watch {
         let mut watch = Watch {
-            releases: Arc::clone(releases),
+            departures: Arc::clone(departures),
             shards,
             seen: 0,
         };
@@ -83,7 +86,7 @@ impl Watch {
     }
 
     fn count(&self) -> u64 {
-        let of = |shard: &u32| self.releases.get(*shard as usize);
+        let of = |shard: &u32| self.departures.get(*shard as usize);
         let counts = self.shards.iter().filter_map(of);
         counts.map(|count| count.load(Ordering::SeqCst)).sum()
     }
@@ -128,7 +131,7 @@ impl Completeness {
                 leaving: false,
             }),
             reports: tokio::sync::Mutex::new(()),
-            releases: (0..=num_shards).map(|_| AtomicU64::new(0)).collect(),
+            departures: (0..=num_shards).map(|_| AtomicU64::new(0)).collect(),
             damage,
             num_shards,
         }
@@ -174,7 +177,7 @@ impl Completeness {
         let lacking = self.damage.touches(&shards) || self.damage.touches(&[global]);
         Standing {
             proved_at: proved_at.filter(|_| !lacking),
-            watch: Watch::new(&self.releases, shards),
+            watch: Watch::new(&self.departures, shards),
             offset_ms: unix_ms().saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)),
             counts_as_absent: lacking || self.is_absent(&state),
         }
@@ -211,7 +214,7 @@ impl Completeness {
         for shard in shards {
             state.ledger.lose(boot_ms(), *shard);
         }
-        for count in self.releases.iter() {
+        for count in self.departures.iter() {
             count.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -240,13 +243,7 @@ impl Completeness {
             view,
             leaving,
         } = told;
-        let before = condition(&self.state().ledger);
-        let mut next = self.state().ledger.clone();
-        next.report(boot_ms(), report.clone());
-        let after = condition(&next);
-        if before != after {
-            writer.note(after).await?;
-        }
+        let (before, after) = self.noted(&report, writer).await?;
         match (before.counts_as_absent, after.counts_as_absent) {
             (true, false) => tracing::info!(
                 "all that the other members had is here: this store counts from now on"
@@ -263,9 +260,29 @@ impl Completeness {
         state.known.clone_from(&report.known);
         state.view = view;
         state.leaving = leaving;
-        // Taken where it is: rows may have been given up while the mark was written.
+        // Taken where it is: rows may have been given up while it was written.
         state.ledger.report(now, report);
         Ok(self.is_absent(&state))
+    }
+
+    /// What the store says of itself before a report and after it; the latter is on the disk.
+    async fn noted(
+        &self,
+        report: &Report,
+        writer: &Writer,
+    ) -> Result<(Condition, Condition), Refusal> {
+        for _ in 0..NOTE_TRIES {
+            // Before the ledger is looked at: when something is lost after this, nothing is noted, and it is looked at anew.
+            let losses = self.losses();
+            let before = condition(&self.state().ledger);
+            let mut next = self.state().ledger.clone();
+            next.report(boot_ms(), report.clone());
+            let after = condition(&next);
+            if before == after || writer.note(after, losses).await? {
+                return Ok((before, after));
+            }
+        }
+        Err(Refusal::Busy)
     }
 
     /// Members that this store was last told of.
@@ -281,12 +298,15 @@ impl Completeness {
     pub async fn admit(&self, fresh: bool, writer: &Writer) -> Result<(), Refusal> {
         let _one = self.reports.lock().await;
         let wide = self.state().ledger.is_wide();
-        let counts_as_absent = !fresh;
+        let losses = self.losses();
         let condition = Condition {
-            counts_as_absent,
+            counts_as_absent: !fresh,
             wide,
         };
-        writer.note(condition).await?;
+        if !writer.note(condition, losses).await? {
+            // The caller asks again.
+            return Err(Refusal::Busy);
+        }
         if fresh {
             self.state().ledger.set_present();
         } else {
@@ -323,7 +343,7 @@ impl Completeness {
         let mut state = self.state();
         state.may_release(order)?;
         state.ledger.release(boot_ms(), order.shard);
-        if let Some(count) = self.releases.get(order.shard as usize) {
+        if let Some(count) = self.departures.get(order.shard as usize) {
             count.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())

@@ -197,10 +197,10 @@ impl Database {
             });
         }
         let marked = mark::last(files.directory());
-        let malformed = bookkeeping::settle(&mut writer, &mut identity, marked)
+        let malformed = bookkeeping::put_right(&mut writer, &mut identity, marked)
             .await
             .map_err(opened)?;
-        let mark = settle(&mut writer, &mut identity, new, &files).await?;
+        let mark = tell_copy_apart(&mut writer, &mut identity, new, &files).await?;
         let damage = Damage::open(&mut writer, files.directory())
             .await
             .map_err(opened)?;
@@ -231,7 +231,7 @@ impl Database {
 
 /// Sees to it that an older copy of a database is not taken for the store it was: readers of feeds have seen rows that it will
 /// fill anew, and members rely on records that it lacks. It gets an id of its own, and counts as absent.
-async fn settle(
+async fn tell_copy_apart(
     writer: &mut SqliteConnection,
     identity: &mut Identity,
     new: bool,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::TryStreamExt as _;
 use lens::{Match, Selection};
 use proto::convert::{self, WireError};
-use proto::{FOLLOW_CALLS_MAX, FOLLOW_WAIT_MAX_MS, PAGE_MAX, v1};
+use proto::{FOLLOW_CALLS_MAX, FOLLOW_WAIT_MAX_MS, v1};
 use sidecar::Shutdown;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlitePool};
@@ -22,6 +22,7 @@ use crate::damage::Damage;
 use crate::error::CallError;
 use crate::held::{self, canonical_of};
 use crate::intake::shard_of_record;
+use crate::limit;
 use crate::trees::Trees;
 
 /// Canonical bytes of a page.
@@ -143,10 +144,7 @@ impl Follows {
                 store: hex(&self.store_id),
             });
         }
-        if !(1..=PAGE_MAX).contains(&request.limit) {
-            let problem = format!("is {}, give 1 to {PAGE_MAX}", request.limit);
-            return Err(WireError::new("limit", problem).into());
-        }
+        limit::check(request.limit)?;
         if request.wait_ms > FOLLOW_WAIT_MAX_MS {
             let problem = format!("is {}, give at most {FOLLOW_WAIT_MAX_MS}", request.wait_ms);
             return Err(WireError::new("wait_ms", problem).into());

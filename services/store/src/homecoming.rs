@@ -10,7 +10,7 @@ use std::time::Duration;
 use assertion::RecordId;
 use bytes::Bytes;
 use merkle::Id;
-use proto::convert::{self, WireError};
+use proto::convert;
 use proto::v1;
 use shard::homecoming::SETTLED_MS;
 use sidecar::Shutdown;
@@ -30,8 +30,8 @@ const CONFIRMS_AT_A_TIME: usize = 2;
 /// Canonical bytes that one read holds.
 const READ_BYTES: usize = 1024 * 1024;
 
-/// Between two marks of how far the rows had come.
-const MARK_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two ages of how far the rows had come.
+const AGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Confirms and releases.
 #[derive(Debug)]
@@ -42,14 +42,14 @@ pub struct Homecoming {
     writer: Writer,
     gate: RwLock<()>,
     turns: Semaphore,
-    marks: Mutex<Marks>,
+    ages: Mutex<Ages>,
 }
 
 /// How far the rows had come at times of this process, oldest first.
 #[derive(Debug, Default)]
-struct Marks(VecDeque<(u64, u64)>);
+struct Ages(VecDeque<(u64, u64)>);
 
-impl Marks {
+impl Ages {
     fn note(&mut self, now: u64, sequence: u64) {
         self.0.push_back((now, sequence));
         // The newest of those that are old enough is all that is needed of them.
@@ -84,25 +84,25 @@ impl Homecoming {
             writer,
             gate: RwLock::new(()),
             turns: Semaphore::new(CONFIRMS_AT_A_TIME),
-            marks: Mutex::default(),
+            ages: Mutex::default(),
         };
-        homecoming.mark();
+        homecoming.note_age();
         homecoming
     }
 
-    fn mark(&self) {
+    fn note_age(&self) {
         // The sequence first: what comes between the two counts as younger than it is.
         let sequence = self.trees.sequence();
         let now = boot_ms();
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.note(now, sequence);
+        let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
+        ages.note(now, sequence);
     }
 
     /// Notes how far the rows have come, until the shutdown.
-    pub async fn keep_marks(self: Arc<Self>, shutdown: Shutdown) {
+    pub async fn keep_ages(self: Arc<Self>, shutdown: Shutdown) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(MARK_INTERVAL) => self.mark(),
+                () = tokio::time::sleep(AGE_INTERVAL) => self.note_age(),
                 () = shutdown.cancelled() => return,
             }
         }
@@ -117,7 +117,7 @@ impl Homecoming {
         request: &v1::ConfirmRequest,
     ) -> Result<v1::ConfirmReply, CallError> {
         let shard = request.shard;
-        self.check(shard)?;
+        self.trees.check(shard)?;
         let ids = convert::ids(&request.ids, proto::CONFIRM_IDS_MAX)?;
         let _turn = self
             .turns
@@ -130,8 +130,8 @@ impl Homecoming {
             return Ok(v1::ConfirmReply::default());
         }
         let settled = {
-            let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-            marks.settled(boot_ms())
+            let ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
+            ages.settled(boot_ms())
         };
         let mut confirmed: Vec<Id> = Vec::new();
         let mut rest = &ids[..];
@@ -160,7 +160,7 @@ impl Homecoming {
         &self,
         request: &v1::ReleaseRequest,
     ) -> Result<v1::ReleaseReply, CallError> {
-        self.check(request.shard)?;
+        self.trees.check(request.shard)?;
         let ids = convert::ids(&request.ids, proto::RELEASE_IDS_MAX)?;
         let order = Order {
             shard: request.shard,
@@ -178,15 +178,6 @@ impl Homecoming {
             record_bytes: released.bytes,
         })
     }
-
-    fn check(&self, shard: u32) -> Result<(), WireError> {
-        let shards = self.trees.shards();
-        if (shard as usize) < shards {
-            return Ok(());
-        }
-        let problem = format!("{shard} does not exist, the last is {}", shards - 1);
-        Err(WireError::new("shard", problem))
-    }
 }
 
 // A read takes no more ids than a call may name.
@@ -198,12 +189,12 @@ mod tests {
 
     #[test]
     fn rows_are_settled_when_a_mark_behind_them_is_old_enough() {
-        let mut marks = Marks::default();
-        assert_eq!(marks.settled(1_000_000), 0);
+        let mut ages = Ages::default();
+        assert_eq!(ages.settled(1_000_000), 0);
         for (at, sequence) in [(1_000, 5), (2_000, 7), (3_000, 7), (4_000, 20)] {
-            marks.note(at, sequence);
+            ages.note(at, sequence);
         }
-        let settled = |now| marks.settled(now);
+        let settled = |now| ages.settled(now);
         assert_eq!(settled(999 + SETTLED_MS), 0);
         assert_eq!(settled(1_000 + SETTLED_MS), 5);
         assert_eq!(settled(2_500 + SETTLED_MS), 7);
@@ -212,11 +203,11 @@ mod tests {
 
     #[test]
     fn marks_are_few_however_long_the_process_runs() {
-        let mut marks = Marks::default();
+        let mut ages = Ages::default();
         for second in 0..1_000 {
-            marks.note(second * 1_000, second);
-            assert!(marks.0.len() <= 15, "{}", marks.0.len());
+            ages.note(second * 1_000, second);
+            assert!(ages.0.len() <= 15, "{}", ages.0.len());
         }
-        assert_eq!(marks.settled(999_000), 999 - SETTLED_MS / 1_000);
+        assert_eq!(ages.settled(999_000), 999 - SETTLED_MS / 1_000);
     }
 }

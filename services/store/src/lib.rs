@@ -28,6 +28,7 @@ pub mod held;
 pub mod holdings;
 pub mod homecoming;
 pub mod intake;
+mod limit;
 pub mod list;
 pub mod lookup;
 pub mod mark;
@@ -272,7 +273,7 @@ fn parts(
 async fn serve(parts: Parts, listeners: Listeners, tasks: &mut Tasks, shutdown: Shutdown) {
     let belonging = parts.belonging.clone();
     let homecoming = Arc::clone(&parts.homecoming);
-    tasks.spawn_infallible("homecoming", homecoming.keep_marks(shutdown.clone()));
+    tasks.spawn_infallible("homecoming", homecoming.keep_ages(shutdown.clone()));
     let scrub = Arc::clone(&parts.scrub);
     tasks.spawn_infallible("scrub", scrub.run(shutdown.clone()));
     let service = StoreService::new(parts);

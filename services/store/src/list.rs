@@ -8,10 +8,11 @@ mod votes;
 
 use bytes::Bytes;
 use proto::convert::WireError;
-use proto::{PAGE_MAX, v1};
+use proto::v1;
 use sqlx::SqlitePool;
 
 use crate::error::CallError;
+use crate::limit;
 pub(crate) use epochs::superseders;
 
 /// Canonical bytes of a page: a message holds no more.
@@ -34,10 +35,7 @@ pub struct Found {
 /// # Errors
 /// When the request means nothing, or the database cannot be read.
 pub async fn get(readers: &SqlitePool, request: &v1::ListRequest) -> Result<Found, CallError> {
-    if !(1..=PAGE_MAX).contains(&request.limit) {
-        let problem = format!("is {}, give 1 to {PAGE_MAX}", request.limit);
-        return Err(WireError::new("limit", problem).into());
-    }
+    limit::check(request.limit)?;
     match request.kind() {
         v1::ListKind::Epochs => epochs::list(readers, request).await,
         v1::ListKind::Sources => sources::list(readers, request).await,

@@ -14,7 +14,7 @@ use futures::TryStreamExt as _;
 use lens::{Match, Parameters, Selection};
 use merkle::Id;
 use proto::convert::{self, WireError};
-use proto::{GET_IDS_MAX, PAGE_MAX, cursor, v1};
+use proto::{GET_IDS_MAX, cursor, v1};
 use shard::{global_shard, shard_of};
 use sqlx::SqlitePool;
 use tokio::sync::Semaphore;
@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use crate::completeness::Completeness;
 use crate::error::CallError;
 use crate::trees::Trees;
-use crate::{context, held, list, metrics, subjects};
+use crate::{context, held, limit, list, metrics, subjects};
 use claims::Way;
 pub(crate) use claims::{mentions, through};
 pub(crate) use page::Page;
@@ -230,10 +230,7 @@ impl Queries {
         limit: u32,
         token: &[u8],
     ) -> Result<(Vec<v1::FoundRecord>, bytes::Bytes), CallError> {
-        if !(1..=PAGE_MAX).contains(&limit) {
-            let problem = format!("is {limit}, give 1 to {PAGE_MAX}");
-            return Err(WireError::new("limit", problem).into());
-        }
+        limit::check(limit)?;
         let from = cursor::read(selection, token)?;
         let next = |page: &Page| {
             let next = page.next.map(|position| cursor::write(selection, position));

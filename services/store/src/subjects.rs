@@ -1,18 +1,17 @@
 //! Subjects in ascending order: one look into the index for each, whatever is said of it.
 
 use futures::TryStreamExt as _;
-use proto::convert::WireError;
-use proto::{PAGE_MAX, v1};
+use proto::v1;
 use sqlx::{Row as _, SqlitePool};
 
 use crate::error::CallError;
-use crate::prefix;
+use crate::{limit, prefix};
 
-/// Claims of one subject that are counted; people want to know whether it is one, a dozen or very many.
-const COUNTED_MAX: i64 = 10_000;
+/// Claims of one subject or with one predicate that are counted; people want to know whether it is one, a dozen or very many.
+pub(crate) const COUNTED_MAX: i64 = 10_000;
 
 /// Claims that are counted for one reply: a fraction of a second. Beyond, it ends early.
-const COUNTED_ON_PAGE_MAX: u64 = 1_000_000;
+pub(crate) const COUNTED_ON_PAGE_MAX: u64 = 1_000_000;
 
 const SUBJECTS: &str = "
     WITH RECURSIVE found (subject) AS (
@@ -39,10 +38,7 @@ pub async fn list(
         after,
         limit,
     } = request;
-    if !(1..=PAGE_MAX).contains(limit) {
-        let problem = format!("is {limit}, give 1 to {PAGE_MAX}");
-        return Err(WireError::new("limit", problem).into());
-    }
+    limit::check(*limit)?;
     let first = match after.is_empty() || after < prefix {
         true => prefix.clone(),
         false => prefix::next(after),

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::TryStreamExt as _;
 use merkle::{Digest, EMPTY_ROOT, Id, Tree};
+use proto::convert::WireError;
 use sqlx::sqlite::SqliteExecutor;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 use tokio::sync::watch;
@@ -119,6 +120,16 @@ impl Trees {
     /// Shards, the global one included.
     pub fn shards(&self) -> usize {
         self.slots().shards.len()
+    }
+
+    /// Refuses a shard that there is not.
+    pub(crate) fn check(&self, shard: u32) -> Result<(), WireError> {
+        let shards = self.shards();
+        if (shard as usize) < shards {
+            return Ok(());
+        }
+        let problem = format!("{shard} does not exist, the last is {}", shards - 1);
+        Err(WireError::new("shard", problem))
     }
 
     /// Ids in all shards.

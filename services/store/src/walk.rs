@@ -231,7 +231,7 @@ impl Walks {
     /// # Errors
     /// When the request means nothing, or the ids cannot be read.
     pub async fn list(&self, request: v1::ListIdsRequest) -> Result<v1::ListIdsReply, CallError> {
-        self.known(request.shard)?;
+        self.trees.check(request.shard)?;
         if !(1..=LIST_IDS_MAX).contains(&request.limit) {
             let problem = format!("is {}, give 1 to {LIST_IDS_MAX}", request.limit);
             return Err(WireError::new("limit", problem).into());
@@ -255,19 +255,9 @@ impl Walks {
         })
     }
 
-    fn known(&self, shard: u32) -> Result<(), WireError> {
-        match shard {
-            known if known <= self.num_shards => Ok(()),
-            _ => Err(WireError::new(
-                "shard",
-                format!("{shard} does not exist, the last is {}", self.num_shards),
-            )),
-        }
-    }
-
     fn place(&self, node: Option<&v1::TreeNode>) -> Result<(u32, Path), WireError> {
         let node = node.ok_or_else(|| WireError::new("node", "is missing"))?;
-        self.known(node.shard)?;
+        self.trees.check(node.shard)?;
         Ok((node.shard, convert::path(node)?))
     }
 

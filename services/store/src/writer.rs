@@ -13,7 +13,9 @@ mod rows;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Executor as _, Row as _, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Executor as _, Row as _, Sqlite, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::completeness::{Completeness, Order};
@@ -63,7 +65,7 @@ type Written = Result<Vec<bool>, Refusal>;
 enum Job {
     Append(Append),
     Adopt(String, oneshot::Sender<Result<(), Refusal>>),
-    Note(Condition, oneshot::Sender<Result<(), Refusal>>),
+    Note(Condition, u64, oneshot::Sender<Result<bool, Refusal>>),
     Release(Box<Release>),
     Mend(Mend),
     Scrubbed(i64, oneshot::Sender<Result<(), Refusal>>),
@@ -158,13 +160,14 @@ impl Writer {
         self.ask(Job::Adopt(cluster_id, reply), outcome).await
     }
 
-    /// Notes what the store says of itself from now on; durable when this returns.
+    /// Notes what the store says of itself from now on; durable when this returns. `losses`: how often ids had gone when that was
+    /// found. False: some have gone since, and nothing is noted.
     ///
     /// # Errors
     /// As the refusal says.
-    pub async fn note(&self, condition: Condition) -> Result<(), Refusal> {
+    pub async fn note(&self, condition: Condition, losses: u64) -> Result<bool, Refusal> {
         let (reply, outcome) = oneshot::channel();
-        self.ask(Job::Note(condition, reply), outcome).await
+        self.ask(Job::Note(condition, losses, reply), outcome).await
     }
 
     /// Gives up rows; durable when this returns. The inner result says why everything stayed.
@@ -279,7 +282,7 @@ pub struct WriterTask {
     /// Calls that shared the last commit.
     siblings: usize,
     /// What an earlier process left in the log is in the file and on the disk.
-    settled: bool,
+    old_log_finished: bool,
 }
 
 impl WriterTask {
@@ -307,7 +310,7 @@ impl WriterTask {
                 damage,
                 statements,
                 siblings: 0,
-                settled: false,
+                old_log_finished: false,
             },
             writer,
         )
@@ -318,7 +321,7 @@ impl WriterTask {
     /// # Errors
     /// When it is not known what reached the disk.
     pub async fn run(mut self) -> Result<(), Error> {
-        if let Err(failure) = self.settle().await {
+        if let Err(failure) = self.finish_old_log().await {
             // Refused now, it is tried again before each group.
             self.judge(failure).await?;
         }
@@ -337,8 +340,8 @@ impl WriterTask {
 
     /// Copies what an earlier process left in the log. It may have died of a failed fsync, and what it wrote may be seen here
     /// and not be on the disk: nothing is acknowledged before this is through.
-    async fn settle(&mut self) -> Result<(), Failure> {
-        if self.settled {
+    async fn finish_old_log(&mut self) -> Result<(), Failure> {
+        if self.old_log_finished {
             return Ok(());
         }
         let row = sqlx::query("PRAGMA wal_checkpoint(FULL)")
@@ -347,7 +350,7 @@ impl WriterTask {
         if row.try_get::<i64, _>(0)? != 0 {
             return Err(Failure::Refused(Refusal::Busy));
         }
-        self.settled = true;
+        self.old_log_finished = true;
         Ok(())
     }
 
@@ -367,17 +370,17 @@ impl WriterTask {
             }
             Job::Adopt(cluster_id, reply) => {
                 let update = sqlx::query("UPDATE store SET cluster_id = ?").bind(cluster_id);
-                let done = update.execute(&mut self.connection).await;
-                self.conclude(done.map(|_| ()).map_err(Failure::Sqlite), reply)
-                    .await?;
+                let done = self.update(update).await;
+                self.conclude(done.map(drop), reply).await?;
             }
-            Job::Note(condition, reply) => {
-                let update = sqlx::query("UPDATE store SET counts_as_absent = ?, wide = ?")
+            Job::Note(condition, losses, reply) => {
+                let update = "UPDATE store SET counts_as_absent = ?, wide = ? WHERE losses = ?";
+                let update = sqlx::query(update)
                     .bind(condition.counts_as_absent)
-                    .bind(condition.wide);
-                let done = update.execute(&mut self.connection).await;
-                self.conclude(done.map(|_| ()).map_err(Failure::Sqlite), reply)
-                    .await?;
+                    .bind(condition.wide)
+                    .bind(i64::try_from(losses).unwrap_or(i64::MAX));
+                let done = self.update(update).await;
+                self.conclude(done.map(|rows| rows > 0), reply).await?;
             }
             Job::Release(release) => {
                 let done = self.release(&release).await;
@@ -389,9 +392,8 @@ impl WriterTask {
             }
             Job::Scrubbed(at_ms, reply) => {
                 let update = sqlx::query("UPDATE store SET scrubbed_at_ms = ?").bind(at_ms);
-                let done = update.execute(&mut self.connection).await;
-                self.conclude(done.map(|_| ()).map_err(Failure::Sqlite), reply)
-                    .await?;
+                let done = self.update(update).await;
+                self.conclude(done.map(drop), reply).await?;
             }
             Job::Checkpoint => self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?,
         }
@@ -434,7 +436,7 @@ impl WriterTask {
             return Err(Refusal::Malformed(why).into());
         }
         self.space.check()?;
-        self.settle().await?;
+        self.finish_old_log().await?;
         let records = appends.iter().flat_map(|append| &append.records);
         let group = Group::new(records, &mut self.connection, &self.trees).await?;
         let written = group.write(
@@ -468,13 +470,20 @@ impl WriterTask {
         Ok(refusal)
     }
 
+    /// Changes what the store says of itself. Returns how many rows that were.
+    async fn update(&mut self, update: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, Failure> {
+        self.finish_old_log().await?;
+        let done = update.execute(&mut self.connection).await?;
+        Ok(done.rows_affected())
+    }
+
     async fn release(&mut self, release: &Release) -> Result<Outcome, Failure> {
-        self.settle().await?;
+        self.finish_old_log().await?;
         Ok(release::write(&mut self.connection, &self.trees, release).await?)
     }
 
     async fn mend(&mut self, mend: &Mend) -> Result<Mended, Failure> {
-        self.settle().await?;
+        self.finish_old_log().await?;
         Ok(mend::write(&mut self.connection, &self.trees, &self.damage, mend).await?)
     }
 

@@ -8,12 +8,7 @@ use sqlx::{Row as _, SqlitePool};
 use super::{Found, Page};
 use crate::error::CallError;
 use crate::prefix;
-
-/// Claims with one predicate that are counted, as of a subject.
-const COUNTED_MAX: i64 = 10_000;
-
-/// Claims that are counted for one page. Beyond, it ends early.
-const COUNTED_ON_PAGE_MAX: u64 = 1_000_000;
+use crate::subjects::{COUNTED_MAX, COUNTED_ON_PAGE_MAX};
 
 const PREDICATES: &str = "
     WITH RECURSIVE found (predicate) AS (

@@ -159,3 +159,22 @@ async fn a_count_of_losses_that_cannot_be_is_one_that_nobody_remembers() {
         goes_on(directory.path(), &format!("losses {losses}"), false).await;
     }
 }
+
+#[tokio::test]
+async fn ids_that_went_from_a_store_that_is_absent_already_are_told_to_repair() {
+    let (directory, node) = filled().await;
+    proved(&node).await;
+    scrub(&node).await;
+    node.stop().await;
+    let damage = "UPDATE store SET counts_as_absent = 1; DELETE FROM shard WHERE shard = 3";
+    force(directory.path(), damage).await;
+    let node = Node::start(directory.path()).await;
+    let compare = v1::CompareRequest {
+        shards: proto::convert::shard_bits(&[3]),
+        ..v1::CompareRequest::default()
+    };
+    let reply = node.store().compare(compare).await.unwrap().into_inner();
+    assert_eq!((reply.counts_as_absent, reply.losses), (true, 1));
+    assert_eq!(look(&node, false).await.ended_at_ms, 0);
+    node.stop().await;
+}
