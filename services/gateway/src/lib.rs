@@ -56,7 +56,7 @@ use readiness::Readiness;
 use web::Web;
 use writer::Writer;
 
-/// Requests in hand get 5 s of this; the rest is for the tasks behind them.
+/// For the tasks behind the requests: those in hand have ended before, or were dropped (listener/server.rs).
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The listeners of a gateway, open: what they are bound to is known before anything runs.

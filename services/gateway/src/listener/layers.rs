@@ -123,7 +123,7 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
 }
 
 /// The label of a route. The list bounds the label whatever routes there are; one that is not in it is `other`.
-fn label(path: &str) -> &'static str {
+pub(super) fn label(path: &str) -> &'static str {
     const ROUTES: &[&str] = &[
         "/v1/assert",
         "/v1/assert/batch",
@@ -139,6 +139,7 @@ fn label(path: &str) -> &'static str {
         "/v1/predicates",
         "/v1/feed",
         "/v1/trace/{id}",
+        "/v1/records",
         "/v1/records/{id}",
         "/v1/records/{id}/replicas",
         "/v1/health",
@@ -153,8 +154,13 @@ fn label(path: &str) -> &'static str {
         "/cluster/members/{name}/leave",
         "/cluster/placement",
         "/cluster/verify",
+        "/cluster/diff",
+        "/cluster/scrub",
         "/cluster/sync",
         "/cluster/tasks",
+        "/cluster/tasks/pause",
+        "/cluster/tasks/resume",
+        "/cluster/tasks/rate",
     ];
     let known = ROUTES.iter().find(|route| **route == path);
     known.copied().unwrap_or("other")
@@ -183,7 +189,7 @@ pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
             Err(problem) => return problem.into_response(),
         },
     };
-    let walk = matches!(path, "/cluster/sync" | "/cluster/verify");
+    let walk = matches!(path, "/cluster/sync" | "/cluster/verify" | "/cluster/diff");
     let limit = if walk { WALK_MAX } else { REQUEST_MAX };
     let _running = Running::new();
     let reply = tokio::time::timeout(limit, next.run(request)).await;

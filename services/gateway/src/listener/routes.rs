@@ -115,7 +115,7 @@ mod tests {
     use axum::body::Body;
     use http::Request;
 
-    use super::super::layers::takes_body;
+    use super::super::layers::{label, takes_body};
     use super::internal;
 
     #[test]
@@ -126,6 +126,14 @@ mod tests {
             let request = Request::post(path.replace(['{', '}'], "x"));
             let request = request.body(Body::empty()).unwrap();
             assert_eq!(takes_body(&request), has_body, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_call_is_counted_under_its_own_name() {
+        let (_, described) = internal().split_for_parts();
+        for path in described.paths.paths.keys() {
+            assert_eq!(label(path), path);
         }
     }
 }
