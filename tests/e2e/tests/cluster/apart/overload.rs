@@ -199,7 +199,10 @@ async fn call(http: &Http, url: &str, record: Option<&str>, told: &mut Told) -> 
             return reply;
         }
         told.shed.push(began.elapsed());
-        assert_eq!(reply.json()["code"], "overloaded", "{}", reply.text());
+        // On a machine that others use as well, the store may miss its deadline: turned away all the same, to come again.
+        let said = reply.json();
+        let code = said["code"].as_str().unwrap_or_default();
+        assert!(matches!(code, "overloaded" | "no_store_answers"), "{said}");
         let wait = reply
             .header("retry-after")
             .and_then(|wait| wait.parse().ok());
