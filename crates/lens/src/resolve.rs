@@ -23,7 +23,7 @@ pub fn resolve<'a>(
         epochs,
         votes,
     } = AtHand::sort(records);
-    let matches = |claim: &&Claim<'_>| parameters.selection.takes(claim) == Match::Yes;
+    let matches = |claim: &&Claim<'_>| parameters.selection.matches(claim) == Match::Yes;
     let uris: BTreeSet<&str> = claims
         .values()
         .filter(matches)

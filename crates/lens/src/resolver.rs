@@ -140,7 +140,7 @@ impl Resolver {
         let Some(id) = claim.epoch.and_then(|epoch| epoch.parse().ok()) else {
             return Ok(());
         };
-        let else_left_out = self.parameters.selection.takes(claim) != Match::Yes
+        let else_left_out = self.parameters.selection.matches(claim) != Match::Yes
             || self.sources.is_retracted(&claim.uri);
         match else_left_out {
             true => Ok(()),
@@ -186,7 +186,7 @@ impl Resolver {
     /// Judges a claim, and counts it by the first reason to leave it out.
     fn is_considered(&mut self, claim: &Claim<'_>) -> bool {
         let left_out = &mut self.left_out;
-        match self.parameters.selection.takes(claim) {
+        match self.parameters.selection.matches(claim) {
             Match::No => return false,
             Match::Withdrawn => left_out.withdrawn += 1,
             Match::Filtered => left_out.filtered += 1,

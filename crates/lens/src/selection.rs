@@ -1,6 +1,6 @@
 //! Which claims a question is about.
 
-use assertion::{Assertion, Claim, Lifecycle, SourceClass};
+use assertion::{Claim, Lifecycle, SourceClass};
 
 /// Filters of a question. Empty: everything but what was rejected or deprecated.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,18 +38,6 @@ pub enum Match {
     No,
 }
 
-/// What a selection looks at.
-struct Seen<'a> {
-    subject: &'a str,
-    predicate: &'a str,
-    uri: &'a str,
-    class: SourceClass,
-    confidence: f64,
-    lifecycle: Lifecycle,
-    asserted_at: i64,
-    epoch: Option<&'a str>,
-}
-
 impl Selection {
     /// Puts the lists into one order, so that equal questions are equal values.
     pub fn normalise(&mut self) {
@@ -60,42 +48,15 @@ impl Selection {
     }
 
     /// Judges one claim.
-    pub fn matches(&self, claim: &Assertion) -> Match {
-        self.judge(&Seen {
-            subject: &claim.subject,
-            predicate: &claim.predicate,
-            uri: &claim.source.uri,
-            class: claim.source.class,
-            confidence: claim.confidence,
-            lifecycle: claim.lifecycle,
-            asserted_at: claim.asserted_at,
-            epoch: claim.epoch.as_deref(),
-        })
-    }
-
-    /// Judges one claim as lenses see it.
-    pub fn takes(&self, claim: &Claim<'_>) -> Match {
-        self.judge(&Seen {
-            subject: &claim.subject,
-            predicate: &claim.predicate,
-            uri: &claim.uri,
-            class: claim.class,
-            confidence: claim.confidence,
-            lifecycle: claim.lifecycle,
-            asserted_at: claim.asserted_at,
-            epoch: claim.epoch,
-        })
-    }
-
-    fn judge(&self, claim: &Seen<'_>) -> Match {
-        let about = self.covers_subject(claim.subject)
-            && equals(self.predicate.as_deref(), claim.predicate)
+    pub fn matches(&self, claim: &Claim<'_>) -> Match {
+        let about = self.covers_subject(&claim.subject)
+            && equals(self.predicate.as_deref(), &claim.predicate)
             && self.covers_time(claim.asserted_at);
         if !about {
             return Match::No;
         }
         let wanted = (self.lifecycles.is_empty() || self.lifecycles.contains(&claim.lifecycle))
-            && self.covers_source(claim.uri)
+            && self.covers_source(&claim.uri)
             && (self.classes.is_empty() || self.classes.contains(&claim.class))
             && (self.epoch.is_none() || self.epoch.as_deref() == claim.epoch)
             && self

@@ -257,8 +257,8 @@ impl Wanted {
         if !self.kinds.is_empty() && !self.kinds.contains(&record.kind()) {
             return false;
         }
-        if let Some(claim) = record.assertion() {
-            let found = self.selection.matches(claim);
+        if let Some(claim) = record.claim() {
+            let found = self.selection.matches(&claim);
             return matches!(found, Match::Yes | Match::Withdrawn);
         }
         let of_claims = predicate.is_some()

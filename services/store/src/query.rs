@@ -248,8 +248,8 @@ impl Queries {
             }
             looked_at += 1;
             let matches = |record: &Record| {
-                let claim = record.assertion();
-                claim.is_some_and(|claim| selection.matches(claim) == Match::Yes)
+                let claim = record.claim();
+                claim.is_some_and(|claim| selection.matches(&claim) == Match::Yes)
             };
             let fits = |record: &Record| way.fits(record);
             if let Some(record) = held::record_of_line(&row, fits)?.filter(matches) {

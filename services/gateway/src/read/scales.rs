@@ -143,19 +143,17 @@ impl<'a> Scales<'a> {
 
     /// What has to be looked up for a claim. Nothing, when it is left out whatever else is known.
     fn note(&mut self, record: &Record, news: &mut News) -> Result<(), Problem> {
-        let Some(claim) = record.assertion() else {
+        let Some(claim) = record.claim() else {
             return Ok(());
         };
-        if self.parameters.selection().matches(claim) != Match::Yes {
+        if self.parameters.selection().matches(&claim) != Match::Yes {
             return Ok(());
         }
-        let uri = &claim.source.uri;
-        if self.sources.insert(RecordId::of(uri.as_bytes())) {
-            news.sources.push(uri.clone());
+        if self.sources.insert(RecordId::of(claim.uri.as_bytes())) {
+            news.sources.push(claim.uri.into_owned());
         }
-        let subject = &claim.subject;
         if self.parameters.considers(Kind::Vote)
-            && self.subjects.insert(subject.clone())
+            && self.subjects.insert(claim.subject.into_owned())
             && self.subjects.len() > SUBJECTS_MAX
         {
             return Err(Problem::unprocessable(

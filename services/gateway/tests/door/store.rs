@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use assertion::{Assertion, Content, Place, Record, RecordId};
+use assertion::{Claim, Content, Place, Record, RecordId};
 use bytes::Bytes;
 use lens::Match;
 use proto::cursor::{self, Position};
@@ -359,9 +359,9 @@ impl Store for FakeStore {
             at: record.at_ms(),
             id: record.id(),
         };
-        let matches = |claim: &Assertion| selection.matches(claim) == Match::Yes;
+        let matches = |claim: Claim<'_>| selection.matches(&claim) == Match::Yes;
         let mut page: Vec<&Record> = records
-            .filter(|record| record.assertion().is_some_and(matches))
+            .filter(|record| record.claim().is_some_and(matches))
             .filter(|record| from.is_none_or(|from| position(record) > from))
             .collect();
         page.sort_by_key(|record| position(record));

@@ -161,7 +161,7 @@ impl Fold {
     fn unknown<'a>(&self, claims: &'a [Claim<'_>]) -> BTreeMap<[u8; 16], &'a str> {
         let wanted = claims
             .iter()
-            .filter(|claim| self.selection.takes(claim) == Match::Yes)
+            .filter(|claim| self.selection.matches(claim) == Match::Yes)
             .map(|claim| (short(&claim.uri), &*claim.uri));
         wanted
             .filter(|(key, _)| !self.looked_up.contains(key))

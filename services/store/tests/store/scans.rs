@@ -59,7 +59,7 @@ async fn pages(node: &Node, selection: &Selection, limit: u32) -> Vec<RecordId> 
 fn expected(selection: &Selection, records: &[Record]) -> Vec<RecordId> {
     let mut matching: Vec<(i64, RecordId)> = records
         .iter()
-        .filter(|record| selection.matches(record.assertion().unwrap()) == Match::Yes)
+        .filter(|record| selection.matches(&record.claim().unwrap()) == Match::Yes)
         .map(|record| (-record.at_ms(), record.id()))
         .collect();
     matching.sort_unstable();

@@ -117,9 +117,9 @@ pub(super) fn passes(record: &Record, request: &v1::FollowRequest, selection: &S
     of_kind
         && match record.content() {
             // Of any lifecycle, when none is asked for.
-            Content::Assertion(claim) => {
-                matches!(selection.matches(claim), Match::Yes | Match::Withdrawn)
-            }
+            Content::Assertion(_) => record.claim().is_some_and(|claim| {
+                matches!(selection.matches(&claim), Match::Yes | Match::Withdrawn)
+            }),
             Content::Vote(vote) => bare && selection.covers_subject(&vote.subject),
             Content::Epoch(epoch) => bare && selection.covers_subject(&epoch.name),
             Content::Source(source) => {
