@@ -106,7 +106,9 @@ async fn follow(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<u8>, Pro
         .reader
         .look_up(id, Wanted::CopyAndHolders, caller)
         .await?;
-    let record = found.record()?.ok_or_else(|| found.absence(id))?;
+    let Some(record) = &found.record else {
+        return Err(found.absence(id));
+    };
     let replicas = replicas(&found, &route);
     let mut walk = Walk {
         app,
@@ -122,16 +124,16 @@ async fn follow(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<u8>, Pro
         Some(epoch) => walk.record(epoch).await?,
         None => None,
     };
-    let (known, votes) = walk.said_of(&record, &route).await?;
-    let superseded_by = member_of(&record).map(|epoch| known.superseders(epoch));
+    let (known, votes) = walk.said_of(record, &route).await?;
+    let superseded_by = member_of(record).map(|epoch| known.superseders(epoch));
     let reply = Reply {
         result: Provenance {
             id: id.to_string(),
-            record: public(&record)?,
+            record: public(record)?,
             parents: parents.iter().map(public).collect::<Result<_, _>>()?,
             epoch: epoch.as_ref().map(public).transpose()?,
             superseded_by: listed(&superseded_by.unwrap_or_default()),
-            source: uri_of(&record)
+            source: uri_of(record)
                 .and_then(|uri| known.source(uri))
                 .map(public)
                 .transpose()?,
@@ -186,11 +188,10 @@ impl Walk<'_> {
             .reader
             .look_up(id, Wanted::Copy, self.caller)
             .await?;
-        let record = found.record()?;
-        if record.is_none() {
+        if found.record.is_none() {
             self.missing.extend(found.missing);
         }
-        Ok(record)
+        Ok(found.record)
     }
 
     /// The claim that this one follows, the one that that one follows, and so on.

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::read::Wanted;
 use crate::read::marks::{Standings, epoch_of};
+use crate::read::{Wanted, checked_bytes};
 use crate::store::Store;
 
 /// How long a write that is done waits for what there is to say about it.
@@ -60,7 +60,7 @@ async fn look_up(store: &Store, caller: &Caller, ids: &[RecordId]) -> Option<Vec
         return None;
     }
     let held = reply.records.iter();
-    held.map(|held| Record::from_stored(&held.canonical).ok())
+    held.map(|held| checked_bytes(&held.id, &held.canonical).ok())
         .collect()
 }
 
@@ -68,7 +68,7 @@ async fn look_up(store: &Store, caller: &Caller, ids: &[RecordId]) -> Option<Vec
 async fn anywhere(app: &App, caller: &Caller, id: RecordId) -> Option<Record> {
     let found = app.reader.look_up(id, Wanted::Copy, caller);
     let found = tokio::time::timeout(ANYWHERE_WAIT, found).await.ok()?;
-    found.ok()?.record().ok()?
+    found.ok()?.record
 }
 
 async fn of_vote(app: &App, caller: &Caller, vote: &Vote) -> Option<Vec<Value>> {

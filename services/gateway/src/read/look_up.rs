@@ -11,6 +11,7 @@ use http::StatusCode;
 use proto::v1;
 
 use super::Reader;
+use super::union::checked_bytes;
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::{Name, Route};
@@ -38,6 +39,8 @@ pub enum Wanted {
 pub struct Found {
     /// Copies by the name of their node.
     pub held: BTreeMap<Name, v1::HeldRecord>,
+    /// The record, when a copy was looked for and found.
+    pub record: Option<Record>,
     /// Known members that did not answer, or may have lost what they had.
     pub missing: BTreeSet<String>,
     /// Those are so few that they cannot hold it alone, or a node can prove that there is none.
@@ -45,20 +48,6 @@ pub struct Found {
 }
 
 impl Found {
-    /// The record, when a copy was looked for and found.
-    ///
-    /// # Errors
-    /// 500 when the copy is none after all.
-    pub fn record(&self) -> Result<Option<Record>, Problem> {
-        let Some(held) = self.held.values().next() else {
-            return Ok(None);
-        };
-        let record = Record::from_canonical(&held.canonical);
-        record
-            .map(Some)
-            .map_err(|error| Problem::internal(&format!("a checked copy is none: {error}")))
-    }
-
     /// What a client is told when nobody has it.
     pub fn absence(&self, id: RecordId) -> Problem {
         if self.complete {
@@ -108,26 +97,30 @@ impl Reader {
             })
             .collect();
         let mut held = BTreeMap::new();
+        let mut record = None;
         let mut counted = BTreeSet::new();
         let mut proved = false;
         while let Some((lane, reply)) = asked.next().await {
             let node = Name::clone(lane.store().node());
             match reply {
                 Ok(reply) => {
-                    let record = reply.records.into_iter().next();
+                    let copy = reply.records.into_iter().next();
                     if wanted != Wanted::Holders
-                        && record.as_ref().is_some_and(|held| !is_whole(held, id))
+                        && let Some(copy) = &copy
                     {
-                        // A damaged copy is none, and its node is no witness: the next one may have a good copy.
-                        tracing::error!(%node, %id, "a node sent other bytes than the id's");
-                        continue;
+                        let Ok(whole) = checked_bytes(id.as_bytes(), &copy.canonical) else {
+                            // A damaged copy is none, and its node is no witness: the next one may have a good copy.
+                            tracing::error!(%node, %id, "a node sent other bytes than the id's");
+                            continue;
+                        };
+                        record = Some(whole);
                     }
                     proved |= reply.complete;
                     if !reply.counts_as_absent {
                         counted.insert(node.to_string());
                     }
-                    if let Some(record) = record {
-                        held.insert(node, record);
+                    if let Some(copy) = copy {
+                        held.insert(node, copy);
                         if wanted == Wanted::Copy {
                             break;
                         }
@@ -145,6 +138,7 @@ impl Reader {
         Ok(Found {
             complete: proved || self.are_few(&missing, &route),
             held,
+            record,
             missing,
         })
     }
@@ -160,9 +154,4 @@ impl Reader {
     pub(crate) fn are_few(&self, missing: &BTreeSet<String>, route: &Route) -> bool {
         missing.len() < route.copies_needed() && self.readiness.view_is_kept_up()
     }
-}
-
-/// Whether a copy has the bytes that its id is the hash of.
-fn is_whole(held: &v1::HeldRecord, id: RecordId) -> bool {
-    Record::from_canonical(&held.canonical).is_ok_and(|record| record.id() == id)
 }

@@ -344,11 +344,16 @@ async fn read_all(
     }
 }
 
-/// A record as it came, hash-checked. Its signatures were verified at the store's door, before it was written.
+/// A record as it came.
 pub(crate) fn checked(found: &v1::FoundRecord) -> Result<Record, Problem> {
-    let record = Record::from_stored(&found.canonical)
+    checked_bytes(&found.id, &found.canonical)
+}
+
+/// A record from bytes as they came, hash-checked. Its signatures were verified at the store's door, before it was written.
+pub(crate) fn checked_bytes(id: &[u8], canonical: &[u8]) -> Result<Record, Problem> {
+    let record = Record::from_stored(canonical)
         .map_err(|error| Problem::internal(&format!("a store sent what is no record: {error}")))?;
-    if record.id().as_bytes()[..] != found.id[..] {
+    if record.id().as_bytes()[..] != *id {
         return Err(Problem::internal(
             "a store sent a record under the id of another",
         ));
