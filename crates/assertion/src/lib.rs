@@ -30,7 +30,7 @@ pub use model::{
     UnknownName, Vote,
 };
 pub use record::{Place, Record, public_json};
-pub use signature::{NotASeed, Signature, SigningKey};
+pub use signature::{NotASeed, Signature, SigningKey, is_agent};
 
 /// Writes `{"type":…,"value":…}` as canonical bytes have it.
 pub fn write_object(out: &mut Vec<u8>, object: &Object) {

@@ -20,6 +20,9 @@ use crate::model::Content;
 /// What is signed begins with this: no other protocol's message is a record, and the next form of signature has another one.
 const PREFIX: &[u8] = b"stemedb.sign.v1\n";
 
+/// Lowercase hex digits of a public key.
+const AGENT_DIGITS: usize = 64;
+
 /// One signature. In a record they are in ascending order of `agent`, one per agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
@@ -80,6 +83,11 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// Whether a text has the form of [`Signature::agent`], a public key. Not every such text is one.
+pub fn is_agent(text: &str) -> bool {
+    is_hex(text, AGENT_DIGITS)
+}
+
 /// What a signature of this content signs.
 pub(crate) fn signing_bytes(content: &Content) -> Vec<u8> {
     let mut out = PREFIX.to_vec();
@@ -109,7 +117,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Vec<Signature>, Invalid> {
 fn one(item: &Field<'_>) -> Result<Signature, Invalid> {
     let mut fields = item.object("")?;
     let signature = Signature {
-        agent: digits(&fields.require("agent")?, 64)?,
+        agent: digits(&fields.require("agent")?, AGENT_DIGITS)?,
         signature: digits(&fields.require("signature")?, 128)?,
     };
     fields.finish()?;

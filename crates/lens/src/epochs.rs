@@ -67,7 +67,7 @@ impl Epochs {
     }
 
     /// Whether another epoch has taken the place of this one.
-    pub(crate) fn supersede(&mut self, epoch: Option<&str>) -> bool {
+    pub(crate) fn is_superseded(&mut self, epoch: Option<&str>) -> bool {
         if self.supersedes.is_empty() {
             return false;
         }
@@ -229,10 +229,10 @@ mod tests {
         let mut epochs = Epochs::default();
         epochs.bears(id(1)).unwrap();
         epochs.learn(&made(&[]), id(1)).unwrap();
-        assert!(!epochs.supersede(Some(&one)));
+        assert!(!epochs.is_superseded(Some(&one)));
         epochs.learn(&made(&[1]), id(2)).unwrap();
-        assert!(epochs.supersede(Some(&one)) && !epochs.supersede(None));
-        assert!(!epochs.supersede(Some(&id(9).to_string())));
+        assert!(epochs.is_superseded(Some(&one)) && !epochs.is_superseded(None));
+        assert!(!epochs.is_superseded(Some(&id(9).to_string())));
         assert!(epochs.cycles().is_empty());
     }
 
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(epochs.take_unasked(), [id(3)]);
         assert!(epochs.take_unasked().is_empty());
         assert!(epochs.ids().eq([&id(2), &id(3)]));
-        assert!(epochs.supersede(Some(&id(2).to_string())));
+        assert!(epochs.is_superseded(Some(&id(2).to_string())));
     }
 
     #[test]

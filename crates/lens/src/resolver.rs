@@ -191,8 +191,8 @@ impl Resolver {
             Match::Withdrawn => left_out.withdrawn += 1,
             Match::Filtered => left_out.filtered += 1,
             Match::Yes => {
-                let superseded = self.epochs.supersede(claim.epoch);
-                if self.sources.withdraw(&claim.uri, !superseded) {
+                let superseded = self.epochs.is_superseded(claim.epoch);
+                if self.sources.leaves_out(&claim.uri, !superseded) {
                     left_out.retracted += 1;
                 } else if superseded {
                     left_out.superseded += 1;

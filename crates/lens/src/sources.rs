@@ -58,7 +58,7 @@ impl Sources {
     }
 
     /// Whether a claim of this source is left out, as it is judged. `else_considered`: nothing else leaves it out.
-    pub(crate) fn withdraw(&mut self, uri: &str, else_considered: bool) -> bool {
+    pub(crate) fn leaves_out(&mut self, uri: &str, else_considered: bool) -> bool {
         // Most questions meet no record of a source: they pay nothing.
         if self.latest.is_empty() {
             return false;
@@ -116,7 +116,7 @@ mod tests {
                     .learn(&source("u", *retracted, *at), id(*byte))
                     .unwrap();
             }
-            sources.withdraw("u", true)
+            sources.leaves_out("u", true)
         };
         let history = [(Some(true), 1, 9), (Some(false), 2, 1), (Some(true), 2, 0)];
         assert!(!retracted(&history));
@@ -134,11 +134,11 @@ mod tests {
             .learn(&source("gone", Some(true), 1), id(2))
             .unwrap();
         sources.learn(&source("other", None, 1), id(3)).unwrap();
-        sources.withdraw("kept", false);
+        sources.leaves_out("kept", false);
         assert_eq!(sources.considered().count(), 0);
-        sources.withdraw("kept", true);
-        sources.withdraw("gone", false);
-        sources.withdraw("nobody", true);
+        sources.leaves_out("kept", true);
+        sources.leaves_out("gone", false);
+        sources.leaves_out("nobody", true);
         let considered: Vec<&RecordId> = sources.considered().collect();
         assert!(considered.len() == 2 && !considered.contains(&&id(3)));
     }

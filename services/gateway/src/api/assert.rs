@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assertion::{Invalid, Kind, Record, RecordId};
+use assertion::{Invalid, Kind, Record, is_agent};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -189,8 +189,8 @@ async fn take(
 /// What is wrong with it.
 pub fn admit(read: Result<Record, Invalid>) -> Result<Record, Problem> {
     let record = read.map_err(refused)?;
-    let voter = record.vote().map(|vote| vote.voter.parse::<RecordId>());
-    if record.signatures().is_empty() && matches!(voter, Some(Ok(_))) {
+    let is_key = record.vote().is_some_and(|vote| is_agent(&vote.voter));
+    if record.signatures().is_empty() && is_key {
         return Err(Problem::unprocessable(
             "voter_not_signer",
             "voter has the form of a public key, and the vote is not signed",
