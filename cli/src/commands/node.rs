@@ -10,7 +10,7 @@ use crate::client::{Call, Client, encode};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::local::control::{Action, Order, ask};
-use crate::local::directory;
+use crate::local::{directory, welcome};
 use crate::output;
 
 /// Between two looks at a node that leaves.
@@ -184,17 +184,20 @@ async fn run_forget(forget: Forget) -> Result<(), Failure> {
         output::json(&said);
         return Ok(());
     }
-    told(&node, &said, dropped).iter().for_each(output::line);
+    let up = dropped.then(|| welcome::directory_flag(&data_dir));
+    told(&node, &said, up.as_deref())
+        .iter()
+        .for_each(output::line);
     Ok(())
 }
 
-/// What is said of a node that was forgotten; `dropped`: `up` does not run it any more.
-fn told(node: &str, said: &Value, dropped: bool) -> Vec<String> {
-    let back = match dropped {
-        true => format!(
-            "{node} is forgotten, and is none of the nodes of `stemedb up` any more\n→ to have it back with what is on its disk: stemedb local add {node}"
+/// What is said of a node that was forgotten; `up`: the `up` that ran it and does not any more, as a flag.
+fn told(node: &str, said: &Value, up: Option<&str>) -> Vec<String> {
+    let back = match up {
+        Some(flag) => format!(
+            "{node} is forgotten, and is none of the nodes of `stemedb up` any more\n→ to have it back with what is on its disk: stemedb local add {node}{flag}"
         ),
-        false => format!(
+        None => format!(
             "{node} is forgotten\n→ should its disk come back: start it again, and it joins anew"
         ),
     };
@@ -253,9 +256,12 @@ mod tests {
     #[test]
     fn a_node_that_is_forgotten_is_said_to_come_back_by_what_starts_it() {
         let said = json!({ "warning": "what only it had is lost", "shards_at_risk": [3] });
-        let of_up = told("node3", &said, true);
-        assert!(of_up[0].ends_with("stemedb local add node3"), "{of_up:?}");
-        let elsewhere = told("node3", &said, false);
+        let of_up = told("node3", &said, Some(" --data-dir five"));
+        assert!(
+            of_up[0].ends_with("stemedb local add node3 --data-dir five"),
+            "{of_up:?}"
+        );
+        let elsewhere = told("node3", &said, None);
         assert!(elsewhere[0].contains("start it again"), "{elsewhere:?}");
         for lines in [of_up, elsewhere] {
             assert_eq!(lines[1], "what only it had is lost");

@@ -12,7 +12,7 @@ use super::directory::{ClusterFile, Directory, NodeEntry, ProcessEntry};
 use super::plan::{NODES_MAX, NodePlan, Service};
 use super::process::{Death, Launch, Process, State};
 use super::ready::Patience;
-use super::{ports, ready};
+use super::{ports, ready, welcome};
 use crate::failure::Failure;
 use crate::output;
 
@@ -164,7 +164,10 @@ impl Cluster {
         let unreadable = state.is_some_and(|process| process.state().has_unreadable_data());
         Ok(match found.filter(|_| unreadable) {
             Some(found) => format!("  {}", self.put_away_first(found, *service)),
-            None => format!("  start it again: stemedb local start {node}/{service}"),
+            None => format!(
+                "  start it again: stemedb local start {node}/{service}{}",
+                self.flag()
+            ),
         })
     }
 
@@ -313,6 +316,11 @@ impl Cluster {
         })
     }
 
+    /// What commands for this cluster have to say of where it is.
+    fn flag(&self) -> String {
+        welcome::directory_flag(self.directory.path())
+    }
+
     /// What helps a store whose database cannot be read: starting it again as it is does not.
     fn put_away_first(&self, node: &Node, service: Service) -> String {
         let database = node.plan.directory().join("store.*");
@@ -321,10 +329,11 @@ impl Cluster {
             _ => "the other nodes fill it",
         };
         format!(
-            "its database cannot be read: move {} away, then stemedb local start {}/{service}; {filled} (docs/operations.md, a malformed \
+            "its database cannot be read: move {} away, then stemedb local start {}/{service}{}; {filled} (docs/operations.md, a malformed \
              database)",
-            database.display(),
-            node.plan.name
+            welcome::shown(&database),
+            node.plan.name,
+            self.flag()
         )
     }
 
@@ -403,8 +412,9 @@ impl Cluster {
             .all(|process| process.state().pid().is_some());
         if !running {
             return Err(Failure::Local(format!(
-                "{name} does not run whole, and only {name} can hand over what it holds\n→ start it: stemedb local start {name}; \
-                 gone for good: stemedb node forget {name}"
+                "{name} does not run whole, and only {name} can hand over what it holds\n→ start it: stemedb local start {name}{0}; \
+                 gone for good: stemedb node forget {name}{0}",
+                self.flag()
             )));
         }
         ready::left(&node, force, LEAVE_DEADLINE).await?;

@@ -73,8 +73,16 @@ pub(crate) fn print(nodes: &[Node], data_dir: &Path, took: Duration, has_demo: b
     output::line("\nCtrl-C ends all of it; the data stays.");
 }
 
+/// What a command for the cluster in a directory has to say of it: nothing, where it would look by itself.
+pub(crate) fn directory_flag(data_dir: &Path) -> String {
+    match shown(data_dir) {
+        known if known == super::DATA_DIR => String::new(),
+        other => format!(" --data-dir {other}"),
+    }
+}
+
 /// Paths below the current directory are shown as a person would type them.
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let relative = here
         .as_deref()
@@ -85,11 +93,7 @@ fn shown(path: &Path) -> String {
 /// Commands that work as printed, wherever the cluster listens and however this program was started.
 fn commands(nodes: &[&NodePlan], data_dir: &Path, has_demo: bool) -> Vec<String> {
     let program = std::env::current_exe().map_or("stemedb".to_owned(), |path| shown(&path));
-    let directory = if data_dir == Path::new(super::DATA_DIR) {
-        String::new()
-    } else {
-        format!(" --data-dir {}", data_dir.display())
-    };
+    let directory = directory_flag(data_dir);
     let victim = nodes.last().map_or("node1", |node| node.name.as_str());
     let mut commands = Vec::new();
     commands.extend(elsewhere(nodes));
@@ -130,6 +134,16 @@ mod tests {
 
     use super::*;
     use crate::local::DATA_DIR;
+
+    #[test]
+    fn commands_name_the_directory_where_it_is_not_the_usual_one() {
+        let here = std::env::current_dir().unwrap();
+        for usual in [Path::new(DATA_DIR), &here.join(DATA_DIR)] {
+            assert_eq!(directory_flag(usual), "");
+        }
+        assert_eq!(directory_flag(&here.join("five")), " --data-dir five");
+        assert_eq!(directory_flag(Path::new("/srv/x")), " --data-dir /srv/x");
+    }
 
     #[test]
     fn the_demo_set_holds_records_that_disagree() {
