@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::hex;
+
 /// BLAKE3-256 of a record's canonical bytes. Shown as 64 lowercase hex digits, and read only so.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId([u8; 32]);
@@ -52,7 +54,7 @@ impl FromStr for RecordId {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<RecordId, NotAnId> {
-        if !is_hex(text, 64) {
+        if !hex::is(text, 64) {
             return Err(NotAnId);
         }
         let hash = blake3::Hash::from_hex(text).map_err(|_| NotAnId)?;
@@ -66,14 +68,6 @@ impl TryFrom<&[u8]> for RecordId {
     fn try_from(bytes: &[u8]) -> Result<RecordId, NotAnId> {
         bytes.try_into().map(RecordId).map_err(|_| NotAnId)
     }
-}
-
-/// Whether the text is so many lowercase hex digits.
-pub(crate) fn is_hex(text: &str, count: usize) -> bool {
-    text.len() == count
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod canonical;
 mod claim;
 mod decimal;
 mod fields;
+pub mod hex;
 mod id;
 mod invalid;
 pub mod limits;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::fields::{Field, Fields};
-use crate::id::is_hex;
+use crate::hex;
 use crate::invalid::Invalid;
 use crate::limits::{
     EPOCH_NAME_MAX, NOTE_MAX, PREDICATE_MAX, REASON_MAX, SUBJECT_MAX, SUPERSEDES_MAX, TEXT_MAX,
@@ -265,7 +265,7 @@ fn confidence(field: &Field<'_>) -> Result<f64, Invalid> {
 
 pub(crate) fn hash(field: &Field<'_>) -> Result<String, Invalid> {
     let text = field.string(1, 64)?;
-    if is_hex(&text, 64) {
+    if hex::is(&text, 64) {
         return Ok(text.into_owned());
     }
     Err(Invalid::new(

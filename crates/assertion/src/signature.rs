@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::canonical;
 use crate::fields::{Field, Fields};
-use crate::id::is_hex;
+use crate::hex;
 use crate::invalid::Invalid;
 use crate::limits::SIGNATURES_MAX;
 use crate::model::Content;
@@ -51,18 +51,18 @@ impl SigningKey {
 
     /// The seed as a key file holds it, 64 lowercase hex digits. It is the key: keep it secret.
     pub fn seed_hex(&self) -> String {
-        hex(self.0.as_bytes())
+        hex::write(self.0.as_bytes())
     }
 
     /// The public key, as [`Signature::agent`] has it.
     pub fn agent(&self) -> String {
-        hex(self.0.verifying_key().as_bytes())
+        hex::write(self.0.verifying_key().as_bytes())
     }
 
     pub(crate) fn sign(&self, content: &Content) -> Signature {
         Signature {
             agent: self.agent(),
-            signature: hex(&self.0.sign(&signing_bytes(content)).to_bytes()),
+            signature: hex::write(&self.0.sign(&signing_bytes(content)).to_bytes()),
         }
     }
 }
@@ -71,7 +71,7 @@ impl FromStr for SigningKey {
     type Err = NotASeed;
 
     fn from_str(text: &str) -> Result<SigningKey, NotASeed> {
-        unhex(text)
+        bytes_of(text)
             .map(|seed| SigningKey::from_seed(&seed))
             .ok_or(NotASeed)
     }
@@ -85,7 +85,7 @@ impl fmt::Debug for SigningKey {
 
 /// Whether a text has the form of [`Signature::agent`], a public key. Not every such text is one.
 pub fn is_agent(text: &str) -> bool {
-    is_hex(text, AGENT_DIGITS)
+    hex::is(text, AGENT_DIGITS)
 }
 
 /// What a signature of this content signs.
@@ -126,7 +126,7 @@ fn one(item: &Field<'_>) -> Result<Signature, Invalid> {
 
 fn digits(field: &Field<'_>, count: usize) -> Result<String, Invalid> {
     let text = field.string(1, count)?;
-    if is_hex(&text, count) {
+    if hex::is(&text, count) {
         return Ok(text.into_owned());
     }
     Err(Invalid::new(
@@ -171,8 +171,8 @@ pub(crate) fn verify(content: &Content, signatures: &[Signature]) -> Result<(), 
 
 fn is_good(signature: &Signature, message: &[u8]) -> bool {
     let (Some(agent), Some(bytes)) = (
-        unhex::<32>(&signature.agent),
-        unhex::<64>(&signature.signature),
+        bytes_of::<32>(&signature.agent),
+        bytes_of::<64>(&signature.signature),
     ) else {
         return false;
     };
@@ -192,26 +192,9 @@ fn is_reduced(point: &[u8; 32]) -> bool {
     *lowest < 0xed || highest & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 0xf])
-        .map(|half| char::from(DIGITS[usize::from(half)]))
-        .collect()
-}
-
-/// Bytes from lowercase hex digits, exactly as many as they are.
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if !is_hex(text, 2 * N) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    let (pairs, _) = text.as_bytes().as_chunks::<2>();
-    for (byte, pair) in bytes.iter_mut().zip(pairs) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
+/// So many bytes of so many lowercase hex digits.
+fn bytes_of<const N: usize>(text: &str) -> Option<[u8; N]> {
+    hex::read(text)?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use assertion::{Content, Kind, Record};
+use assertion::{Content, Kind, Record, hex};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use lens::{Match, Selection};
@@ -140,8 +140,8 @@ impl Follows {
         }
         if request.store_id != self.store_id[..] {
             return Err(CallError::OtherStore {
-                named: hex(&request.store_id),
-                store: hex(&self.store_id),
+                named: hex::write(&request.store_id),
+                store: hex::write(&self.store_id),
             });
         }
         limit::check(request.limit)?;
@@ -282,10 +282,6 @@ impl Wanted {
 
 fn position(sequence: u64) -> Result<i64, WireError> {
     i64::try_from(sequence).map_err(|_| WireError::new("after", "is beyond what a store can count"))
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

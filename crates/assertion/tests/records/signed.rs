@@ -1,7 +1,7 @@
 //! Signatures: what they bind, who they bind, and that no byte can be changed below them.
 
 use assertion::limits::SIGNATURES_MAX;
-use assertion::{Content, Kind, Object, Record, Signature, SigningKey, Vote};
+use assertion::{Content, Kind, Object, Record, Signature, SigningKey, Vote, is_agent};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -86,6 +86,7 @@ proptest! {
         let key = SigningKey::from_seed(&seed);
         let again: SigningKey = key.seed_hex().parse().unwrap();
         prop_assert_eq!(again.agent(), key.agent());
+        prop_assert!(is_agent(&key.agent()) && !is_agent(&key.agent()[1..]) && !is_agent("somebody"));
         let shown = format!("{key:?}");
         prop_assert!(!shown.contains(&key.seed_hex()), "{}", shown);
     }

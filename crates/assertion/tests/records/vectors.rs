@@ -50,11 +50,7 @@ fn input(vector: &Value) -> Vec<u8> {
     let Some(hex) = vector.get("input_hex") else {
         return text(vector, "input").into_bytes();
     };
-    let (pairs, _) = hex.as_str().unwrap().as_bytes().as_chunks::<2>();
-    pairs
-        .iter()
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    assertion::hex::read(hex.as_str().unwrap()).unwrap()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use assertion::{RecordId, public_json};
+use assertion::{RecordId, hex, public_json};
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -18,7 +18,6 @@ use crate::caller::Caller;
 use crate::description::replies::{Problem as Refusal, RecordAnswer, ReplicasAnswer};
 use crate::parameters::{Parameters, bad_value};
 use crate::problem::{Problem, json_reply, ok, segment};
-use crate::read::question::hex;
 use crate::read::{Answer, Wanted};
 use crate::route::Name;
 
@@ -143,10 +142,9 @@ pub fn replica(node: &Name, held: &v1::HeldRecord, owners: &[&str]) -> Value {
         v1::Arrival::Repair => "repair",
         v1::Arrival::Unspecified => "unknown",
     };
-    let origin = held
-        .origin
-        .as_ref()
-        .map(|origin| json!({ "store_id": hex(&origin.store_id), "sequence": origin.sequence }));
+    let origin = held.origin.as_ref().map(
+        |origin| json!({ "store_id": hex::write(&origin.store_id), "sequence": origin.sequence }),
+    );
     json!({
         "node": node.to_string(),
         "owner": owners.contains(&&**node),
@@ -154,6 +152,6 @@ pub fn replica(node: &Name, held: &v1::HeldRecord, owners: &[&str]) -> Value {
         "arrival": arrival,
         "sequence": held.sequence,
         "origin": origin,
-        "trace_id": Some(hex(&held.trace_id)).filter(|id| !id.is_empty()),
+        "trace_id": Some(hex::write(&held.trace_id)).filter(|id| !id.is_empty()),
     })
 }

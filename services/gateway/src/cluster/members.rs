@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use assertion::hex;
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -24,7 +25,6 @@ use crate::description::nodes::{Forgotten, Members};
 use crate::description::replies::Problem as Refusal;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok, segment};
-use crate::read::question::hex;
 use crate::store::within;
 
 /// Membership writes its book before it answers.
@@ -71,7 +71,7 @@ pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
                 "swim_addr": member.swim_addr,
                 "incarnation": member.incarnation,
                 "version": member.version,
-                "store_id": hex(&member.store_id),
+                "store_id": hex::write(&member.store_id),
                 "owned_shards": slots.get(member.name.as_str()).copied().unwrap_or(0),
                 "answers": !route.out().contains(member.name.as_str()),
                 "services": services,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use assertion::hex;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -18,7 +19,6 @@ use crate::description::questions::ScrubParameters;
 use crate::description::replies::Problem as Refusal;
 use crate::parameters::Parameters;
 use crate::problem::{Problem, ok};
-use crate::read::question::hex;
 
 /// A store looks at numbers in memory.
 const SCRUB_MAX: Duration = Duration::from_secs(2);
@@ -128,7 +128,7 @@ fn node(name: &str, said: &v1::ScrubReply) -> Value {
     };
     let waited_for = said.waited_for.iter().map(|row| {
         json!({
-            "id": hex(&row.id),
+            "id": hex::write(&row.id),
             "shard": row.shard,
             "noticed_at": row.noticed_at_ms,
             "reason": row.reason,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use assertion::{Place, Record, RecordId};
+use assertion::{Place, Record, RecordId, hex};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -15,7 +15,7 @@ use sidecar::clock;
 use super::marks::listed;
 use super::merged::Merged;
 use super::owner::{Call, proved};
-use super::question::{LIMIT_MAX, hex, unhex};
+use super::question::LIMIT_MAX;
 use super::subjects::greatest;
 use super::union::{Heard, Said, checked};
 use super::{Answer, CALL_MAX, Reader};
@@ -38,7 +38,7 @@ impl List {
     /// 422 for the cursor of another list.
     pub fn new(mut request: v1::ListRequest, cursor: Option<&str>) -> Result<List, Problem> {
         if let Some(cursor) = cursor {
-            let token = unhex(cursor).unwrap_or_default();
+            let token = hex::read(cursor).unwrap_or_default();
             let key = match token.split_first_chunk::<DIGEST>() {
                 Some((digest, key)) if *digest == digest_of(&request) && !key.is_empty() => key,
                 _ => return Err(bad_cursor()),
@@ -50,7 +50,7 @@ impl List {
 
     fn cursor(&self, through: &[u8]) -> String {
         let digest = digest_of(&self.0);
-        hex(&[&digest[..], through].concat())
+        hex::write(&[&digest[..], through].concat())
     }
 
     /// Which shard it is made from; none: from all.

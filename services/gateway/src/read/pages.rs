@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use assertion::public_json;
+use assertion::{hex, public_json};
 use bytes::Bytes;
 use proto::cursor::{self, Position};
 use proto::{convert, v1};
@@ -10,7 +10,6 @@ use tonic::Status;
 
 use super::Question;
 use super::marks::Marks;
-use super::question::hex;
 use super::union::{Said, checked};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -85,7 +84,7 @@ pub(super) fn page_json(
         out.extend_from_slice(b"null");
     } else {
         out.push(b'"');
-        out.extend_from_slice(hex(cursor).as_bytes());
+        out.extend_from_slice(hex::write(cursor).as_bytes());
         out.push(b'"');
     }
     out.push(b'}');

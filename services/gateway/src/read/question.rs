@@ -1,7 +1,7 @@
 //! A question as the API takes it, checked.
 
-use assertion::RecordId;
 use assertion::limits::{PREDICATE_MAX, SUBJECT_MAX, URI_MAX};
+use assertion::{RecordId, hex};
 use bytes::Bytes;
 use lens::{InvalidParameters, Lens, Options, Selection};
 use proto::cursor::{self, Position};
@@ -292,7 +292,7 @@ fn from(given: &Parameters, selection: &Selection) -> Result<Option<Position>, P
     let Some(text) = given.cursor()? else {
         return Ok(None);
     };
-    let token = unhex(text);
+    let token = hex::read(text);
     let read = token.as_deref().map(|token| cursor::read(selection, token));
     match read {
         Some(Ok(position)) => Ok(position),
@@ -323,28 +323,6 @@ fn include(given: &Parameters) -> Result<Vec<RecordId>, Problem> {
         read.map_err(|_| bad_value("include", &text, "record ids, 64 lowercase hex digits each"))
     };
     ids.into_iter().map(parse).collect()
-}
-
-/// Bytes from lowercase or uppercase hex.
-pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    digits
-        .chunks_exact(2)
-        .map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?))
-        .collect()
-}
-
-/// Bytes as lowercase hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -503,10 +481,10 @@ mod tests {
             at: 5,
             id: RecordId::of(b"x"),
         };
-        let token = hex(&cursor::write(&asked.selection, place));
+        let token = hex::write(&cursor::write(&asked.selection, place));
         let next = read(&format!("subject=s&limit=7&cursor={token}")).unwrap();
         assert_eq!(next.from, Some(place));
-        assert_eq!(hex(&next.to_wire().cursor), token);
+        assert_eq!(hex::write(&next.to_wire().cursor), token);
         assert_eq!(
             refused(&format!("subject=t&cursor={token}")).0,
             "bad_cursor"

@@ -3,7 +3,7 @@
 //! Ids and uris come as a JSON list, which is the outer loop: rows are in its order, and within it in that of the index. Uris
 //! go as hex: JSON may be written in many ways. A line whose row is gone comes too, without bytes: it says that something is lacking.
 
-use assertion::RecordId;
+use assertion::{RecordId, hex};
 use proto::CONTEXT_LIST_MAX;
 use sqlx::SqliteConnection;
 use sqlx::query::Query;
@@ -114,11 +114,7 @@ pub(crate) fn sources<'a>(uris: impl IntoIterator<Item = &'a str>, latest: i64) 
     let mut list = String::from("[");
     for (number, uri) in uris.into_iter().enumerate() {
         list.push_str(if number == 0 { "\"" } else { ",\"" });
-        for byte in uri.bytes() {
-            for half in [byte >> 4, byte & 0xf] {
-                list.extend(char::from_digit(half.into(), 16));
-            }
-        }
+        list.push_str(&hex::write(uri.as_bytes()));
         list.push('"');
     }
     list.push(']');
