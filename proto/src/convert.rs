@@ -54,7 +54,8 @@ pub fn short_ids(bytes: &[u8]) -> Result<&[ShortId], WireError> {
     }
 }
 
-fn fixed<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], WireError> {
+/// So many bytes as an array.
+pub fn fixed<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], WireError> {
     <[u8; N]>::try_from(bytes)
         .map_err(|_| WireError::new(field, format_args!("has {} bytes, not {N}", bytes.len())))
 }

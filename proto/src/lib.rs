@@ -1,7 +1,8 @@
 //! The gRPC contract of StemeDB.
 //!
 //! [`v1`] is generated from `proto/stemedb/v1/*.proto`, where every message and field is explained. The other modules
-//! are the only place where wire types become domain types and back: services never parse a message themselves.
+//! make types of the pure crates from its types and back, so that no two services read them differently. What is a type of one
+//! service alone (where a row came from, the span of a call) that service makes itself, at the edge, with the same checks.
 
 pub mod convert;
 pub mod cursor;

@@ -2,7 +2,7 @@
 
 use assertion::{Place, Record};
 use bytes::Bytes;
-use proto::convert::WireError;
+use proto::convert::{self, WireError};
 use proto::v1;
 use shard::{global_shard, shard_of};
 use sidecar::trace::{self, Context};
@@ -194,7 +194,7 @@ fn framed(
     };
     let trace_id = match record.trace_id.len() {
         0 => named,
-        _ => Some(fixed("trace_id", &record.trace_id)?),
+        _ => Some(convert::fixed("trace_id", &record.trace_id)?),
     };
     let arrival = match (arrival, record.origin) {
         (v1::Arrival::Push, None) => Arrival::Push,
@@ -203,7 +203,7 @@ fn framed(
         }
         (v1::Arrival::Repair, None) => Arrival::Repair(None),
         (v1::Arrival::Repair, Some(origin)) => Arrival::Repair(Some(Origin {
-            store_id: fixed("origin.store_id", &origin.store_id)?,
+            store_id: convert::fixed("origin.store_id", &origin.store_id)?,
             sequence: i64::try_from(origin.sequence).map_err(|_| {
                 WireError::new("origin.sequence", "is beyond what a store can count")
             })?,
@@ -224,15 +224,10 @@ fn framed(
 
 fn context_of(context: &v1::TraceContext) -> Result<Context, WireError> {
     Ok(Context {
-        trace_id: fixed("traces.trace_id", &context.trace_id)?,
-        span_id: fixed("traces.span_id", &context.span_id)?,
+        trace_id: convert::fixed("traces.trace_id", &context.trace_id)?,
+        span_id: convert::fixed("traces.span_id", &context.span_id)?,
         sampled: context.sampled,
     })
-}
-
-fn fixed<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], WireError> {
-    <[u8; N]>::try_from(bytes)
-        .map_err(|_| WireError::new(field, format!("has {} bytes, not {N}", bytes.len())))
 }
 
 #[cfg(test)]
