@@ -4,7 +4,7 @@
 use std::io::Write as _;
 
 use crate::claim::Value;
-use crate::model::{Assertion, Content, Epoch, Object, Source, SourceRecord, Vote};
+use crate::model::{Assertion, Content, Epoch, Source, SourceRecord, Vote};
 use crate::signature::Signature;
 
 /// The canonical bytes of a record with these signatures.
@@ -44,7 +44,7 @@ fn assertion(out: &mut Vec<u8>, claim: &Assertion, signatures: &[Signature]) {
     out.push(b'"');
     optional(out, "note", claim.note.as_deref());
     out.extend_from_slice(b",\"object\":");
-    object(out, &claim.object);
+    value(out, &Value::of(&claim.object));
     optional(out, "parent", claim.parent.as_deref());
     out.extend_from_slice(b",\"predicate\":");
     string(out, &claim.predicate);
@@ -113,11 +113,6 @@ fn signed(out: &mut Vec<u8>, signatures: &[Signature]) {
 }
 
 /// `{"type":…,"value":…}`.
-pub(crate) fn object(out: &mut Vec<u8>, object: &Object) {
-    value(out, &Value::of(object));
-}
-
-/// The same, of a value that is borrowed.
 pub(crate) fn value(out: &mut Vec<u8>, value: &Value<'_>) {
     out.extend_from_slice(b"{\"type\":\"");
     out.extend_from_slice(value.type_name().as_bytes());

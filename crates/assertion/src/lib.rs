@@ -32,8 +32,3 @@ pub use model::{
 };
 pub use record::{Place, Record, public_json};
 pub use signature::{NotASeed, Signature, SigningKey, is_agent};
-
-/// Writes `{"type":…,"value":…}` as canonical bytes have it.
-pub fn write_object(out: &mut Vec<u8>, object: &Object) {
-    canonical::object(out, object);
-}

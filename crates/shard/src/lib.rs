@@ -13,9 +13,6 @@ pub use movement::{Share, movement};
 pub use placement::{Placement, owners};
 pub use ranges::{ShardRange, compress, expand};
 
-/// Most shards a cluster can have.
-pub const NUM_SHARDS_MAX: u32 = 1_024;
-
 /// The shard of a subject: the first four bytes of its BLAKE3 hash, scaled. With 256 shards it is the first byte.
 pub fn shard_of(subject: &str, num_shards: u32) -> u32 {
     let hash = blake3::hash(subject.as_bytes());

@@ -50,11 +50,6 @@ pub fn install_adopting(
     Ok(handle)
 }
 
-/// A recorder of its own, for tests that run several services in one process.
-pub fn detached() -> PrometheusHandle {
-    PrometheusBuilder::new().build_recorder().handle()
-}
-
 /// Serves `GET /metrics` until the shutdown.
 pub async fn serve(
     handle: PrometheusHandle,

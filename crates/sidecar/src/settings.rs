@@ -177,14 +177,6 @@ impl Loopback {
             .position(|name| *name == service)
             .map(|index| all[index])
     }
-
-    /// Metrics listener of a service by its name.
-    pub fn metrics_of(&self, service: &str) -> Option<SocketAddr> {
-        SERVICES
-            .iter()
-            .position(|name| *name == service)
-            .map(|index| self.metrics[index])
-    }
 }
 
 impl Settings {

@@ -54,11 +54,10 @@ proptest! {
         let seen = Claim::from_stored(record.canonical());
         prop_assert_eq!(&seen, &record.claim());
         prop_assert_eq!(seen.is_some(), record.kind() == Kind::Assertion);
-        if let (Some(seen), Some(claim)) = (seen, record.assertion()) {
-            let (mut value, mut object) = (Vec::new(), Vec::new());
-            seen.value.write(&mut value);
-            assertion::write_object(&mut object, &claim.object);
-            prop_assert_eq!(value, object);
+        if let Some(seen) = seen {
+            let mut object = b",\"object\":".to_vec();
+            seen.value.write(&mut object);
+            prop_assert!(record.canonical().windows(object.len()).any(|part| part == object));
         }
     }
 
