@@ -1,8 +1,8 @@
-//! Moments for people, and this machine's clock. How a moment is read is the same here and at the API's door.
+//! Moments for people, and this machine's clock. What is typed is read as at the API's door, and slips are refused besides.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(crate) use assertion::moment::{read as parse, show, write};
+pub(crate) use assertion::moment::{read_typed as parse, show, write};
 
 /// Now, by this machine's clock.
 pub(crate) fn now_ms() -> i64 {

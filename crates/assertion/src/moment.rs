@@ -3,6 +3,7 @@
 //! (<https://howardhinnant.github.io/date_algorithms.html>).
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::limits::TIME_MAX_MS;
 
@@ -15,8 +16,11 @@ const DAY_MS: i64 = 86_400_000;
 /// Records may lie within ±2^53 ms; years beyond ±9999 are given in milliseconds.
 const YEAR_MAX: i64 = 9_999;
 
-/// Smaller numbers are seconds, or years: as milliseconds all of them lie within four years of 1970, which dates reach.
-/// As seconds this is the year 5138.
+/// Numbers that are years, whoever writes them: as milliseconds they are two seconds after 1970 began.
+const YEARS: RangeInclusive<i64> = 1_900..=2_100;
+
+/// Smaller numbers that somebody types are seconds, or years: as milliseconds all of them lie within four years of 1970, which
+/// dates reach. As seconds this is the year 5138.
 const MILLISECONDS_MIN: u64 = 100_000_000_000;
 
 /// Smaller numbers of seconds are before March 1973, and nobody means them.
@@ -44,8 +48,8 @@ impl fmt::Display for NotAMoment {
 
 impl std::error::Error for NotAMoment {}
 
-/// Reads `2018-07-17`, `2018-07-17T10:30:00Z`, `2018-07-17T10:30:00.250Z` or Unix milliseconds. A number that is hardly meant as
-/// milliseconds is refused: it would ask about 1970, and the answer would be that there is nothing. A date says such a moment.
+/// Reads `2018-07-17`, `2018-07-17T10:30:00Z`, `2018-07-17T10:30:00.250Z` or Unix milliseconds, as programs send them. A bare year
+/// is refused: it would ask about 1970, and the answer would be that there is nothing.
 ///
 /// # Errors
 /// What was written, and what to write instead.
@@ -55,14 +59,11 @@ pub fn read(text: &str) -> Result<i64, NotAMoment> {
         why,
     };
     if let Ok(ms) = text.parse::<i64>() {
-        let looks = match ms.unsigned_abs() {
-            MILLISECONDS_MIN.. if (-TIME_MAX_MS..=TIME_MAX_MS).contains(&ms) => return Ok(ms),
-            MILLISECONDS_MIN.. => "is beyond what a record can say",
-            SECONDS_MIN.. => "looks like seconds",
-            1_000..=9_999 => "looks like a year",
-            _ => "would be 1970 or thereabouts",
+        return match ms {
+            year if YEARS.contains(&year) => Err(not("looks like a year")),
+            ms if (-TIME_MAX_MS..=TIME_MAX_MS).contains(&ms) => Ok(ms),
+            _ => Err(not("is beyond what a record can say")),
         };
-        return Err(not(looks));
     }
     let wrong = || not("is no moment");
     let (date, time) = match text.split_once('T') {
@@ -90,6 +91,26 @@ pub fn read(text: &str) -> Result<i64, NotAMoment> {
     Ok(days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1_000 + millisecond)
 }
 
+/// The same of what somebody typed. A number that is hardly meant as milliseconds is refused as well; a date says such a moment.
+///
+/// # Errors
+/// What was written, and what to write instead.
+pub fn read_typed(text: &str) -> Result<i64, NotAMoment> {
+    let ms = read(text)?;
+    let is_number = text.parse::<i64>().is_ok();
+    let looks = match ms.unsigned_abs() {
+        MILLISECONDS_MIN.. => return Ok(ms),
+        _ if !is_number => return Ok(ms),
+        SECONDS_MIN.. => "looks like seconds",
+        1_000..=9_999 => "looks like a year",
+        _ => "would be 1970 or thereabouts",
+    };
+    Err(NotAMoment {
+        given: text.to_owned(),
+        why: looks,
+    })
+}
+
 /// One to three digits after the point.
 fn thousandths(fraction: &str) -> Option<i64> {
     let digits = fraction.bytes().all(|byte| byte.is_ascii_digit());
@@ -98,7 +119,7 @@ fn thousandths(fraction: &str) -> Option<i64> {
     Some(number * scale)
 }
 
-/// A moment as [`read`] takes it: milliseconds, and a date where a number would be taken for a slip.
+/// A moment as [`read_typed`] takes it: milliseconds, and a date where a number would be taken for a slip.
 pub fn write(ms: i64) -> String {
     if ms.unsigned_abs() >= MILLISECONDS_MIN {
         return ms.to_string();
@@ -201,11 +222,21 @@ mod tests {
             ("0", "0 would be 1970 or thereabouts"),
             ("-5", "-5 would be 1970 or thereabouts"),
         ] {
-            let said = read(text).unwrap_err().to_string();
+            let said = read_typed(text).unwrap_err().to_string();
             assert!(
                 said.starts_with(looks) && said.contains("2015-01-01"),
                 "{said}"
             );
+        }
+    }
+
+    #[test]
+    fn programs_may_send_any_milliseconds_but_what_is_a_year() {
+        for ms in [0, 8, -5, 1_000, 1_899, 2_101, 9_999, 1_388_534_400] {
+            assert_eq!(read(&ms.to_string()), Ok(ms));
+        }
+        for year in ["1900", "2015", "2100"] {
+            assert_eq!(read(year).unwrap_err().why(), "looks like a year");
         }
     }
 
@@ -244,7 +275,7 @@ mod tests {
             TIME_MAX_MS,
             -TIME_MAX_MS,
         ] {
-            assert_eq!(read(&write(ms)), Ok(ms), "{}", write(ms));
+            assert_eq!(read_typed(&write(ms)), Ok(ms), "{}", write(ms));
         }
         assert_eq!(write(86_400_000), "1970-01-02T00:00:00.000Z");
         assert_eq!(write(1_531_785_600_000), "1531785600000");

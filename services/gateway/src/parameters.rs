@@ -201,7 +201,7 @@ impl Parameters {
     /// A moment in Unix milliseconds: given as these, or as a date.
     ///
     /// # Errors
-    /// 422 for what is none, and for a year or seconds, which as milliseconds would ask about 1970 and find nothing.
+    /// 422 for what is none, and for a bare year, which as milliseconds would ask about 1970 and find nothing.
     pub fn moment(&self, name: &str) -> Result<Option<i64>, Problem> {
         let Some(text) = self.one(name)? else {
             return Ok(None);

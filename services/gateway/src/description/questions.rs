@@ -46,7 +46,7 @@ pub enum Lens {
     Skeptic,
 }
 
-/// A moment. Numbers nearer to 1970 than 100,000,000,000 ms are refused, for they are meant as years or seconds: a date says them.
+/// A moment. Numbers from 1900 to 2100 are refused, for they are meant as years: a date says these milliseconds.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Moment {
