@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Command::Node(arguments) => on_this_thread(node::run(arguments)),
         Command::Placement(arguments) => on_this_thread(placement::run(arguments)),
     };
-    let Err(failure) = outcome else {
+    let Err(failure) = outcome.and_then(|()| output::check()) else {
         return ExitCode::from(EXIT_DONE);
     };
     // What was found out has been printed already; only a command that could not answer at all prints its failure as JSON.

@@ -1,22 +1,55 @@
 //! Standard output and error. A reader that goes away (`stemedb query … | head`) is no failure.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
+use crate::failure::Failure;
+
+/// Why some of what was printed is lost, the first time: a full disk behind `> file`, say. A reader that has left lost nothing.
+static LOST: OnceLock<(ErrorKind, String)> = OnceLock::new();
+
 /// Prints a line to standard output.
 pub(crate) fn line(text: impl AsRef<str>) {
-    // The only way this fails is a reader that has left; there is nobody to tell.
-    let _ = writeln!(io::stdout().lock(), "{}", text.as_ref());
+    note_loss(writeln!(io::stdout().lock(), "{}", text.as_ref()));
 }
 
-/// Prints a line to standard output at once. `false`: the reader has left, and what comes without end may end.
+/// Fails when not all that was printed has arrived.
+pub(crate) fn check() -> Result<(), Failure> {
+    note_loss(io::stdout().lock().flush());
+    match LOST.get() {
+        None => Ok(()),
+        Some((kind, why)) => Err(lost(io::Error::new(*kind, why.clone()))),
+    }
+}
+
+/// What is said of output that did not arrive.
+pub(crate) fn lost(error: io::Error) -> Failure {
+    Failure::file("cannot write", "standard output")(error)
+}
+
+/// Whether a reader that has left is why a write failed.
+pub(crate) fn has_left(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::BrokenPipe
+}
+
+fn note_loss(written: io::Result<()>) {
+    if let Err(error) = written
+        && !has_left(&error)
+    {
+        LOST.get_or_init(|| (error.kind(), error.to_string()));
+    }
+}
+
+/// Prints a line to standard output at once. `false`: nothing arrives any more, and what comes without end may end.
 pub(crate) fn try_line(text: impl AsRef<str>) -> bool {
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", text.as_ref())
-        .and_then(|()| out.flush())
-        .is_ok()
+    let written = writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush());
+    let arrived = written.is_ok();
+    note_loss(written);
+    arrived
 }
 
 /// Prints a line to standard error.

@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 
 use super::state::State;
 use crate::failure::Failure;
+use crate::output;
 
 /// Lines that are kept together: packed, written, made durable, and noted in the state. Larger: fewer fsyncs. Smaller: less
 /// to fetch again, less memory.
@@ -109,7 +110,11 @@ impl Target {
         if let Place::StandardOutput = self.place {
             let mut out = io::stdout().lock();
             let written = out.write_all(line).and_then(|()| out.write_all(b"\n"));
-            return Ok(written.is_ok());
+            return match written {
+                Ok(()) => Ok(true),
+                Err(error) if output::has_left(&error) => Ok(false),
+                Err(error) => Err(output::lost(error)),
+            };
         }
         self.batch.extend_from_slice(line);
         self.batch.push(b'\n');

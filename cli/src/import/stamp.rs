@@ -30,6 +30,15 @@ impl Stamped<'_> {
         }
     }
 
+    /// An empty list is none, as at the gateway's door.
+    fn is_signed(&self) -> bool {
+        self.signatures.is_some_and(|list| {
+            let inside = list.get().strip_prefix('[');
+            let inside = inside.and_then(|rest| rest.strip_suffix(']'));
+            inside.is_none_or(|inside| !inside.trim().is_empty())
+        })
+    }
+
     fn is_dated(&self, kind: Kind) -> bool {
         let time = match kind {
             Kind::Assertion => self.asserted_at,
@@ -47,7 +56,7 @@ impl Stamped<'_> {
 pub(crate) fn stamp(line: &[u8], now_ms: i64, voter: Option<&str>) -> Option<Vec<u8>> {
     let found: Stamped<'_> = serde_json::from_slice(line).ok()?;
     let kind = found.kind()?;
-    if found.signatures.is_some() {
+    if found.is_signed() {
         return None;
     }
     let mut members = Vec::new();
@@ -109,8 +118,12 @@ mod tests {
             ),
             (r#"{"asserted_at":-5}"#, r#"{"asserted_at":-5}"#),
             (
-                r#"{"subject":"a","signatures":[]}"#,
-                r#"{"subject":"a","signatures":[]}"#,
+                r#"{"subject":"a","signatures":[ ]}"#,
+                r#"{"subject":"a","signatures":[ ],"asserted_at":1700000000000}"#,
+            ),
+            (
+                r#"{"subject":"a","signatures":[{}]}"#,
+                r#"{"subject":"a","signatures":[{}]}"#,
             ),
             ("[1,2]", "[1,2]"),
             ("{broken", "{broken"),

@@ -59,9 +59,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// With a file that takes every refused line, if wanted.
+    /// With a file that takes every refused line, if wanted. One that is there already is not touched: it may be where the lines of
+    /// this import come from.
     pub(crate) fn new(refused: Option<&Path>) -> io::Result<Tally> {
-        let file = refused.map(File::create).transpose()?.map(BufWriter::new);
+        let file = refused.map(File::create_new).transpose()?;
+        let file = file.map(BufWriter::new);
         Ok(Tally {
             file,
             ..Tally::default()

@@ -76,6 +76,31 @@ async fn an_export_is_the_canonical_records_whatever_breaks() {
 }
 
 #[tokio::test]
+async fn what_a_full_disk_does_not_take_is_no_success() {
+    let directory = tempdir().unwrap();
+    let gateway = breaks_once().await;
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    for words in [["export", "-"], ["config", "check"]] {
+        let words = match words[0] {
+            "export" => vec![words[0], words[1], "--url", &gateway.url],
+            _ => words.to_vec(),
+        };
+        let mut command = crate::command(directory.path(), &words);
+        let command = command.stdout(full()).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output();
+        let output = output.await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains("cannot write standard output"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn an_export_goes_on_where_it_was() {
     let directory = tempdir().unwrap();
     let gateway = Gateway::start(|path, _| {

@@ -340,6 +340,19 @@ async fn an_import_is_signed_line_by_line() {
     )
     .await;
     assert_eq!(output.status.code(), Some(1), "one line was refused");
+    std::fs::write(directory.path().join("kept"), "mine").unwrap();
+    let words = [
+        "import",
+        "lines",
+        "--refused",
+        "kept",
+        "--url",
+        &gateway.url,
+    ];
+    let (code, said) = crate::failed(directory.path(), &words).await;
+    assert!(code == 1 && said.contains("cannot write kept"), "{said}");
+    let kept = std::fs::read_to_string(directory.path().join("kept")).unwrap();
+    assert_eq!(kept, "mine");
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         (&summary["stored"], &summary["refused"]),
