@@ -62,8 +62,8 @@ pub struct Standing {
     watch: Watch,
     /// Unix less boot milliseconds, at that moment.
     offset_ms: i64,
-    /// The store counts as absent for an answer: it may lack what nobody else has.
-    pub counts_as_absent: bool,
+    /// The store counted as absent.
+    was_absent: bool,
 }
 
 /// Notices that rows of some shards are given up or lost.
@@ -106,6 +106,12 @@ impl Standing {
             }
             _ => (false, 0),
         }
+    }
+
+    /// The store counts as absent for this answer: it may lack what nobody else has, or have lost it while it was read. To be
+    /// asked when the answer is ready.
+    pub fn counts_as_absent(&self) -> bool {
+        self.was_absent || !self.watch.is_unchanged()
     }
 
     fn unix(&self, boot: u64) -> i64 {
@@ -179,7 +185,7 @@ impl Completeness {
             proved_at: proved_at.filter(|_| !lacking),
             watch: Watch::new(&self.departures, shards),
             offset_ms: unix_ms().saturating_sub(i64::try_from(now).unwrap_or(i64::MAX)),
-            counts_as_absent: lacking || self.is_absent(&state),
+            was_absent: lacking || self.is_absent(&state),
         }
     }
 
@@ -387,10 +393,23 @@ mod tests {
             proved_at: Some(boot_ms().saturating_sub(age)),
             watch: Watch::new(&Arc::from([]), Vec::new()),
             offset_ms: 0,
-            counts_as_absent: false,
+            was_absent: false,
         };
         assert!(standing(0).judge().0);
         assert_eq!(standing(MAX_AGE_MS + 1_000).judge(), (false, 0));
+    }
+
+    #[test]
+    fn what_is_lost_while_an_answer_is_read_makes_it_one_of_an_absent_store() {
+        let present = Condition {
+            counts_as_absent: false,
+            wide: false,
+        };
+        let completeness = Completeness::new(present, Arc::new(Damage::none(Path::new(""))), 4);
+        let standing = completeness.of(1);
+        assert!(!standing.counts_as_absent());
+        completeness.lose(&BTreeSet::from([1]), false);
+        assert!(standing.counts_as_absent());
     }
 
     #[test]
@@ -406,7 +425,7 @@ mod tests {
         assert!(
             Completeness::new(condition(true), damage(), 4)
                 .of_all()
-                .counts_as_absent
+                .counts_as_absent()
         );
     }
 }

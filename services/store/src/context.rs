@@ -55,7 +55,6 @@ impl Page {
 pub async fn get(
     readers: &SqlitePool,
     global: u32,
-    counts_as_absent: bool,
     request: &v1::ContextRequest,
 ) -> Result<v1::ContextReply, CallError> {
     check("sources", request.sources.len())?;
@@ -72,7 +71,7 @@ pub async fn get(
     Ok(v1::ContextReply {
         records: page.records,
         cursor: next.map(|next| next.write()).unwrap_or_default(),
-        counts_as_absent,
+        ..v1::ContextReply::default()
     })
 }
 

@@ -190,7 +190,7 @@ impl Page {
     /// Notes which sequences before the next row have none: sequences are given without gaps.
     fn pass(&mut self, next: i64) {
         if next > self.through + 1 {
-            self.gone_through = next - 1;
+            self.gone_through = self.gone_through.max(next - 1);
         }
     }
 

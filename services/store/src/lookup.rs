@@ -82,7 +82,7 @@ pub async fn get(
         records,
         complete,
         proved_through_ms,
-        counts_as_absent: standing.counts_as_absent,
+        counts_as_absent: standing.counts_as_absent(),
     })
 }
 

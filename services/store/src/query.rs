@@ -87,7 +87,6 @@ impl Queries {
         };
         let missing = self.missing(&places, include).await?;
         let mut reply = v1::QueryReply {
-            counts_as_absent: standing.counts_as_absent,
             missing,
             ..v1::QueryReply::default()
         };
@@ -114,6 +113,7 @@ impl Queries {
                 "none"
             }
         };
+        reply.counts_as_absent = standing.counts_as_absent();
         // No store holds all shards: about many subjects, only all of them together may be complete.
         if shard.is_some() {
             (reply.complete, reply.proved_through_ms) = standing.judge();
@@ -131,13 +131,10 @@ impl Queries {
         request: v1::ContextRequest,
     ) -> Result<v1::ContextReply, CallError> {
         let global = global_shard(self.num_shards);
-        in_time(context::get(
-            &self.readers,
-            global,
-            self.is_absent(),
-            &request,
-        ))
-        .await
+        let standing = self.completeness.of_owned();
+        let mut reply = in_time(context::get(&self.readers, global, &request)).await?;
+        reply.counts_as_absent = standing.counts_as_absent();
+        Ok(reply)
     }
 
     /// Subjects, ascending.
@@ -148,7 +145,10 @@ impl Queries {
         &self,
         request: v1::ListSubjectsRequest,
     ) -> Result<v1::ListSubjectsReply, CallError> {
-        in_time(subjects::list(&self.readers, self.is_absent(), &request)).await
+        let standing = self.completeness.of_owned();
+        let mut reply = in_time(subjects::list(&self.readers, &request)).await?;
+        reply.counts_as_absent = standing.counts_as_absent();
+        Ok(reply)
     }
 
     /// A page of a list, and whether it is all that was acknowledged.
@@ -171,12 +171,8 @@ impl Queries {
             through: found.through.unwrap_or_default(),
             complete,
             proved_through_ms,
-            counts_as_absent: standing.counts_as_absent,
+            counts_as_absent: standing.counts_as_absent(),
         })
-    }
-
-    fn is_absent(&self) -> bool {
-        self.completeness.of_owned().counts_as_absent
     }
 
     /// Of ids, those that are in none of these shards.

@@ -30,7 +30,6 @@ const SUBJECTS: &str = "
 /// When the request means nothing, or the database cannot be read.
 pub async fn list(
     readers: &SqlitePool,
-    counts_as_absent: bool,
     request: &v1::ListSubjectsRequest,
 ) -> Result<v1::ListSubjectsReply, CallError> {
     let v1::ListSubjectsRequest {
@@ -48,10 +47,7 @@ pub async fn list(
         prefix::above(prefix).as_deref(),
     );
     let mut rows = query.bind(COUNTED_MAX).bind(limit + 1).fetch(readers);
-    let mut reply = v1::ListSubjectsReply {
-        counts_as_absent,
-        ..v1::ListSubjectsReply::default()
-    };
+    let mut reply = v1::ListSubjectsReply::default();
     let mut counted = 0;
     while let Some(row) = rows.try_next().await? {
         if reply.subjects.len() == *limit as usize || counted >= COUNTED_ON_PAGE_MAX {

@@ -33,7 +33,7 @@ pub(super) async fn read_page(
     let broken = |problem: String| Status::data_loss(problem);
     for _ in 0..PAGES_MAX {
         let reply = store.query(query.clone(), caller, limit).await?;
-        first.get_or_insert_with(|| Said::of(&reply));
+        Said::hear(&mut first, &reply);
         for found in reply.records {
             let record = checked(&found).map_err(|problem| broken(problem.detail.clone()))?;
             let position = Position {

@@ -60,12 +60,20 @@ impl Said {
         }
     }
 
-    pub(super) fn of(reply: &v1::QueryReply) -> Said {
+    fn of(reply: &v1::QueryReply) -> Said {
         Said {
             counts_as_absent: reply.counts_as_absent,
             proved_through: reply.proved_through_ms,
             missing: reply.missing.clone(),
         }
+    }
+
+    /// Takes one of several pages. What the node held when it was asked first is on them, unless it says at one of them that it
+    /// may have lost or given up rows meanwhile.
+    pub(super) fn hear(said: &mut Option<Said>, reply: &v1::QueryReply) {
+        let said = said.get_or_insert_with(|| Said::of(reply));
+        said.counts_as_absent |= reply.counts_as_absent;
+        said.proved_through = said.proved_through.min(reply.proved_through_ms);
     }
 }
 
@@ -330,9 +338,7 @@ async fn read_all(
     let mut first = None;
     loop {
         let reply = store.query(query.clone(), caller, limit).await?;
-        // What the node says of itself when it was asked first counts: all it held then is on the pages.
-        let said = first.get_or_insert_with(|| Said::of(&reply));
-        said.counts_as_absent |= reply.counts_as_absent;
+        Said::hear(&mut first, &reply);
         if pages.send(reply.records).await.is_err() {
             return Err(Status::cancelled("the union ended"));
         }

@@ -197,6 +197,17 @@ async fn a_feed_names_what_is_gone_and_has_it_looked_at() {
 }
 
 #[tokio::test]
+async fn a_damaged_row_behind_a_gap_is_named_as_gone() {
+    let (directory, node) = filled().await;
+    edit(directory.path(), &format!("{GONE} WHERE sequence = 7")).await;
+    edit(directory.path(), &format!("{EMPTIED} WHERE sequence = 8")).await;
+    let request = from_the_start(&node, 1_000).await;
+    let reply = page(&node, &request).await;
+    assert_eq!((reply.records.len(), reply.gone_through), (302, 8));
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_line_that_contradicts_its_record_is_put_right_when_it_is_met() {
     let (directory, node) = filled().await;
     proved(&node).await;
