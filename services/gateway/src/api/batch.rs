@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use futures::{StreamExt as _, TryStreamExt as _};
+use http::header::{HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, StatusCode, Uri};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -152,6 +153,7 @@ async fn check(bytes: &[u8]) -> Result<Vec<Record>, Problem> {
 /// One status for all of them, the weakest; every record with its own in the body.
 fn reply(written: &[Written]) -> Response {
     let mut worst = StatusCode::OK;
+    let mut pause = None;
     let results: Vec<Value> = written
         .iter()
         .map(|written| match status(&written.verdict) {
@@ -162,10 +164,16 @@ fn reply(written: &[Written]) -> Response {
             None => {
                 let problem = problem(written);
                 worst = worst.max(problem.status);
+                pause = pause.max(problem.retry_after);
                 json!({ "id": written.id.to_string(), "error": problem.to_json() })
             }
         })
         .collect();
     let body = json!({ "results": results, "summary": stream::Summary::of(written).to_json() });
-    json_reply(worst, body.to_string())
+    let mut reply = json_reply(worst, body.to_string());
+    if let Some(seconds) = pause.filter(|_| worst == StatusCode::SERVICE_UNAVAILABLE) {
+        let headers = reply.headers_mut();
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    reply
 }

@@ -82,6 +82,7 @@ async fn an_array_answers_with_its_weakest_status() {
     stage.stores[0].kill();
     let reply = stage.post("/v1/assert/batch", array).await;
     assert_eq!(reply.status, 503);
+    assert_eq!(reply.headers["retry-after"], "1");
     assert_eq!(reply.json()["results"][0]["error"]["code"], "maybe_stored");
 }
 
