@@ -107,7 +107,7 @@ async fn load_beyond_capacity_is_shed() {
         ));
         assert!(growth < *limit, "{service} grew by {growth} bytes");
     }
-    // Whoever was turned away has stored nothing, and whoever was not has.
+    // Whoever was turned away has stored nothing, and whoever was not has; a record that may be stored came again as the same.
     let written = normal.acknowledged.len() + storm.acknowledged.len();
     let said = cluster.equal(&http).await;
     assert_eq!(said["distinct_records"], written + CLAIMS, "{said}");
@@ -199,10 +199,11 @@ async fn call(http: &Http, url: &str, record: Option<&str>, told: &mut Told) -> 
             return reply;
         }
         told.shed.push(began.elapsed());
-        // On a machine that others use as well, the store may miss its deadline: turned away all the same, to come again.
+        // On a machine that others use as well, the store may miss its deadline: to come again all the same.
         let said = reply.json();
         let code = said["code"].as_str().unwrap_or_default();
-        assert!(matches!(code, "overloaded" | "no_store_answers"), "{said}");
+        let late = matches!(code, "no_store_answers" | "maybe_stored");
+        assert!(late || code == "overloaded", "{said}");
         let wait = reply
             .header("retry-after")
             .and_then(|wait| wait.parse().ok());
