@@ -53,6 +53,8 @@ const LACKING_MAX: Duration = Duration::from_secs(20);
 enum Stop {
     /// The view changed, is too old, or is not there yet: the next round looks again.
     View,
+    /// The own store keeps the rows, and why.
+    Kept(String),
     /// The own store, or membership.
     Own(SessionError),
 }
@@ -121,6 +123,7 @@ impl Homecoming {
             match self.round().await {
                 Ok(()) => self.complained = false,
                 Err(Stop::View) => self.home.rest(None),
+                Err(Stop::Kept(why)) => self.home.rest(Some(why)),
                 Err(Stop::Own(error)) => self.complain(&error),
             }
             tokio::time::sleep(self.shared.interval).await;
@@ -241,7 +244,7 @@ impl Homecoming {
                 break;
             }
             let view = self.view()?;
-            if view.placement().owns(view.node(), shard) {
+            if view.placement().owns(view.node(), shard) || self.home.is_paused() {
                 return Err(Stop::View);
             }
             let needed = view.copies_needed();
@@ -260,8 +263,14 @@ impl Homecoming {
                 }
             };
             left += ids.len() - confirmed.len();
-            let gone = self.give_up(&view, shard, &confirmed, asked_at).await?;
-            released += gone;
+            match self.give_up(&view, shard, &confirmed, asked_at).await {
+                Ok(gone) => released += gone,
+                Err(Stop::Kept(why)) => {
+                    self.postpone(shard, released > 0, Some(why));
+                    return Ok(());
+                }
+                Err(stop) => return Err(stop),
+            }
             if !more {
                 break;
             }

@@ -112,6 +112,7 @@ impl Homecoming {
             let current = self.view()?;
             if current.message().version != view.message().version
                 || current.message().incarnation != view.message().incarnation
+                || self.home.is_paused()
             {
                 return Err(Stop::View);
             }
@@ -133,7 +134,7 @@ impl Homecoming {
                 // It was told something else meanwhile, or has not been told for long enough.
                 Ok(Err(status)) if status.code() == tonic::Code::FailedPrecondition => {
                     tracing::debug!(shard, why = status.message(), "rows stay");
-                    return Err(Stop::View);
+                    return Err(Stop::Kept(status.message().to_owned()));
                 }
                 Ok(Err(status)) => {
                     return Err(Stop::Own(SessionError::Call {

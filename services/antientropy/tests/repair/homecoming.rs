@@ -105,6 +105,28 @@ async fn what_an_owner_does_not_vouch_for_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_the_own_store_keeps_are_waited_for_with_its_reason() {
+    let cluster = Cluster::start(HOLD, |stores| {
+        at_the_third(stores);
+        stores[2].state().keeps = true;
+    })
+    .await;
+    let three = &cluster.nodes[2];
+    let why = shard::homecoming::Kept::Absent.to_string();
+    loop {
+        let home = three.home().await;
+        let says_why = home.state != "idle" || home.waiting_for.is_empty();
+        assert!(says_why, "{home:?}");
+        if home.state == "waiting" && home.waiting_for == why {
+            break;
+        }
+    }
+    assert!(foreign(&cluster, 2) > 0);
+    three.store.state().keeps = false;
+    until("they go", || foreign(&cluster, 2) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_of_old_fetches_again_what_it_gave_up() {
     let mut cluster = Cluster::start(HOLD, at_the_third).await;
     until("no foreign rows", || foreign(&cluster, 2) == 0).await;

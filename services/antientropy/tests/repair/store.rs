@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) refused: BTreeSet<Id>,
     /// Every answer to `Descend` leaves its first node out.
     pub(crate) lies: bool,
+    /// Nothing is given up, as by a store that counts as absent.
+    pub(crate) keeps: bool,
     /// These bytes are sent for this id.
     pub(crate) forged: Option<(Id, Bytes)>,
     /// The next `Append` finds another store in place of this one.
@@ -109,6 +111,7 @@ impl TestStore {
             seen: Vec::new(),
             refused: BTreeSet::new(),
             lies: false,
+            keeps: false,
             forged: None,
             replaced_at_append: false,
             append_takes: Duration::ZERO,
@@ -587,7 +590,10 @@ impl StoreControl for TestStore {
         let mut state = self.asked("Release")?;
         let now = sidecar::clock::boot_ms();
         let (asked_at, hold) = (request.asked_at_boot_ms, request.hold_ms);
-        let may = state.tenure.may_release(now, request.shard, asked_at, hold);
+        let may = match state.keeps {
+            true => Err(shard::homecoming::Kept::Absent),
+            false => state.tenure.may_release(now, request.shard, asked_at, hold),
+        };
         may.map_err(|kept| Status::failed_precondition(kept.to_string()))?;
         let report = &state.reports.last().unwrap().1;
         assert_eq!(request.view_version, report.view_version);
