@@ -79,17 +79,17 @@ struct Date {
 impl Ledger {
     /// No proofs yet. `absent`: the store started empty or restored.
     pub fn new(absent: bool) -> Ledger {
-        Ledger::restored(absent, false)
+        Ledger::restored(absent, false, 0)
     }
 
-    /// The same with what [`Ledger::is_wide`] said before a restart.
-    pub fn restored(absent: bool, wide: bool) -> Ledger {
+    /// The same with what [`Ledger::is_wide`] and [`Ledger::replication_factor`] said before a restart; 0: nothing.
+    pub fn restored(absent: bool, wide: bool, replication_factor: u32) -> Ledger {
         Ledger {
             absent,
             since: 0,
             reported_at: None,
             others: BTreeSet::new(),
-            replication_factor: 0,
+            replication_factor,
             owned: Vec::new(),
             dates: BTreeMap::new(),
             released: BTreeMap::new(),
@@ -114,6 +114,10 @@ impl Ledger {
         } = report;
         self.reported_at = Some(now);
         self.others = known.into_iter().filter(|name| *name != node).collect();
+        // What was acknowledged with fewer copies is on fewer nodes than may be missing now.
+        if (1..replication_factor).contains(&self.replication_factor) {
+            self.set_absent(now);
+        }
         self.replication_factor = replication_factor;
         self.owned = owned;
         self.widen(now);
@@ -207,6 +211,11 @@ impl Ledger {
         self.absent
     }
 
+    /// Copies that every record shall have, as told last; 0: never. To be kept over a restart.
+    pub fn replication_factor(&self) -> u32 {
+        self.replication_factor
+    }
+
     /// Whether there were more members than copies since it last contained everything. To be kept over a restart.
     pub fn is_wide(&self) -> bool {
         self.wide
@@ -282,6 +291,35 @@ mod tests {
             shards: vec![0, 1, GLOBAL],
             proved_at,
             peer_absent: false,
+        }
+    }
+
+    #[test]
+    fn with_more_copies_than_before_it_counts_again_when_it_has_what_all_have() {
+        let with = |factor, proofs| Report {
+            replication_factor: factor,
+            ..report(proofs)
+        };
+        let everywhere = |peer: &str, at| Proof {
+            shards: (0..=GLOBAL).collect(),
+            ..proof(peer, at)
+        };
+        let mut ledger = Ledger::new(false);
+        ledger.report(1_000, with(1, vec![]));
+        for restarted in [false, true] {
+            let mut ledger = match restarted {
+                true => Ledger::restored(false, ledger.is_wide(), ledger.replication_factor()),
+                false => ledger.clone(),
+            };
+            // One of two others may be missing with two copies, but not with one.
+            ledger.report(2_000, with(2, vec![everywhere("node2", 2_000)]));
+            assert!(ledger.is_absent());
+            assert_eq!(ledger.complete(2_000, 0, GLOBAL), None);
+            let all = vec![everywhere("node2", 2_500), everywhere("node3", 2_600)];
+            ledger.report(3_000, with(2, all));
+            assert!(!ledger.is_absent());
+            ledger.report(3_100, with(1, vec![]));
+            assert!(!ledger.is_absent());
         }
     }
 
@@ -436,7 +474,7 @@ mod tests {
         ledger.report(1_000, few(vec![]));
         assert!(ledger.complete(1_000, 0, GLOBAL).is_some(), "never more");
         ledger.report(2_000, report(vec![]));
-        let mut ledger = Ledger::restored(ledger.is_absent(), ledger.is_wide());
+        let mut ledger = Ledger::restored(ledger.is_absent(), ledger.is_wide(), 2);
         ledger.report(3_000, few(vec![]));
         assert!(ledger.is_absent());
         let every = Proof {

@@ -73,10 +73,12 @@ impl Model {
             .filter(|name| *name != "a")
             .cloned()
             .collect();
+        // What was acknowledged with fewer copies is on fewer nodes than may be missing now.
+        let more = (1..step.rf as usize).contains(&self.rf);
         self.rf = step.rf as usize;
         // Once there were more members than copies, fewer of them prove nothing by being few.
         let few = self.others.len() < self.rf;
-        if few && self.wide {
+        if (few && self.wide) || more {
             self.absent = true;
             self.since = now;
             self.contained.clear();

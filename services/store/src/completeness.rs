@@ -123,7 +123,11 @@ impl Standing {
 impl Completeness {
     /// No proofs yet.
     pub fn new(condition: Condition, damage: Arc<Damage>, num_shards: u32) -> Completeness {
-        let mut ledger = Ledger::restored(condition.counts_as_absent, condition.wide);
+        let mut ledger = Ledger::restored(
+            condition.counts_as_absent,
+            condition.wide,
+            condition.replication_factor,
+        );
         for shard in damage.shards() {
             ledger.lose(boot_ms(), shard);
         }
@@ -255,7 +259,9 @@ impl Completeness {
                 "all that the other members had is here: this store counts from now on"
             ),
             (false, true) => tracing::info!(
-                "there are no more members than copies now: this store counts as absent until it has what they have"
+                copies = after.replication_factor,
+                "there are no more members than copies now, or more copies than before: this store counts as absent until it has \
+                 what they have"
             ),
             _ => {}
         }
@@ -303,11 +309,10 @@ impl Completeness {
     /// When that cannot be written; it counts as before then.
     pub async fn admit(&self, fresh: bool, writer: &Writer) -> Result<(), Refusal> {
         let _one = self.reports.lock().await;
-        let wide = self.state().ledger.is_wide();
         let losses = self.losses();
         let condition = Condition {
             counts_as_absent: !fresh,
-            wide,
+            ..condition(&self.state().ledger)
         };
         if !writer.note(condition, losses).await? {
             // The caller asks again.
@@ -348,11 +353,21 @@ impl Completeness {
     pub(crate) fn begin_release(&self, order: &Order) -> Result<(), Kept> {
         let mut state = self.state();
         state.may_release(order)?;
-        state.ledger.release(boot_ms(), order.shard);
-        if let Some(count) = self.departures.get(order.shard as usize) {
+        self.part(&mut state, order.shard);
+        Ok(())
+    }
+
+    /// The rows are gone. What was proved since [`Completeness::begin_release`] may have seen them.
+    pub(crate) fn end_release(&self, order: &Order) {
+        self.part(&mut self.state(), order.shard);
+    }
+
+    /// Ends what was proved about the shard, and marks answers that are being read.
+    fn part(&self, state: &mut State, shard: u32) {
+        state.ledger.release(boot_ms(), shard);
+        if let Some(count) = self.departures.get(shard as usize) {
             count.fetch_add(1, Ordering::SeqCst);
         }
-        Ok(())
     }
 }
 
@@ -378,6 +393,7 @@ fn condition(ledger: &Ledger) -> Condition {
     Condition {
         counts_as_absent: ledger.is_absent(),
         wide: ledger.is_wide(),
+        replication_factor: ledger.replication_factor(),
     }
 }
 
@@ -404,6 +420,7 @@ mod tests {
         let present = Condition {
             counts_as_absent: false,
             wide: false,
+            replication_factor: 2,
         };
         let completeness = Completeness::new(present, Arc::new(Damage::none(Path::new(""))), 4);
         let standing = completeness.of(1);
@@ -417,6 +434,7 @@ mod tests {
         let condition = |counts_as_absent| Condition {
             counts_as_absent,
             wide: false,
+            replication_factor: 2,
         };
         let damage = || Arc::new(Damage::none(Path::new("")));
         let completeness = Completeness::new(condition(false), damage(), 4);

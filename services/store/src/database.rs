@@ -20,7 +20,7 @@ use crate::mark::{self, Mark};
 const APPLICATION_ID: i64 = 0x5374_656d;
 
 /// The schema that the migrations lead to; in the header as `user_version`.
-const SCHEMA: i64 = 7;
+const SCHEMA: i64 = 8;
 
 const FILE: &str = "store.db";
 const LOCK_FILE: &str = "store.lock";
@@ -64,6 +64,8 @@ pub struct Identity {
     pub counts_as_absent: bool,
     /// There were more members than copies since it last held everything.
     pub wide: bool,
+    /// Copies that every record shall have, as told last; 0: never.
+    pub replication_factor: u32,
     /// When a whole scrub ended last, Unix milliseconds; 0: never.
     pub scrubbed_at_ms: i64,
 }
@@ -355,10 +357,11 @@ async fn identity(writer: &mut SqliteConnection, num_shards: u32) -> Result<Iden
     .bind(sidecar::clock::unix_ms())
     .execute(&mut *writer)
     .await?;
-    let row =
-        sqlx::query("SELECT store_id, num_shards, cluster_id, counts_as_absent, wide, scrubbed_at_ms FROM store")
-            .fetch_one(writer)
-            .await?;
+    let row = sqlx::query(
+        "SELECT store_id, num_shards, cluster_id, counts_as_absent, wide, scrubbed_at_ms, replication_factor FROM store",
+    )
+    .fetch_one(writer)
+    .await?;
     let store_id: Vec<u8> = row.try_get(0)?;
     Ok(Identity {
         store_id: store_id
@@ -369,6 +372,7 @@ async fn identity(writer: &mut SqliteConnection, num_shards: u32) -> Result<Iden
         counts_as_absent: row.try_get(3)?,
         wide: row.try_get(4)?,
         scrubbed_at_ms: row.try_get(5)?,
+        replication_factor: row.try_get(6)?,
     })
 }
 

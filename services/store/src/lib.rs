@@ -218,12 +218,14 @@ fn parts(
         num_shards,
         counts_as_absent,
         wide,
+        replication_factor,
         scrubbed_at_ms,
         ..
     } = identity;
     let condition = Condition {
         counts_as_absent,
         wide,
+        replication_factor,
     };
     let completeness = Completeness::new(condition, Arc::clone(&damage), num_shards);
     let completeness = Arc::new(completeness);

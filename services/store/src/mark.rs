@@ -99,8 +99,15 @@ impl Mark {
     /// When the mark cannot be written.
     pub fn set(directory: &Path, store_id: [u8; 16], sequence: u64) -> io::Result<Mark> {
         let path = directory.join(FILE);
-        let file = File::create(&path)?;
-        file.write_all_at(&written(&store_id, sequence), 0)?;
+        // In place: a disk without room must not leave an empty mark, which would make this store another one.
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)?;
+        let bytes = written(&store_id, sequence);
+        file.write_all_at(&bytes, 0)?;
+        file.set_len(bytes.len() as u64)?;
         file.sync_all()?;
         File::open(directory)?.sync_all()?;
         Ok(Mark {

@@ -79,6 +79,8 @@ pub struct Condition {
     pub counts_as_absent: bool,
     /// There were more members than copies since it last held everything.
     pub wide: bool,
+    /// Copies that every record shall have, as told last; 0: never.
+    pub replication_factor: u32,
 }
 
 #[derive(Debug)]
@@ -374,10 +376,13 @@ impl WriterTask {
                 self.conclude(done.map(drop), reply).await?;
             }
             Job::Note(condition, losses, reply) => {
-                let update = "UPDATE store SET counts_as_absent = ?, wide = ? WHERE losses = ?";
+                let update =
+                    "UPDATE store SET counts_as_absent = ?, wide = ?, replication_factor = ?
+                              WHERE losses = ?";
                 let update = sqlx::query(update)
                     .bind(condition.counts_as_absent)
                     .bind(condition.wide)
+                    .bind(condition.replication_factor)
                     .bind(i64::try_from(losses).unwrap_or(i64::MAX));
                 let done = self.update(update).await;
                 self.conclude(done.map(|rows| rows > 0), reply).await?;

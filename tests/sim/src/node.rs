@@ -178,7 +178,7 @@ impl Node {
     pub(crate) fn start_store(&mut self, now: u64) {
         self.store_life += 1;
         self.store_began = now;
-        self.ledger = Ledger::restored(self.disk.lost, self.disk.wide);
+        self.ledger = Ledger::restored(self.disk.lost, self.disk.wide, 0);
         self.tenure = Tenure::new(self.placement.num_shards());
         self.told.clear();
         self.contained.clear();

@@ -93,6 +93,8 @@ struct Mending<'a> {
     lacking: BTreeSet<u32>,
     /// An id went that is not known.
     unknown: bool,
+    /// An id may have gone of a shard that is known, and nothing else will say so after a restart.
+    untold: bool,
     /// How often all ids were read.
     scans: u32,
 }
@@ -119,6 +121,7 @@ pub(super) async fn write(
         looked_at: BTreeSet::new(),
         lacking: BTreeSet::new(),
         unknown: false,
+        untold: false,
         scans: 0,
     };
     for suspect in &mend.suspects {
@@ -199,8 +202,9 @@ impl Mending<'_> {
             if !self.touched.contains(&shard) {
                 tracing::error!(shard, "a root was not that of its ids, and is derived anew");
                 self.mended.roots += 1;
-                // Whether the root was damaged or ids have gone, it does not say.
+                // Whether the root was damaged or ids have gone, it does not say, and no row of quarantine will.
                 self.lacking.insert(shard);
+                self.untold = true;
             }
             self.upsert(shard, &derived.tree, derived.last_sequence)
                 .await?;
@@ -229,7 +233,7 @@ impl Mending<'_> {
     }
 
     /// When ids went, what was proved to be here may not be any more. When it is not known which, the store counts as absent until
-    /// it has what all others have of everything, over a restart as well.
+    /// it has what all others have of everything, over a restart as well; when no row of quarantine says which, after a restart.
     async fn note_losses(&mut self) -> Result<Option<u64>, sqlx::Error> {
         if self.lacking.is_empty() && !self.unknown {
             return Ok(None);
@@ -238,7 +242,7 @@ impl Mending<'_> {
             "UPDATE store SET losses = losses + 1, counts_as_absent = max(counts_as_absent, ?)
              RETURNING losses",
         )
-        .bind(i64::from(self.unknown));
+        .bind(i64::from(self.unknown || self.untold));
         let losses: i64 = losses.fetch_one(&mut *self.connection).await?;
         Ok(Some(u64::try_from(losses).unwrap_or_default()))
     }

@@ -88,6 +88,7 @@ pub(super) async fn write(
     delete(connection, order.shard, &gone).await?;
     shrink(connection, order.shard, &tree).await?;
     connection.execute("COMMIT").await?;
+    completeness.end_release(order);
     let released = Released {
         records: gone.len() as u64,
         bytes,

@@ -169,23 +169,26 @@ async fn a_condition_is_not_noted_when_ids_have_gone_since_it_was_found() {
     let (task, writer, _, readers) = open(directory.path()).await;
     let task = tokio::spawn(task.run());
     let told = async || {
-        let condition = sqlx::query_as("SELECT counts_as_absent, wide, losses FROM store");
-        let told: (bool, bool, i64) = condition.fetch_one(&readers.repair).await.unwrap();
+        let condition =
+            sqlx::query_as("SELECT counts_as_absent, wide, replication_factor, losses FROM store");
+        let told: (bool, bool, u32, i64) = condition.fetch_one(&readers.repair).await.unwrap();
         told
     };
     let absent = Condition {
         counts_as_absent: true,
         wide: false,
+        replication_factor: 2,
     };
     let present = Condition {
         counts_as_absent: false,
         wide: true,
+        replication_factor: 3,
     };
     assert_eq!(writer.note(absent, 0).await, Ok(true));
     assert_eq!(writer.note(present, 1).await, Ok(false));
-    assert_eq!(told().await, (true, false, 0));
+    assert_eq!(told().await, (true, false, 2, 0));
     assert_eq!(writer.note(present, 0).await, Ok(true));
-    assert_eq!(told().await, (false, true, 0));
+    assert_eq!(told().await, (false, true, 3, 0));
     drop(writer);
     task.await.unwrap().unwrap();
 }

@@ -144,7 +144,7 @@ async fn older_records_are_in_the_index_before_the_store_serves() {
     let mut tasks = Tasks::new(shutdown.clone());
     let assembled = stemedb_store::assemble(&config, listeners, &mut tasks, shutdown).await;
     stemedb_store::end(tasks, assembled.unwrap()).await.unwrap();
-    assert_eq!(number(path, "PRAGMA user_version").await, 7);
+    assert_eq!(number(path, "PRAGMA user_version").await, 8);
     assert_eq!(
         (number(path, BACKLOG).await, number(path, LINES).await),
         (0, 1),

@@ -137,13 +137,13 @@ async fn a_later_schema_and_another_number_of_shards_are_refused() {
     );
 
     let mut connection = shell(directory.path()).await;
-    sqlx::query("PRAGMA user_version = 8")
+    sqlx::query("PRAGMA user_version = 9")
         .execute(&mut connection)
         .await
         .unwrap();
     connection.close().await.unwrap();
     let error = refused(config(directory.path())).await;
-    assert!(matches!(error, Error::Newer { found: 8, .. }), "{error}");
+    assert!(matches!(error, Error::Newer { found: 9, .. }), "{error}");
 }
 
 #[tokio::test]

@@ -357,6 +357,10 @@ async fn ids_that_are_gone_with_all_their_lines_make_the_store_lacking() {
     };
     let reply = node.store().compare(compare).await.unwrap().into_inner();
     assert_eq!((reply.lacking, reply.losses), (vec![shard], 1));
+    // Nothing in the database says any more which shard it was.
+    node.stop().await;
+    let node = Node::start(directory.path()).await;
+    assert!(node.describe().await.counts_as_absent);
     append(&node, std::slice::from_ref(lost)).await;
     proved_anew(&node).await;
     node.stop().await;

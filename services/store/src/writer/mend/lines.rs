@@ -85,8 +85,11 @@ impl Mending<'_> {
         match self.read(sequence).await? {
             Row::Sound(record) if Line::of(&record, sequence).contains(line) => Ok(()),
             Row::Damaged(bad) => {
-                self.quarantine(bad).await?;
-                self.take_away(line).await
+                match self.quarantine(bad).await? {
+                    true => self.take_away(line).await,
+                    // As long as the row is here, whoever follows the line to it has to meet it.
+                    false => Ok(()),
+                }
             }
             Row::None | Row::Redacted => self.take_away(line).await,
             // It may be what became of a line of this record: then that one is lacking.

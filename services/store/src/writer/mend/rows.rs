@@ -106,7 +106,7 @@ impl Mending<'_> {
     pub(super) async fn row(&mut self, sequence: i64) -> Result<(), sqlx::Error> {
         match self.read(sequence).await? {
             Row::None | Row::Redacted => Ok(()),
-            Row::Damaged(bad) => self.quarantine(bad).await,
+            Row::Damaged(bad) => self.quarantine(bad).await.map(drop),
             Row::Sound(record) => {
                 self.head(&record, sequence).await?;
                 if self.placed(&record, sequence).await? {
@@ -169,14 +169,14 @@ impl Mending<'_> {
     }
 
     /// Moves a row out of the tables. What indexes have of it is found by its bytes as far as they go; the rest leads nowhere, and
-    /// the pass takes it away.
-    pub(super) async fn quarantine(&mut self, bad: Bad) -> Result<(), sqlx::Error> {
+    /// the pass takes it away. False: it stays for the next pass, for this transaction has scanned enough.
+    pub(super) async fn quarantine(&mut self, bad: Bad) -> Result<bool, sqlx::Error> {
         let sequence = bad.sequence;
         let mut places = self.by_head(&bad).await?;
         if places.is_empty() {
             if self.scans == SCANS_MAX {
                 tracing::warn!(sequence, "a damaged row is left for the next pass");
-                return Ok(());
+                return Ok(false);
             }
             self.scans += 1;
             let rows = sqlx::query(BY_SEQUENCE).bind(sequence);
@@ -196,7 +196,7 @@ impl Mending<'_> {
             self.lose(&bad, shard, id).await?;
         }
         self.mended.quarantined += 1;
-        Ok(())
+        Ok(true)
     }
 
     async fn by_head(&mut self, bad: &Bad) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
@@ -217,9 +217,14 @@ impl Mending<'_> {
     async fn lose(&mut self, bad: &Bad, shard: i64, id: Vec<u8>) -> Result<(), sqlx::Error> {
         self.unplace(shard, &id).await?;
         let known = merkle::Id::try_from(&id[..]).ok();
-        let known = known.zip(u32::try_from(shard).ok());
-        let known = known.filter(|(_, shard)| *shard <= self.num_shards);
+        let of = u32::try_from(shard)
+            .ok()
+            .filter(|of| *of <= self.num_shards);
+        let known = known.zip(of);
         self.keep(bad, (shard, id), known.is_none()).await?;
+        // Nothing is waited for then: what it was is found by comparing the shard, or all of them.
+        self.unknown |= of.is_none();
+        self.untold |= known.is_none();
         if let Some((id, shard)) = known {
             let record = RecordId::from_bytes(id);
             let (sequence, why) = (bad.sequence, &bad.why);
@@ -285,7 +290,7 @@ impl Mending<'_> {
         }
         match self.read(sequence).await? {
             Row::Redacted => Ok(()),
-            Row::Damaged(bad) => self.quarantine(bad).await,
+            Row::Damaged(bad) => self.quarantine(bad).await.map(drop),
             Row::None => {
                 let bad = Bad {
                     sequence,
