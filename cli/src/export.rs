@@ -56,7 +56,8 @@ Examples:
   stemedb export - --kind source --kind epoch | jq .
   stemedb import all.ndjson.gz --url http://other-cluster:18180
 
-Nodes that cannot be asked are named: an acknowledged record is missing only if all its copies' nodes are.";
+Nodes that cannot be asked, or may have lost what they had, are named. When they are as many as a record has copies, acknowledged
+records may be missing: the export keeps what it has, and ends with 1.";
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -75,11 +76,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         started: Instant::now(),
         quiet: arguments.connection.json,
         missing: Vec::new(),
+        complete: None,
     };
     let outcome = export.run(feed, &mut target).await;
     // What has come is kept, whatever ended it.
     let kept = target.keep(export.records);
     export.report(&arguments, &target);
+    let outcome = outcome.and_then(|()| export.judge(&arguments.file, target.resumes()));
     let hint = |failure: Failure| match (failure, target.resumes()) {
         (Failure::Unreachable { attempts }, true) => Failure::Outcome(format!(
             "{}\n→ when the cluster is back: stemedb export {} --resume",
@@ -123,8 +126,10 @@ struct Export {
     records: u64,
     started: Instant,
     quiet: bool,
-    /// Nodes that could not be asked.
+    /// Nodes that could not be asked for all they acknowledged.
     missing: Vec<String>,
+    /// Whether those cannot hold an acknowledged record alone. Unknown until the end, and from gateways of earlier versions.
+    complete: Option<bool>,
 }
 
 impl Export {
@@ -132,9 +137,14 @@ impl Export {
         let mut said = Instant::now();
         loop {
             match feed.next().await? {
-                Event::CaughtUp { token, missing } => {
+                Event::CaughtUp {
+                    token,
+                    missing,
+                    complete,
+                } => {
                     target.reached(token);
                     self.missing = missing;
+                    self.complete = complete;
                     return Ok(());
                 }
                 Event::Record { token, record } => {
@@ -165,7 +175,8 @@ impl Export {
 
     fn report(&self, arguments: &Arguments, target: &Target) {
         let summary = self.summary(&arguments.file);
-        if !self.missing.is_empty() {
+        // One that may lack acknowledged records is no success, and its outcome says so.
+        if !self.missing.is_empty() && self.complete != Some(false) {
             output::note(format!(
                 "{} could not be asked: what nobody else holds is not in it\n→ when all are back, --resume brings the rest",
                 self.missing.join(", ")
@@ -186,9 +197,34 @@ impl Export {
         }
     }
 
+    /// Whether it has everything that was acknowledged, as far as the gateway says.
+    fn judge(&self, file: &Path, resumes: bool) -> Result<(), Failure> {
+        if self.complete != Some(false) {
+            return Ok(());
+        }
+        let why = match &self.missing[..] {
+            [] => "the gateway does not know at the moment which nodes there are".to_owned(),
+            missing => format!(
+                "{} could not be asked for all they hold",
+                missing.join(", ")
+            ),
+        };
+        let next_step = match resumes {
+            true => format!(
+                "what has come is kept; when they are back: stemedb export {} --resume",
+                file.display()
+            ),
+            false => "run it again when they are back".to_owned(),
+        };
+        Err(Failure::Outcome(format!(
+            "acknowledged records may be missing: {why}\n→ {next_step}"
+        )))
+    }
+
     fn summary(&self, file: &Path) -> Value {
         json!({
             "missing": self.missing,
+            "complete": self.complete,
             "file": file.display().to_string(),
             "exported": self.records - self.before,
             "records": self.records,

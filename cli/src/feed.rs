@@ -68,7 +68,12 @@ pub(crate) enum Event {
         record: Box<RawValue>,
     },
     /// Everything that was committed when the stream began has been sent, but for what the missing nodes hold alone.
-    CaughtUp { token: String, missing: Vec<String> },
+    CaughtUp {
+        token: String,
+        missing: Vec<String>,
+        /// Whether those cannot hold an acknowledged record alone; gateways of earlier versions do not say.
+        complete: Option<bool>,
+    },
 }
 
 /// A stream of records that outlives the gateway it comes from.
@@ -159,6 +164,7 @@ struct Line<'a> {
     caught_up: bool,
     #[serde(default)]
     missing: Vec<String>,
+    complete: Option<bool>,
     error: Option<Value>,
 }
 
@@ -290,6 +296,7 @@ impl Feed {
             record,
             caught_up,
             missing,
+            complete,
             error,
         } = serde_json::from_slice(line).map_err(|error| self.misread(error.to_string()))?;
         if let Some(error) = error {
@@ -302,7 +309,11 @@ impl Feed {
                 token,
                 record: record.to_owned(),
             },
-            (None, true) => Event::CaughtUp { token, missing },
+            (None, true) => Event::CaughtUp {
+                token,
+                missing,
+                complete,
+            },
             (None, false) => return Ok(None),
         };
         Ok(Some(Ok(event)))

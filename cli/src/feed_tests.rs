@@ -65,7 +65,7 @@ async fn record(feed: &mut Feed) -> (String, String) {
 
 const BREAKS_OFF: &str =
     "\n:\n{\"token\":\"t0\"}\n{\"token\":\"t1\",\"record\":{\"n\":1.50}}\n{\"token\":\"t2\",\"rec";
-const ENDS: &str = "{\"token\":\"t2\",\"record\":{\"n\":2}}\n{\"caught_up\":true,\"token\":\"t9\",\"missing\":[\"node3\"]}\n";
+const ENDS: &str = "{\"token\":\"t2\",\"record\":{\"n\":2}}\n{\"caught_up\":true,\"token\":\"t9\",\"missing\":[\"node3\"],\"complete\":true}\n";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn the_next_gateway_goes_on_behind_the_last_whole_line() {
     );
     assert!(matches!(
         feed.next().await.unwrap(),
-        Event::CaughtUp { token, missing } if token == "t9" && missing == ["node3"]
+        Event::CaughtUp { token, missing, complete: Some(true) } if token == "t9" && missing == ["node3"]
     ));
     assert_eq!(feed.position(), "t9");
     let filters = "kind=vote%2Cepoch&subject_prefix=cas%3A";

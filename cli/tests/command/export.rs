@@ -101,6 +101,51 @@ async fn what_a_full_disk_does_not_take_is_no_success() {
 }
 
 #[tokio::test]
+async fn an_export_that_may_lack_acknowledged_records_is_no_success() {
+    let directory = tempdir().unwrap();
+    let gateway = Gateway::start(|path, _| {
+        let end = |token: &str, rest: &str| {
+            format!("{{\"caught_up\":true,\"token\":\"{token}\",{rest}}}\n")
+        };
+        let body = if path.starts_with("/v1/feed?from=start&") {
+            line(1) + &end("t2", r#""missing":["node2","node3"],"complete":false"#)
+        } else if path.starts_with("/v1/feed?from=t2&") {
+            line(2) + &end("t3", r#""missing":["node3"],"complete":true"#)
+        } else {
+            end("t4", r#""missing":[],"complete":false"#)
+        };
+        (200, body)
+    })
+    .await;
+    let words = ["export", "all.ndjson", "--url", &gateway.url];
+    let resumed = [&words[..], &["--resume"]].concat();
+    let (code, said) = failed(directory.path(), &words).await;
+    assert_eq!(code, 1);
+    for part in [
+        "acknowledged records may be missing: node2, node3",
+        "stemedb export all.ndjson --resume",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let file = directory.path().join("all.ndjson");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), canonical(1..=1));
+    let json = [&resumed[..], &["--json"]].concat();
+    let summary: Value = serde_json::from_str(&done(directory.path(), &json).await).unwrap();
+    assert_eq!(
+        (&summary["records"], &summary["complete"]),
+        (&json!(2), &json!(true))
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), canonical(1..=2));
+    let (code, said) = failed(directory.path(), &resumed).await;
+    assert_eq!(code, 1);
+    assert!(said.contains("which nodes there are"), "{said}");
+    let words = ["export", "-", "--url", &gateway.url];
+    let (code, said) = failed(directory.path(), &words).await;
+    assert_eq!(code, 1);
+    assert!(said.contains("run it again when they are back"), "{said}");
+}
+
+#[tokio::test]
 async fn an_export_goes_on_where_it_was() {
     let directory = tempdir().unwrap();
     let gateway = Gateway::start(|path, _| {

@@ -39,7 +39,7 @@ use crate::problem::Problem;
 use crate::read::question::{names, text};
 
 use form::Form;
-use run::Feed;
+use run::{End, Feed};
 use sources::{From, Sources};
 use token::Token;
 
@@ -101,8 +101,12 @@ pub async fn feed(
     )
     .await?;
     let (parts, receiver) = mpsc::channel(PARTS_WAITING);
-    let goals = wish.until_now.then(|| sources.heads());
-    let feed = Feed::new(app, sources, form, parts, goals, missing);
+    let end = wish.until_now.then(|| End {
+        heads: sources.heads(),
+        complete: app.reader.are_few(&missing, &route),
+        missing,
+    });
+    let feed = Feed::new(app, sources, form, parts, end);
     let span = tracing::info_span!("feed");
     tokio::spawn(
         async move {

@@ -449,9 +449,12 @@ pub struct FeedLine {
     /// True: the end of a feed with `until=now`.
     #[schema(nullable = false)]
     pub caught_up: Option<bool>,
-    /// At that end: known members that did not answer at the start.
+    /// At that end: known members that did not answer at the start, or may have lost what they had.
     #[schema(nullable = false)]
     pub missing: Option<Vec<String>>,
+    /// At that end: those are so few that every acknowledged record was sent.
+    #[schema(nullable = false)]
+    pub complete: Option<bool>,
     /// Why there is no more. Of events, the data of `event: problem`.
     #[schema(nullable = false)]
     pub error: Option<Problem>,

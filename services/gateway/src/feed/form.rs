@@ -1,5 +1,7 @@
 //! How the feed is written down: server-sent events, or a JSON object a line.
 
+use std::collections::BTreeSet;
+
 use assertion::{RecordId, public_json};
 use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
@@ -74,9 +76,16 @@ impl Form {
         }
     }
 
-    /// Everything that was there at the start was sent; who could not be asked for it is `missing`.
-    pub(super) fn caught_up(self, token: &str, missing: &[String]) -> Bytes {
-        let said = json!({ "caught_up": true, "token": token, "missing": missing });
+    /// Everything that was there at the start was sent; who could not be asked for all of it is `missing`, and it is `complete`
+    /// when those are few.
+    pub(super) fn caught_up(
+        self,
+        token: &str,
+        missing: &BTreeSet<String>,
+        complete: bool,
+    ) -> Bytes {
+        let said =
+            json!({ "caught_up": true, "token": token, "missing": missing, "complete": complete });
         match self {
             Form::Events => format!("id: {token}\nevent: caught_up\ndata: {said}\n\n").into(),
             Form::Lines => format!("{said}\n").into(),

@@ -1,6 +1,6 @@
 //! A feed on its way: page by page, to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,16 @@ const PROGRESS_WAIT: Duration = Duration::from_secs(20);
 /// The client does not read any more.
 struct HungUp;
 
+/// Where a feed ends.
+pub(super) struct End {
+    /// The last row of each store when it began.
+    pub(super) heads: BTreeMap<StoreId, u64>,
+    /// Known members that did not answer then, or may have lost what they had.
+    pub(super) missing: BTreeSet<String>,
+    /// Those are so few that no acknowledged record can be with them alone.
+    pub(super) complete: bool,
+}
+
 /// A feed.
 pub(super) struct Feed {
     app: Arc<App>,
@@ -41,9 +51,7 @@ pub(super) struct Feed {
     shown: Shown,
     /// The last token that the client was told.
     told: String,
-    /// Where it ends, store by store.
-    goals: Option<BTreeMap<StoreId, u64>>,
-    missing: Vec<String>,
+    end: Option<End>,
     progress: Instant,
 }
 
@@ -53,8 +61,7 @@ impl Feed {
         sources: Sources,
         form: Form,
         parts: mpsc::Sender<Bytes>,
-        goals: Option<BTreeMap<StoreId, u64>>,
-        missing: Vec<String>,
+        end: Option<End>,
     ) -> Feed {
         Feed {
             app,
@@ -63,8 +70,7 @@ impl Feed {
             parts,
             shown: Shown::default(),
             told: String::new(),
-            goals,
-            missing,
+            end,
             progress: Instant::now(),
         }
     }
@@ -79,7 +85,8 @@ impl Feed {
 
     async fn show(&mut self) -> Result<(), HungUp> {
         let mut routes = self.app.nodes.routes();
-        routes.mark_unchanged();
+        // The view may have changed while the stores were asked who they are.
+        self.sources.follow_view();
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.reset();
@@ -138,7 +145,9 @@ impl Feed {
     /// The id of a row's record, unless it was shown before or cannot be shown.
     fn is_new(&mut self, store: StoreId, held: &v1::HeldRecord) -> Option<RecordId> {
         let token = &self.sources.token;
-        if token.covers(&store, held.sequence) {
+        if token.covers(&store, held.sequence)
+            || token.is_old(&store, held.sequence, held.received_at_ms)
+        {
             return None;
         }
         // What repair copied from a row that was looked at was shown from there, unless the row had been given up by then.
@@ -180,10 +189,14 @@ impl Feed {
 
     /// The last part, when this is the end.
     fn is_over(&self) -> Option<Bytes> {
-        let goals = self.goals.as_ref()?;
+        let end = self.end.as_ref()?;
         let token = &self.sources.token;
-        if goals.iter().all(|(store, head)| token.covers(store, *head)) {
-            return Some(self.form.caught_up(&token.write(), &self.missing));
+        let mut heads = end.heads.iter();
+        if heads.all(|(store, head)| token.covers(store, *head)) {
+            let last = self
+                .form
+                .caught_up(&token.write(), &end.missing, end.complete);
+            return Some(last);
         }
         (self.progress.elapsed() > PROGRESS_WAIT).then(|| {
             let problem = Problem::unavailable(

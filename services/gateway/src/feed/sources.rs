@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use proto::v1;
 use proto::view::ClusterView;
+use sidecar::clock::unix_ms;
 use tonic::Status;
 
 use super::token::{StoreId, Token};
@@ -87,8 +88,8 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Asks all stores who they are, and begins to read those that answer. The names of the known members that do not come
-    /// second; they are read when they do.
+    /// Asks all stores who they are, and begins to read those that answer. The names of the known members that do not, or may have
+    /// lost what they had, come second; they are read when they do.
     ///
     /// # Errors
     /// 503 when nobody answers; 422 when the token is one of another cluster.
@@ -99,17 +100,22 @@ impl Sources {
         from: From,
         filter: v1::FollowRequest,
         until_now: bool,
-    ) -> Result<(Sources, Vec<String>), Problem> {
+    ) -> Result<(Sources, BTreeSet<String>), Problem> {
         let filter = v1::FollowRequest {
             limit: PAGE_RECORDS,
             ..filter
+        };
+        let now = from == From::Now;
+        let token = match from {
+            From::Now => Token::from_now(unix_ms()),
+            From::Token(token) => token,
         };
         let lanes = nodes.lanes();
         let asked = lanes
             .iter()
             .map(|lane| lane.store().describe(&caller, LOOK_MAX));
         let told = join_all(asked).await;
-        let now = from == From::Now;
+        let given = token.clone();
         let mut sources = Sources {
             nodes,
             caller,
@@ -118,18 +124,18 @@ impl Sources {
             calls: FuturesUnordered::new(),
             heads: BTreeMap::new(),
             until_now,
-            token: match from {
-                From::Now => Token::default(),
-                From::Token(token) => token,
-            },
+            token,
         };
         let mut missing = route.view().known_names();
         let mut ids = BTreeMap::new();
         for (lane, described) in lanes.into_iter().zip(told) {
             sources.add(&lane, None);
-            let head = described.as_ref().ok().and_then(head);
-            if let Some((store, head)) = head {
-                missing.remove(&**lane.store().node());
+            if let Ok(described) = &described
+                && let Some((store, head)) = head(described)
+            {
+                if !described.counts_as_absent {
+                    missing.remove(&**lane.store().node());
+                }
                 ids.insert(Name::clone(lane.store().node()), store);
                 sources.heads.insert(store, head);
                 if now {
@@ -141,10 +147,10 @@ impl Sources {
         if sources.heads.is_empty() {
             return Err(no_store_answers());
         }
-        if is_foreign(&sources.token, route.view(), ids) {
+        if is_foreign(&given, route.view(), ids) {
             return Err(foreign_token());
         }
-        Ok((sources, missing.into_iter().collect()))
+        Ok((sources, missing))
     }
 
     /// What each store that answered had when the feed began.
@@ -218,6 +224,7 @@ impl Sources {
                         tracing::warn!(node = %lane.store().node(), head, "a store is behind what was read of it; it is read anew");
                         self.token.forget(&store);
                     }
+                    self.token.meet(store, head);
                     self.ask(lane, store);
                 }
                 None => self.look(lane, PAUSE),

@@ -21,12 +21,24 @@ const STORES_MAX: usize = 96;
 /// A store and two sequences.
 const ENTRY: usize = 16 + 8 + 8;
 
+/// Under this id, as if it were a store, a token has when its reader began: gateways of earlier versions carry it along.
+const BEGINNING: StoreId = [0xff; 16];
+
+/// How far the clocks of two nodes may be apart, in milliseconds, until records are lost to a reader that began while a store was
+/// away: with a shorter time less of a difference; with a longer one the reader is shown more from before its beginning.
+const SKEW_MAX_MS: u64 = 30_000;
+
 /// Enough of a hash to tell a slip: a wrong place would hide records.
 const CHECK: usize = 4;
 
 /// What of each store was looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Token(BTreeMap<StoreId, Place>);
+pub struct Token {
+    places: BTreeMap<StoreId, Place>,
+    /// Unix milliseconds when a reader began that wants news only. A store that was away then is met later, and what it had before
+    /// is no news.
+    began_ms: Option<u64>,
+}
 
 /// How far a store was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,9 +48,20 @@ struct Place {
     /// The last one before it that had been given up by then. Whatever repair had copied from there or from before may not have been
     /// seen.
     gone_through: u64,
+    /// The last row that the store had when a reader of news met it: up to there, rows may be from before the beginning. Not
+    /// written: a store is not in the text until it was read so far, and whoever goes on from there meets it again.
+    met_at: u64,
 }
 
 impl Token {
+    /// Of a reader that wants news only, from this time on.
+    pub(super) fn from_now(now_ms: i64) -> Token {
+        Token {
+            began_ms: u64::try_from(now_ms).ok(),
+            ..Token::default()
+        }
+    }
+
     /// Reads one as it was sent.
     ///
     /// # Errors
@@ -68,19 +91,34 @@ impl Token {
             let place = Place {
                 through: u64::from_be_bytes(*through),
                 gone_through: u64::from_be_bytes(gone_through.try_into().ok()?),
+                met_at: 0,
             };
             Some((*store, place))
         };
-        let places: BTreeMap<StoreId, Place> = entries.iter().filter_map(entry).collect();
-        (places.len() == entries.len() && places.len() <= STORES_MAX).then_some(Token(places))
+        let mut places: BTreeMap<StoreId, Place> = entries.iter().filter_map(entry).collect();
+        let each_once = places.len() == entries.len();
+        let began_ms = places.remove(&BEGINNING).map(|place| place.through);
+        (each_once && places.len() <= STORES_MAX).then_some(Token { places, began_ms })
     }
 
     /// The text.
     pub fn write(&self) -> String {
-        let mut bytes = Vec::with_capacity(1 + self.0.len() * ENTRY + CHECK);
+        let mut bytes = Vec::with_capacity(1 + (self.places.len() + 1) * ENTRY + CHECK);
         bytes.push(VERSION);
-        for (store, place) in &self.0 {
-            bytes.extend_from_slice(store);
+        let read = self
+            .places
+            .iter()
+            .filter(|(_, place)| place.through >= place.met_at)
+            .map(|(store, place)| (*store, *place));
+        let beginning = self.began_ms.map(|began_ms| {
+            let place = Place {
+                through: began_ms,
+                ..Place::default()
+            };
+            (BEGINNING, place)
+        });
+        for (store, place) in read.chain(beginning) {
+            bytes.extend_from_slice(&store);
             bytes.extend_from_slice(&place.through.to_be_bytes());
             bytes.extend_from_slice(&place.gone_through.to_be_bytes());
         }
@@ -91,34 +129,56 @@ impl Token {
 
     /// The last row of a store that was looked at; 0: none.
     pub(super) fn place(&self, store: &StoreId) -> u64 {
-        self.0.get(store).map_or(0, |place| place.through)
+        self.places.get(store).map_or(0, |place| place.through)
     }
 
     /// Whether the record of a row was seen when the row was looked at: not when it may have been given up before.
     pub(super) fn saw(&self, store: &StoreId, sequence: u64) -> bool {
-        let place = self.0.get(store).copied().unwrap_or_default();
+        let place = self.places.get(store).copied().unwrap_or_default();
         sequence <= place.through && sequence > place.gone_through
+    }
+
+    /// A store that is read from now on has so many rows. To a reader of news those of one that it does not know may be old.
+    pub(super) fn meet(&mut self, store: StoreId, head: u64) {
+        if self.began_ms.is_some() && !self.names(&store) {
+            let place = Place {
+                met_at: head,
+                ..Place::default()
+            };
+            self.places.insert(store, place);
+        }
+    }
+
+    /// Whether a row is no news to a reader of news: it came to its store, by that store's clock, before the reader began. One whose
+    /// time is lost (0) may be news.
+    pub(super) fn is_old(&self, store: &StoreId, sequence: u64, received_at_ms: i64) -> bool {
+        let Some(began_ms) = self.began_ms else {
+            return false;
+        };
+        let came_ms = u64::try_from(received_at_ms).unwrap_or_default();
+        let met_at = self.places.get(store).map_or(0, |place| place.met_at);
+        sequence <= met_at && came_ms > 0 && came_ms < began_ms.saturating_sub(SKEW_MAX_MS)
     }
 
     /// Rows up to this one were passed that are not there any more.
     pub(super) fn miss(&mut self, store: StoreId, sequence: u64) {
-        let place = self.0.entry(store).or_default();
+        let place = self.places.entry(store).or_default();
         place.gone_through = sequence.max(place.gone_through);
     }
 
     /// Whether it names no store: a reader that has seen nothing.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.places.is_empty()
     }
 
     /// Whether something of a store was looked at.
     pub(super) fn names(&self, store: &StoreId) -> bool {
-        self.0.contains_key(store)
+        self.places.contains_key(store)
     }
 
     /// Begins a store anew.
     pub(super) fn forget(&mut self, store: &StoreId) {
-        self.0.remove(store);
+        self.places.remove(store);
     }
 
     /// Whether a row was looked at.
@@ -128,14 +188,14 @@ impl Token {
 
     /// Everything up to this row was looked at.
     pub(super) fn advance(&mut self, store: StoreId, sequence: u64) {
-        let place = self.0.entry(store).or_default();
+        let place = self.places.entry(store).or_default();
         place.through = sequence.max(place.through);
     }
 
     /// Forgets stores that are not read from, when there are too many. Should one come back, its rows are shown again.
     pub(super) fn shorten(&mut self, live: &BTreeSet<StoreId>) {
-        let mut surplus = self.0.len().saturating_sub(STORES_MAX);
-        self.0.retain(|store, _| {
+        let mut surplus = self.places.len().saturating_sub(STORES_MAX);
+        self.places.retain(|store, _| {
             let goes = surplus > 0 && !live.contains(store);
             surplus -= usize::from(goes);
             !goes
@@ -203,6 +263,33 @@ mod tests {
     }
 
     #[test]
+    fn what_a_store_had_before_the_beginning_is_no_news_once_it_is_met() {
+        const BEGAN: i64 = 1_700_000_000_000;
+        let mut token = Token::from_now(BEGAN);
+        token.advance([1; 16], 10);
+        token.meet([1; 16], 12);
+        token.meet([2; 16], 5);
+        assert!(!token.is_old(&[1; 16], 11, 1), "known at the beginning");
+        assert!(token.is_old(&[2; 16], 5, BEGAN - 30_001));
+        for (sequence, came_ms) in [(5, BEGAN - 30_000), (5, 0), (6, 1)] {
+            assert!(!token.is_old(&[2; 16], sequence, came_ms), "{sequence}");
+        }
+        token.advance([2; 16], 4);
+        let half = Token::read(&token.write()).unwrap();
+        assert!(half.names(&[1; 16]) && !half.names(&[2; 16]));
+        token.advance([2; 16], 5);
+        let mut whole = Token::read(&token.write()).unwrap();
+        assert_eq!(whole.place(&[2; 16]), 5);
+        whole.meet([3; 16], 1);
+        assert!(whole.is_old(&[3; 16], 1, 1), "the beginning came along");
+        let mut all = Token::read(&half.write()).unwrap();
+        assert_eq!(all, half);
+        all.began_ms = None;
+        all.meet([3; 16], 1);
+        assert!(!all.is_old(&[3; 16], 1, 1), "a reader of everything");
+    }
+
+    #[test]
     fn a_row_that_was_gone_when_it_was_passed_was_not_seen() {
         let mut token = token(2);
         assert!(token.saw(&[1; 16], 400));
@@ -219,7 +306,7 @@ mod tests {
         let mut many = token(98);
         let live = BTreeSet::from([[0; 16], [1; 16]]);
         many.shorten(&live);
-        assert_eq!(many.0.len(), 96);
+        assert_eq!(many.places.len(), 96);
         assert_eq!(many.place(&[1; 16]), 1_000);
         assert_eq!(many.place(&[2; 16]), 0);
         let mut few = token(5);

@@ -4,7 +4,7 @@ use assertion::Record;
 use serde_json::{Value, json};
 
 use crate::stage::{Going, Stage, claim, record};
-use crate::store::FakeStore;
+use crate::store::{FakeStore, Mood};
 
 const LINES: [(&str, &str); 1] = [("accept", "application/x-ndjson")];
 
@@ -299,7 +299,10 @@ async fn a_feed_that_cannot_begin_says_so_and_one_that_ends_too() {
     other.until(|text| text.ends_with('\n')).await;
     stage.stores[2].kill();
     let (_, last) = lines(&stage, "from=start").await;
-    assert_eq!(last["missing"], json!(["node3"]));
+    assert_eq!(
+        (&last["missing"], &last["complete"]),
+        (&json!(["node3"]), &json!(true))
+    );
     stage.stores.iter().for_each(|store| store.kill());
     stage.get("/v1/feed").await.refused(503, "no_store_answers");
     stage.shutdown.trigger();
@@ -364,6 +367,88 @@ async fn a_store_that_fell_back_is_read_anew() {
     expected.extend(ids(&records[4..5]));
     expected.sort_unstable();
     assert_eq!(export(&stage, &format!("from={token}")).await, expected);
+}
+
+#[tokio::test]
+async fn a_node_that_joins_while_a_feed_opens_is_read() {
+    let stage = Stage::calm().await;
+    let joins = FakeStore::start("node4").await;
+    // The feed waits for who it is, for as long as it waits for anybody.
+    stage.stores[2].state().mood = Mood::Frozen;
+    let opening = stage.open("/v1/feed", &[("x-api-key", "k")]);
+    let joining = async {
+        stage
+            .until("the stores are asked who they are", async || {
+                stage.stores[0].state().describes > 0
+            })
+            .await;
+        stage.change_view(|view| {
+            let mut member = view.members[1].clone();
+            member.name.clone_from(&joins.node);
+            member.rpc_addr = joins.address.to_string();
+            view.members.push(member);
+        });
+        stage
+            .until("it has joined", async || {
+                stage.get_internal("/cluster/members").await.json()["members"][3]["id"] == "node4"
+            })
+            .await;
+    };
+    let (mut going, ()) = tokio::join!(opening, joining);
+    let record = &claims(1)[0];
+    joins.put(record);
+    read_to(&mut going, record).await;
+}
+
+#[tokio::test]
+async fn what_a_node_had_that_was_away_is_no_news_when_it_comes_back() {
+    let stage = Stage::calm().await;
+    let records = claims(603);
+    let (old, new) = records.split_at(600);
+    let away = &stage.stores[2];
+    // Some pages.
+    old.iter().for_each(|record| away.put_long_ago(record));
+    away.kill();
+    let mut going = stage.open("/v1/feed?from=now", &[]).await;
+    // It came there before anybody asked again, and after the feed began.
+    away.put(&new[0]);
+    stage.stores[0].put(&new[1]);
+    read_to(&mut going, &new[1]).await;
+    let token = events(&going.text)[0].0.clone();
+    away.restart().await;
+    read_to(&mut going, &new[0]).await;
+    away.put_long_ago(&new[2]);
+    read_to(&mut going, &new[2]).await;
+    assert_eq!(
+        shown(&going.text),
+        ids(new),
+        "what comes under our eyes is new, whatever the clock there says"
+    );
+    // A reader that lost its gateway before the node was back: what it has by then is judged by its clock.
+    let again = export(&stage, &format!("from={token}")).await;
+    assert_eq!(again, ids(&new[..1]));
+    assert_eq!(export(&stage, "from=start").await, ids(&records));
+}
+
+#[tokio::test]
+async fn an_end_says_whether_acknowledged_records_may_be_missing() {
+    let stage = Stage::calm().await;
+    let records = claims(6);
+    spread(&stage, &records);
+    let (refilling, away) = (&stage.stores[1], &stage.stores[2]);
+    let end = async || {
+        let (all, last) = lines(&stage, "from=start").await;
+        (all.len(), last["missing"].clone(), last["complete"].clone())
+    };
+    assert_eq!(end().await, (6, json!([]), json!(true)));
+    refilling.state().absent = true;
+    assert_eq!(end().await, (6, json!(["node2"]), json!(true)));
+    away.kill();
+    assert_eq!(end().await, (6, json!(["node2", "node3"]), json!(false)));
+    refilling.state().absent = false;
+    assert_eq!(end().await, (6, json!(["node3"]), json!(true)));
+    away.restart().await;
+    assert_eq!(end().await, (6, json!([]), json!(true)));
 }
 
 #[tokio::test]

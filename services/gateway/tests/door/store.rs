@@ -71,6 +71,10 @@ pub(crate) struct State {
     pub(crate) contexts: Vec<usize>,
     /// Records told in calls of `Context`.
     pub(crate) told: usize,
+    /// Calls of `Describe` for somebody with an API key.
+    pub(crate) describes: usize,
+    /// When records came that came long ago, in Unix milliseconds.
+    pub(crate) received: BTreeMap<RecordId, i64>,
     /// How long each page of the feed was to wait for news, in milliseconds.
     pub(crate) follow_waits: Vec<u32>,
     /// Rows that were copied from another store: its id and the sequence there.
@@ -129,6 +133,8 @@ impl FakeStore {
                 gets: 0,
                 contexts: Vec::new(),
                 told: 0,
+                describes: 0,
+                received: BTreeMap::new(),
                 follow_waits: Vec::new(),
                 origins: BTreeMap::new(),
                 scrub: v1::ScrubReply::default(),
@@ -197,6 +203,12 @@ impl FakeStore {
             .insert(record.id(), (record.clone(), sequence));
         drop(state);
         self.news.send_replace(sequence);
+    }
+
+    /// Puts a record there that came when there were no readers yet.
+    pub(crate) fn put_long_ago(&self, record: &Record) {
+        self.state().received.insert(record.id(), 1);
+        self.put(record);
     }
 
     /// Puts a record there that was copied from a row of another store.
@@ -548,6 +560,10 @@ impl Store for FakeStore {
                         store_id: Bytes::copy_from_slice(store_id),
                         sequence: *sequence,
                     }),
+                    received_at_ms: match state.received.get(&record.id()) {
+                        Some(received) => *received,
+                        None => sidecar::clock::unix_ms(),
+                    },
                     shard: shard_of(record),
                     ..v1::HeldRecord::default()
                 }
@@ -598,8 +614,10 @@ impl Store for FakeStore {
 
     async fn describe(
         &self,
-        _: Request<v1::DescribeRequest>,
+        request: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeReply>, Status> {
+        let for_somebody = request.metadata().contains_key("x-api-key");
+        self.state().describes += usize::from(for_somebody);
         // The gateway asks every second: what the call before said stays to be seen.
         self.hang().await?;
         let state = self.state();
@@ -611,6 +629,7 @@ impl Store for FakeStore {
             records: state.records.len() as u64,
             sequence: state.sequence,
             alarms: state.alarms.clone(),
+            counts_as_absent: state.absent,
             ..v1::DescribeReply::default()
         }))
     }
