@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     resume: bool,
     #[command(flatten)]
     filters: Filters,
-    /// Give up when no gateway has said anything for so many seconds
+    /// Give up when no gateway has brought the export on for so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
     #[command(flatten)]

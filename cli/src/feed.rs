@@ -134,7 +134,7 @@ struct Troubles {
     attempts: Attempts,
     count: usize,
     pause: Duration,
-    /// When a gateway last said anything.
+    /// When a gateway last said anything; to a feed that ends, anything that brought it on.
     life: Instant,
 }
 
@@ -170,7 +170,7 @@ struct Line<'a> {
 
 impl Feed {
     /// A feed from a position: `start`, `now` or a token. One that `ends` does so when it has caught up. `patience` is how long
-    /// it is tried without a line from any gateway.
+    /// it is tried without a line from any gateway, and one that ends without one that brings it on.
     pub(crate) fn new(
         client: Client,
         filters: Filters,
@@ -194,7 +194,7 @@ impl Feed {
     /// What comes next: a record once, also when the gateway that takes over sends it again.
     ///
     /// # Errors
-    /// When a gateway refuses the question, or none has said anything for as long as patience lasts.
+    /// When a gateway refuses the question, or none has said anything, or brought the end nearer, for as long as patience lasts.
     pub(crate) async fn next(&mut self) -> Result<Event, Failure> {
         loop {
             let line = match self.line().await? {
@@ -204,10 +204,18 @@ impl Feed {
                     continue;
                 }
             };
-            self.troubles.life = Instant::now();
-            match self.read(&line)? {
+            let before = self.position.clone();
+            let said = self.read(&line)?;
+            // On the way to an end, signs of life are none of progress: a gateway may have them for ever while it cannot read a store.
+            if !self.ends || self.position != before {
+                self.troubles.life = Instant::now();
+            }
+            match said {
                 Some(Ok(event)) => {
-                    self.troubles = Troubles::none();
+                    self.troubles = Troubles {
+                        life: self.troubles.life,
+                        ..Troubles::none()
+                    };
                     if let Event::Record { record, .. } = &event
                         && !self.shown.note(record)
                     {

@@ -167,6 +167,20 @@ async fn patience_ends() {
 }
 
 #[tokio::test]
+async fn a_feed_that_ends_has_no_patience_with_gateways_that_only_live() {
+    const STUCK: &str =
+        "{\"token\":\"t1\"}\n\n{\"error\":{\"status\":503,\"code\":\"incomplete\"}}\n";
+    let (stuck, asked) = gateway(200, STUCK).await;
+    let mut feed = feed(vec![stuck], Duration::from_millis(300));
+    let next = tokio::time::timeout(PATIENCE, feed.next()).await;
+    let failure = next.expect("it gives up").unwrap_err();
+    assert!(matches!(failure, Failure::Unreachable { .. }), "{failure}");
+    assert!(failure.to_string().contains("incomplete"), "{failure}");
+    let asked = asked.lock().unwrap();
+    assert!(asked.len() > 1 && asked[1].starts_with("/v1/feed?from=t1&"));
+}
+
+#[tokio::test]
 async fn a_line_that_is_none_is_a_stranger() {
     let (stranger, _) = gateway(200, "<html>\n").await;
     let failure = feed(vec![stranger], PATIENCE).next().await.unwrap_err();
