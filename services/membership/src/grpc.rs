@@ -58,6 +58,7 @@ impl MembershipService {
 fn refusal(fault: &CannotForget) -> Status {
     match fault {
         CannotForget::Unknown(_) => Status::not_found(fault.to_string()),
+        CannotForget::Disk(_) => Status::unavailable(fault.to_string()),
         CannotForget::Up(_) | CannotForget::Own(_) => {
             Status::failed_precondition(fault.to_string())
         }

@@ -154,6 +154,12 @@ pub enum CannotForget {
     /// It is this node.
     #[error("{0} is the node that was asked: ask another member to forget it")]
     Own(String),
+    /// It is forgotten, but not on the disk.
+    #[error(
+        "{0} is forgotten, but the list without it cannot be written here: a restart before it can be knows {0} again; the log says what \
+         is wrong with the disk"
+    )]
+    Disk(String),
 }
 
 /// Why this node cannot leave.

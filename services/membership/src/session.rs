@@ -17,7 +17,7 @@ use crate::metadata::{ClusterId, Metadata};
 use crate::metrics;
 use crate::node::{Command, Node, Refusal, now};
 use crate::probing::{self, Outcome};
-use crate::roster::Roster;
+use crate::roster::{CannotForget, Roster};
 use crate::seeds::resolve_all;
 use crate::store::{CallFailed, LocalStore};
 use crate::swim::{Peer, Swim};
@@ -492,11 +492,16 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
                 });
             }
             Command::Forget(name, reply) => {
-                let outcome = self.roster.forget(&name, now());
+                let mut outcome = self.roster.forget(&name, now());
                 if outcome.is_ok() {
                     tracing::warn!(%name, "forgotten");
+                    // Somebody waits until it is on the disk.
+                    self.save_not_before = Instant::now();
                     self.settle().await;
                     self.tell_all();
+                    if lasting(self.roster.book(now())) != self.node.saved.book {
+                        outcome = Err(CannotForget::Disk(name));
+                    }
                 }
                 let _ = reply.send(outcome);
             }

@@ -10,14 +10,13 @@ use futures::stream::FuturesUnordered;
 use proto::v1::{self, ListKind};
 use proto::{SUPERSEDERS_MAX, convert};
 use serde_json::{Value, json};
-use sidecar::clock;
 
 use super::marks::listed;
 use super::merged::Merged;
 use super::owner::{Call, proved};
 use super::question::LIMIT_MAX;
 use super::subjects::greatest;
-use super::union::{Heard, Said, checked};
+use super::union::{Asked, Heard, Said, checked};
 use super::{Answer, CALL_MAX, Reader};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -224,7 +223,7 @@ impl Reader {
         route: &Route,
     ) -> Result<Answer, Problem> {
         let _turn = self.turn().await?;
-        let asked_at = clock::unix_ms();
+        let asked = Asked::now();
         let request = list.of_each_node();
         let mut calls: FuturesUnordered<_> = self
             .stores(route)
@@ -252,7 +251,7 @@ impl Reader {
         }
         self.somebody(&heard)?;
         let (rows, end) = merged.page(request.limit as usize);
-        Ok(self.worth(list.page(rows, end), &heard, asked_at, route))
+        Ok(self.worth(list.page(rows, end), &heard, asked, route))
     }
 }
 

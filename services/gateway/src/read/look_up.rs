@@ -11,7 +11,7 @@ use http::StatusCode;
 use proto::v1;
 
 use super::Reader;
-use super::union::checked_bytes;
+use super::union::{Asked, checked_bytes};
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::route::{Name, Route};
@@ -80,6 +80,7 @@ impl Reader {
         caller: &Caller,
     ) -> Result<Found, Problem> {
         let route = self.readiness.formed()?;
+        let begun = Asked::now();
         let request = v1::GetRequest {
             ids: vec![Bytes::copy_from_slice(id.as_bytes())],
             provenance_only: wanted == Wanted::Holders,
@@ -136,7 +137,7 @@ impl Reader {
         }
         let missing = self.missing(&counted, &route);
         Ok(Found {
-            complete: proved || self.are_few(&missing, &route),
+            complete: proved || (self.are_few(&missing, &route) && begun.is_recent()),
             held,
             record,
             missing,

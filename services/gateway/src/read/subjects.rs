@@ -4,10 +4,9 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use proto::v1;
 use serde_json::{Value, json};
-use sidecar::clock;
 
 use super::merged::Merged;
-use super::union::{Heard, Said};
+use super::union::{Asked, Heard, Said};
 use super::{Answer, Reader};
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -25,7 +24,7 @@ impl Reader {
     ) -> Result<Answer, Problem> {
         let route = self.readiness.formed()?;
         let _turn = self.turn().await?;
-        let asked_at = clock::unix_ms();
+        let asked = Asked::now();
         let mut calls: FuturesUnordered<_> = self
             .stores(&route)
             .into_iter()
@@ -54,7 +53,7 @@ impl Reader {
             .map(|(subject, records)| json!({ "subject": subject, "records": records }))
             .collect();
         let page = json!({ "subjects": subjects, "cursor": cursor }).to_string();
-        Ok(self.worth(page.into(), &heard, asked_at, &route))
+        Ok(self.worth(page.into(), &heard, asked, &route))
     }
 }
 

@@ -34,13 +34,35 @@ const PAGES_WAITING: usize = 4;
 /// Until a question that took too long is worth another try: half the time that it would take again.
 const TOO_SLOW_RETRY_SECONDS: u32 = 5;
 
-/// Answers of several nodes that are further apart are not complete together, in boot milliseconds.
+/// Answers of several nodes that are further apart are not complete together, in boot milliseconds. An owner has had a record for
+/// longer than that when another node gives it up, so one that moved is seen at one end or the other.
 const TOGETHER_MAX_MS: u64 = shard::proof::MAX_AGE_MS;
-// An owner has had a record for longer than that when another node gives it up.
 const _: () = assert!(TOGETHER_MAX_MS < shard::homecoming::SETTLED_MS);
 
 /// How long a node that does not answer writes may take: it may have come back, and must not hold up the answer.
 const OUT_CALL_MAX: Duration = Duration::from_millis(500);
+
+/// When several nodes began to be asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    unix_ms: i64,
+    boot_ms: u64,
+}
+
+impl Asked {
+    /// Right now. Whatever was acknowledged before was on its disks before the nodes are asked.
+    pub(super) fn now() -> Asked {
+        Asked {
+            unix_ms: clock::unix_ms(),
+            boot_ms: clock::boot_ms(),
+        }
+    }
+
+    /// Whether what has come since may be complete together. A process that was stopped meanwhile finds all answers waiting.
+    pub(super) fn is_recent(self) -> bool {
+        clock::boot_ms().saturating_sub(self.boot_ms) <= TOGETHER_MAX_MS
+    }
+}
 
 /// What one node said in all.
 #[derive(Debug, Default)]
@@ -89,9 +111,7 @@ impl Reader {
         route: &Route,
     ) -> Result<(Answer, Vec<RecordId>), Problem> {
         let _turn = self.turn().await?;
-        // Whatever was acknowledged before this moment was on its disks before the nodes are asked.
-        let asked_at = clock::unix_ms();
-        let began = clock::boot_ms();
+        let asked = Asked::now();
         let gathered = async {
             match &question.lens {
                 Some(parameters) => self.weigh(question, parameters, caller, route).await,
@@ -103,13 +123,7 @@ impl Reader {
             .map_err(|_| too_slow())??;
         self.somebody(&heard)?;
         let unseen = unseen(question, &heard);
-        let mut answer = self.worth(result, &heard, asked_at, route);
-        // A process that was stopped meanwhile may find all answers waiting. An owner has had a record for longer than this when another
-        // node gives it up, so one that moved is seen at one end or the other; not in an answer put together over a longer time.
-        if clock::boot_ms().saturating_sub(began) > TOGETHER_MAX_MS && answer.complete {
-            answer.complete = false;
-            answer.proved_through = None;
-        }
+        let mut answer = self.worth(result, &heard, asked, route);
         if question.subject().is_none() && !answer.complete {
             // What a node proves alone is about its own shards, and the question is about all of them.
             answer.proved_through = None;
@@ -139,7 +153,7 @@ impl Reader {
         &self,
         result: Bytes,
         heard: &Heard,
-        asked_at: i64,
+        asked: Asked,
         route: &Route,
     ) -> Answer {
         let counted: BTreeSet<String> = heard
@@ -148,13 +162,13 @@ impl Reader {
             .map(|(name, _)| name.to_string())
             .collect();
         let missing = self.missing(&counted, route);
-        let complete = self.are_few(&missing, route);
+        let complete = self.are_few(&missing, route) && asked.is_recent();
         let proved_alone = heard.values().map(|said| said.proved_through).max();
         Answer {
             result,
             complete,
             proved_through: if complete {
-                Some(asked_at)
+                Some(asked.unix_ms)
             } else {
                 proved_alone.filter(|ms| *ms != 0)
             },
@@ -365,4 +379,19 @@ pub(crate) fn checked_bytes(id: &[u8], canonical: &[u8]) -> Result<Record, Probl
         ));
     }
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_were_waited_for_too_long_are_not_complete_together() {
+        let asked = |ago: u64| Asked {
+            unix_ms: 0,
+            boot_ms: clock::boot_ms().saturating_sub(ago),
+        };
+        assert!(Asked::now().is_recent() && asked(1_000).is_recent());
+        assert!(!asked(TOGETHER_MAX_MS + 1_000).is_recent());
+    }
 }

@@ -604,6 +604,21 @@ async fn a_new_member_owns_nothing_before_the_others_stores_know_of_it() {
 }
 
 #[tokio::test]
+async fn whoever_forgets_is_told_when_it_is_not_on_the_disk() {
+    let network = FakeNetwork::default();
+    let [mut first, _second, third] = three(&network).await;
+    third.kill(&network);
+    first.sees_status("node3", v1::Status::Down).await;
+    let directory = first.directory.path();
+    std::fs::remove_dir_all(directory).unwrap();
+    std::fs::write(directory, "in the way").unwrap();
+    let told = first.forget("node3").await;
+    assert_eq!(told, Err(CannotForget::Disk("node3".into())));
+    std::fs::remove_file(directory).unwrap();
+    std::fs::create_dir(directory).unwrap();
+}
+
+#[tokio::test]
 async fn a_node_that_was_forgotten_is_admitted_anew_when_it_comes_back_with_its_disk() {
     let network = FakeNetwork::default();
     let [mut first, mut second, third] = three(&network).await;
