@@ -58,9 +58,13 @@ pub async fn run(
         }
         seen = sequence;
         let mut log = pragma(&mut connection, "PRAGMA wal_checkpoint(NOOP)").await?;
-        if quiet && log.pages >= WIDE_PAGES && log.copied == log.pages {
-            // What ends the log keeps writers out meanwhile, so all has been copied before. Nobody is waited for: when somebody reads, it is tried again at the next look.
-            log = pragma(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        if quiet && log.pages >= WIDE_PAGES {
+            // What ends the log keeps writers out meanwhile, so all is copied before. Nobody is waited for: when somebody reads, it is
+            // tried again at the next look.
+            log = pragma(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+            if log.copied == log.pages {
+                log = pragma(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+            }
         } else if quiet || log.pages - log.copied >= COPY_PAGES {
             pragma(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
         }
