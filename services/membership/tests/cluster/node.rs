@@ -146,10 +146,11 @@ impl TestNode {
         });
     }
 
-    /// As kill -9: no task runs another step, every socket closes.
+    /// As kill -9: no task runs another step, every socket closes, and nothing is written after it. A file that is being
+    /// written on a thread of its own cannot be stopped, only waited for: the next process must not meet it.
     pub(crate) fn kill(&mut self) {
         let process = self.process.take().unwrap();
-        process.runtime.shutdown_background();
+        process.runtime.shutdown_timeout(DEADLINE);
     }
 
     /// As SIGTERM.
@@ -158,7 +159,7 @@ impl TestNode {
         process.shutdown.trigger();
         let ended = async { tokio::time::timeout(DEADLINE, process.service).await };
         process.runtime.block_on(ended).unwrap().unwrap();
-        process.runtime.shutdown_background();
+        process.runtime.shutdown_timeout(DEADLINE);
     }
 
     fn call<T>(
