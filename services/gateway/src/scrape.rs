@@ -32,8 +32,7 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 )]
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let scrapes = app.scrapes.iter().map(async |(service, address)| {
-        let reply = app.web.get(&address.to_string(), "/metrics").await;
-        let text = match reply {
+        let text = match app.web.metrics(*address).await {
             Ok((StatusCode::OK, body)) => Ok(String::from_utf8_lossy(&body).into_owned()),
             Ok((status, _)) => Err(format!("answers {status}")),
             Err(why) => Err(why),

@@ -1,5 +1,6 @@
 //! A small HTTP client: metrics of the neighbours, health of the other gateways.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +13,12 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::caller::API_KEY_HEADER;
 
-/// How long a look may take.
-const EXCHANGE_MAX: Duration = Duration::from_secs(1);
+/// How long a look at another gateway may take.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// How long a neighbour's metrics may take: a pause of a busy machine takes no service out of the scrape. Below the 5 s between
+/// two scrapes in `ops/prometheus`, which are the most that one of them may take: one that hangs hides itself, not the others.
+const METRICS_MAX: Duration = Duration::from_secs(3);
 
 /// How long an order may take: its effect is written to a disk before the answer.
 const ACT_MAX: Duration = Duration::from_secs(8);
@@ -51,7 +56,17 @@ impl Web {
     /// Why there is no whole reply, for people.
     pub async fn get(&self, address: &str, path: &str) -> Result<(StatusCode, Bytes), String> {
         let request = Request::get(format!("http://{address}{path}"));
-        self.exchange(address, request, EXCHANGE_MAX).await
+        self.exchange(address, request, LOOK_MAX).await
+    }
+
+    /// The metrics of a service of this node.
+    ///
+    /// # Errors
+    /// As [`Web::get`].
+    pub async fn metrics(&self, address: SocketAddr) -> Result<(StatusCode, Bytes), String> {
+        let request = Request::get(format!("http://{address}/metrics"));
+        let address = address.to_string();
+        self.exchange(&address, request, METRICS_MAX).await
     }
 
     /// POST without a body to a path at `host:port`, in the name of a client.
@@ -97,7 +112,7 @@ impl Web {
         };
         match tokio::time::timeout(most, exchange).await {
             Ok(reply) => reply,
-            Err(_) if most == EXCHANGE_MAX => Err("does not answer within a second".to_owned()),
+            Err(_) if most == LOOK_MAX => Err("does not answer within a second".to_owned()),
             Err(_) => Err(format!("does not answer within {} s", most.as_secs())),
         }
     }

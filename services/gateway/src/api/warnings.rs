@@ -21,11 +21,12 @@ use crate::store::Store;
 /// How long a write that is done waits for what there is to say about it.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// How much of it may be spent on one record that may be anywhere.
-const ANYWHERE_WAIT: Duration = Duration::from_millis(500);
+/// How much of it may be spent on one record that may be anywhere. More than a node gets that does not answer (`look_up.rs`):
+/// without it enough of the others can still know.
+const ANYWHERE_WAIT: Duration = Duration::from_millis(550);
 
 /// The same for what lenses think of a claim: what its epoch is may have to be asked for after it, and both fit into the whole.
-const STANDING_WAIT: Duration = Duration::from_millis(450);
+const STANDING_WAIT: Duration = Duration::from_millis(400);
 
 /// A warning, for programs and for people.
 fn warning(code: &str, detail: String) -> Value {
@@ -64,11 +65,27 @@ async fn look_up(store: &Store, caller: &Caller, ids: &[RecordId]) -> Option<Vec
         .collect()
 }
 
-/// The record with this id, if a node that answers in time holds it.
-async fn anywhere(app: &App, caller: &Caller, id: RecordId) -> Option<Record> {
+/// What is known of an id within a moment.
+enum Anywhere {
+    /// A node holds this record.
+    Held(Record),
+    /// No node does: enough of them said so.
+    Nowhere,
+    /// Nobody who answered holds it, and too few did to know.
+    Unknown,
+}
+
+/// The record with this id, wherever it is.
+async fn anywhere(app: &App, caller: &Caller, id: RecordId) -> Anywhere {
     let found = app.reader.look_up(id, Wanted::Copy, caller);
-    let found = tokio::time::timeout(ANYWHERE_WAIT, found).await.ok()?;
-    found.ok()?.record
+    match tokio::time::timeout(ANYWHERE_WAIT, found).await {
+        Ok(Ok(found)) => match found.record {
+            Some(record) => Anywhere::Held(record),
+            None if found.complete => Anywhere::Nowhere,
+            None => Anywhere::Unknown,
+        },
+        Ok(Err(_)) | Err(_) => Anywhere::Unknown,
+    }
 }
 
 async fn of_vote(app: &App, caller: &Caller, vote: &Vote) -> Option<Vec<Value>> {
@@ -77,8 +94,12 @@ async fn of_vote(app: &App, caller: &Caller, vote: &Vote) -> Option<Vec<Value>> 
     let found = look_up(&store, caller, &[id]).await?;
     let found = match found.into_iter().next() {
         Some(record) => Some(record),
-        // It lies with its own subject's owners.
-        None => anywhere(app, caller, id).await,
+        // It lies with its own subject's owners, or repair has not brought it to this one yet.
+        None => match anywhere(app, caller, id).await {
+            Anywhere::Held(record) => Some(record),
+            Anywhere::Nowhere => None,
+            Anywhere::Unknown => return None,
+        },
     };
     let found = found.as_ref().map(Record::content);
     Some(match found {
@@ -97,8 +118,7 @@ async fn of_vote(app: &App, caller: &Caller, vote: &Vote) -> Option<Vec<Value>> 
         None => vec![warning(
             "no_such_assertion",
             format!(
-                "{} owns the claims about {:?} and holds none with the id {id}: the vote counts when there is one",
-                store.node(),
+                "no node holds an assertion with the id {id}: the vote counts when there is one about {:?}",
                 vote.subject
             ),
         )],
@@ -205,7 +225,10 @@ async fn of_kind(
     wanted: Kind,
 ) -> Option<(RecordId, Kind)> {
     let id = id?;
-    let kind = anywhere(app, caller, id).await?.kind();
+    let Anywhere::Held(record) = anywhere(app, caller, id).await else {
+        return None;
+    };
+    let kind = record.kind();
     (kind != wanted).then_some((id, kind))
 }
 

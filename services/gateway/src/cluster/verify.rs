@@ -33,8 +33,11 @@ use crate::store::Store;
 
 use walk::{Counts, Terms};
 
-/// How long a store may take to say who it is.
-const DESCRIBE_MAX: Duration = Duration::from_secs(2);
+/// How long a store may take to say who it is. A frozen one is found out sooner, by its connection.
+const DESCRIBE_MAX: Duration = Duration::from_secs(10);
+
+/// The same for a node that does not answer writes.
+const OUT_DESCRIBE_MAX: Duration = Duration::from_secs(2);
 
 /// How long a store may take for its roots: the first time after its start it works them out.
 const COMPARE_MAX: Duration = Duration::from_secs(20);
@@ -134,7 +137,7 @@ pub(super) async fn sides(
         let (lane, request, count) = (app.nodes.lane(&name), request.clone(), shards.len());
         async move {
             let side = match lane {
-                Some(lane) => side(lane.store().clone(), request, count, caller).await,
+                Some(lane) => side(route, lane.store().clone(), request, count, caller).await,
                 None => Err("its address is not known".to_owned()),
             };
             (name, side)
@@ -152,12 +155,17 @@ pub(super) async fn sides(
 }
 
 async fn side(
+    route: &Route,
     store: Store,
     request: v1::CompareRequest,
     shards: usize,
     caller: &Caller,
 ) -> Result<Side, String> {
-    let described = store.describe(caller, DESCRIBE_MAX).await;
+    let limit = match route.out().contains(store.node()) {
+        true => OUT_DESCRIBE_MAX,
+        false => DESCRIBE_MAX,
+    };
+    let described = store.describe(caller, limit).await;
     let described = described.map_err(|status| status.message().to_owned())?;
     let compared = store.compare(request, caller, COMPARE_MAX).await;
     let compared = compared.map_err(|status| status.message().to_owned())?;

@@ -1,6 +1,7 @@
 //! The cluster's own API.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use http::Method;
 use proto::v1;
@@ -285,8 +286,13 @@ async fn the_ids_that_two_nodes_hold_differently_are_named() {
     diff(&one.node, "node9")
         .await
         .refused(404, "no_such_member");
-    // Who does not answer is named, whichever of the two it is.
+    // Who does not answer is named, whichever of the two it is. It is not waited for as long as one that may.
     other.state().mood = Mood::Frozen;
+    stage.change_view(|view| {
+        let members = view.members.iter_mut();
+        let frozen = members.filter(|member| member.name == other.node);
+        frozen.for_each(|member| member.status = v1::Status::Down.into());
+    });
     for (a, b) in [(&one.node, &other.node), (&other.node, &one.node)] {
         let said = diff(a, b).await;
         assert_eq!(
@@ -389,6 +395,27 @@ async fn verify_finds_what_an_owner_lacks_and_nothing_else() {
             .as_str()
             .unwrap()
             .starts_with(&format!("{} does not answer", other.node)),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_pauses_for_seconds_is_compared_with_the_others() {
+    let stage = Stage::calm().await;
+    stage.post("/v1/assert", claim(1.0, "u")).await;
+    let paused = &stage.stores[2];
+    paused.state().mood = Mood::Frozen;
+    let began = Instant::now();
+    let thaw = async {
+        let long = async || began.elapsed() > Duration::from_millis(2_500);
+        stage.until("it was silent for seconds", long).await;
+        paused.state().mood = Mood::Well;
+    };
+    let (said, ()) = tokio::join!(stage.get_internal("/cluster/verify"), thaw);
+    let said = said.json();
+    assert_eq!(
+        (&said["equal"], &said["unreachable"]),
+        (&json!(true), &json!([])),
         "{said}"
     );
 }

@@ -1,9 +1,13 @@
 //! What every request meets: limits, refusals, origins, traces, metrics, and the end.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use axum::Router;
 use axum::routing::get;
 use http::Method;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::stage::{PATIENT, Stage, claim};
 
@@ -212,6 +216,39 @@ async fn metrics_of_the_node_are_one_text_and_a_dead_service_is_reported() {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
         assert_eq!(text.matches("# TYPE process_threads").count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_pauses_for_a_moment_stays_in_the_scrape() {
+    let (asked, answers) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let paused = listener.local_addr().unwrap();
+    let (told, goes_on) = (Arc::clone(&asked), Arc::clone(&answers));
+    let app = Router::new().route(
+        "/metrics",
+        get(async move || {
+            told.notify_one();
+            goes_on.notified().await;
+            "# TYPE process_threads gauge\nprocess_threads 9\n"
+        }),
+    );
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let stage = Stage::with(PATIENT, |config| config.scrapes = vec![("store", paused)]).await;
+    let pause = async {
+        asked.notified().await;
+        let began = Instant::now();
+        let long = async || began.elapsed() > Duration::from_millis(1_500);
+        stage.until("it was silent for a moment", long).await;
+        answers.notify_one();
+    };
+    let (reply, ()) = tokio::join!(stage.get("/metrics"), pause);
+    let text = reply.text();
+    for line in [
+        "process_threads{service=\"store\"} 9",
+        "stemedb_gateway_service_up{service=\"store\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
 }
 

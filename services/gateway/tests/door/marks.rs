@@ -4,6 +4,7 @@ use assertion::Record;
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, claim, record};
+use crate::store::Mood;
 
 const WATER: &str = "/v1/query?subject=cas:7732-18-5";
 
@@ -170,6 +171,44 @@ async fn a_vote_that_never_counts_says_so() {
         .for_each(|store| store.state().absent = true);
     let unknown = vote("cas:7732-18-5", "1".repeat(64)).await;
     assert_eq!(unknown.get("warnings"), None);
+}
+
+#[tokio::test]
+async fn a_vote_whose_claim_may_be_with_who_does_not_answer_in_time_is_told_nothing() {
+    let stage = Stage::calm().await;
+    let said = record(&claim(1.0, "u"));
+    let (one, other, third) = stage.places(&said);
+    // The store that is asked first, and the other owner.
+    let (near, far) = match other.node == "node1" {
+        true => (other, one),
+        false => (one, other),
+    };
+    far.put(&said);
+    let vote = async |id: String| {
+        let vote =
+            json!({ "subject": "cas:7732-18-5", "assertion": id, "voter": "ann", "weight": 1 });
+        let reply = stage
+            .post("/v1/vote?durability=local", vote.to_string())
+            .await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply.json()
+    };
+    assert_eq!(vote(said.id().to_string()).await.get("warnings"), None);
+    far.state().mood = Mood::Frozen;
+    assert_eq!(vote(said.id().to_string()).await.get("warnings"), None);
+    far.state().mood = Mood::Well;
+    // Too few that keep all they had, and nobody proves that there is none.
+    incomplete(&stage);
+    far.state().absent = true;
+    assert_eq!(
+        codes(&vote("0".repeat(64)).await),
+        ["no_such_assertion"],
+        "{} and {} know",
+        near.node,
+        third.node
+    );
+    third.state().absent = true;
+    assert_eq!(vote("1".repeat(64)).await.get("warnings"), None);
 }
 
 #[tokio::test]

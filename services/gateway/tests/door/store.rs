@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use assertion::{Claim, Content, Place, Record, RecordId};
 use bytes::Bytes;
@@ -30,7 +31,7 @@ pub(crate) const NUM_SHARDS: u32 = 16;
 pub(crate) enum Mood {
     /// All of them.
     Well,
-    /// Answers nothing at all.
+    /// Answers nothing at all before it is well again.
     Frozen,
     /// Answers, but its disk hangs: `Append` never ends.
     Stuck,
@@ -255,7 +256,7 @@ impl FakeStore {
         Ok(())
     }
 
-    /// Notes the call, and waits for ever when it should. Nothing reaches one that was killed.
+    /// Notes the call, and waits when it should. Nothing reaches one that was killed.
     async fn enter(&self, metadata: &MetadataMap) -> Result<(), Status> {
         self.state().metadata = metadata.clone();
         self.hang().await
@@ -266,9 +267,8 @@ impl FakeStore {
         if self.running.lock().unwrap().is_none() {
             return Err(Status::unavailable("killed"));
         }
-        let mood = self.state().mood;
-        if mood == Mood::Frozen {
-            std::future::pending::<()>().await;
+        while self.state().mood == Mood::Frozen {
+            tokio::time::sleep(Duration::from_millis(5)).await; // between polls
         }
         Ok(())
     }

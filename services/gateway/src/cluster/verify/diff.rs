@@ -141,7 +141,7 @@ async fn asked(app: &App, name: &str, caller: &Caller) -> Result<Side, Problem> 
         shards: convert::shard_bits(&shards),
         ..v1::CompareRequest::default()
     };
-    let side = side(lane.store().clone(), request, shards.len(), caller).await;
+    let side = side(&route, lane.store().clone(), request, shards.len(), caller).await;
     side.map_err(|why| broken(name, &why))
 }
 
