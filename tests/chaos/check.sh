@@ -12,8 +12,8 @@ for command in "${!package[@]}"; do
     command -v "$command" >/dev/null || missing+=("${package[$command]}")
 done
 if ((${#missing[@]})); then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    apt-get -o Acquire::Retries=3 update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=3 install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
 # A run that is killed leaves its networks and disks; the next one has to take them away.
@@ -25,6 +25,8 @@ until [[ $(ip netns pids "chaos-$killed-node3" 2>/dev/null | wc -l) == 4 ]]; do
     sleep 0.2
 done
 kill -KILL "$killed"
+# Until it is waited for, its number is taken, and it looks as if it ran.
+wait "$killed" 2>/dev/null || true
 left "$killed" >/dev/null
 
 for seed in ${SEEDS:-1}; do

@@ -27,8 +27,12 @@ done
 
 root=$(mktemp -d "$work/root.XXXXXX")
 trap 'rm -rf "$root" "$root.tar"' EXIT
-debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev bookworm "$root" http://deb.debian.org/debian \
-    >"$work/debootstrap.log" 2>&1 || { tail -5 "$work/debootstrap.log" >&2; exit 1; }
+debian() {
+    debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev bookworm "$root" http://deb.debian.org/debian \
+        >"$work/debootstrap.log" 2>&1
+}
+# Once more, from nothing, before the mirror is to blame.
+debian || { rm -rf --one-file-system "$root" || true; mkdir -p "$root" && debian; } || { tail -5 "$work/debootstrap.log" >&2; exit 1; }
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale,info}
 # The builder reaches the crates the way this machine does.
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"

@@ -6,27 +6,37 @@ work=$PWD/target/deploy
 pid_file=$work/dockerd.pid
 mkdir -p "$work"
 
+# running: the one that was brought up here, by its pid. A file that was left behind may name anybody by now.
+running() {
+    [[ -s $pid_file ]] && pid=$(<"$pid_file") && [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]]
+}
+
 case ${1:-} in
 start)
     docker info >/dev/null 2>&1 && exit 0
-    setsid dockerd --pidfile "$pid_file" >"$work/dockerd.log" 2>&1 </dev/null &
-    for _ in {1..60}; do
+    if ! running; then
+        rm -f "$pid_file"
+        setsid dockerd --pidfile "$pid_file" >"$work/dockerd.log" 2>&1 </dev/null &
+        pid=$!
+    fi
+    for _ in {1..300}; do
         docker info >/dev/null 2>&1 && exit 0
+        kill -0 "$pid" 2>/dev/null || break
         sleep 0.5
     done
     echo "dockerd does not answer; the end of its log:" >&2
     tail -20 "$work/dockerd.log" >&2
+    kill "$pid" 2>/dev/null || true
     exit 1
     ;;
 stop)
-    [[ -s $pid_file ]] || exit 0
-    pid=$(<"$pid_file")
+    running || exit 0
     kill "$pid" 2>/dev/null || true
     for _ in {1..60}; do
-        kill -0 "$pid" 2>/dev/null || break
+        running || break
         sleep 0.5
     done
-    kill -KILL "$pid" 2>/dev/null || true
+    ! running || kill -KILL "$pid" 2>/dev/null || true
     rm -f "$pid_file"
     ;;
 *)

@@ -17,7 +17,7 @@ prometheus --config.file "$data/prometheus.yml" --storage.tsdb.path "$data/tsdb"
 trap 'kill $!; wait $! || true; rm -rf "$data"' EXIT
 
 panels=$(jq -r '.panels[] | .title as $title | (.targets // [])[] | [$title, .expr] | @tsv' ops/grafana/dashboards/stemedb.json)
-deadline=$((SECONDS + 60))
+deadline=$((SECONDS + 120))
 while IFS=$'\t' read -r title expression; do
     until curl --silent --fail --max-time 5 "http://127.0.0.1:$port/api/v1/query" \
         --data-urlencode "query=${expression//\$__rate_interval/30s}" | jq -e '.data.result | length > 0' >/dev/null; do

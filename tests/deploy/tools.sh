@@ -10,10 +10,20 @@ missing=()
 for command in "${!package[@]}"; do
     command -v "$command" >/dev/null || missing+=("${package[$command]}")
 done
+# One answer of a mirror that does not come is no reason to give up.
+retries=(-o Acquire::Retries=3)
 if ((${#missing[@]})); then
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    apt-get "${retries[@]}" update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get "${retries[@]}" install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
+
+# download DIRECTORY PACKAGE OPTION…: a package as a file, by those lists. They are fetched anew when what they name is there no
+# more.
+download() {
+    local apt=(apt-get -qq "${retries[@]}" -o APT::Sandbox::User=root "${@:3}")
+    rm -f "$1/$2"_*.deb
+    (cd "$1" && "${apt[@]}" download "$2" 2>/dev/null) || { "${apt[@]}" update && (cd "$1" && "${apt[@]}" download "$2"); }
+}
 
 # Newer than Debian bookworm has them, unpacked beside the system: Compose v2, BuildKit's client, kubectl with kustomize.
 trixie() {
@@ -21,10 +31,10 @@ trixie() {
     mkdir -p "$lists"/{lists,cache/archives}/partial
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" >"$lists/sources"
     local options=(-o "Dir::Etc::sourcelist=$lists/sources" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$lists/lists"
-        -o "Dir::Cache=$lists/cache" -o APT::Sandbox::User=root)
-    [[ -e $lists/updated ]] || apt-get -qq "${options[@]}" update
-    touch "$lists/updated"
-    (cd "$lists" && apt-get -qq "${options[@]}" download "$1" && dpkg-deb -x "$1"_*.deb unpacked && rm "$1"_*.deb)
+        -o "Dir::Cache=$lists/cache")
+    download "$lists" "$1" "${options[@]}"
+    dpkg-deb -x "$lists/$1"_*.deb "$lists/unpacked"
+    rm "$lists/$1"_*.deb
 }
 
 export DOCKER_CONFIG=$work/docker
@@ -41,10 +51,10 @@ fi
 
 # Unpacked, not installed: the package would start a server.
 if [[ ! -x $work/prometheus/usr/bin/prometheus ]]; then
-    apt-cache show prometheus >/dev/null 2>&1 || apt-get update -qq
     mkdir -p "$work/apt"
-    (cd "$work/apt" && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb -x prometheus_*.deb "$work/prometheus" &&
-        rm prometheus_*.deb)
+    download "$work/apt" prometheus
+    dpkg-deb -x "$work/apt"/prometheus_*.deb "$work/prometheus"
+    rm "$work/apt"/prometheus_*.deb
 fi
 
 if ! cmp -s tests/deploy/requirements.txt "$work/python/requirements.txt"; then

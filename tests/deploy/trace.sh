@@ -46,11 +46,12 @@ started=($!)
 # Every trace is recorded, but for polls and health checks, which ask not to be. A silent store is left its time: copies
 # shall be where their owners are.
 OTEL_EXPORTER_OTLP_ENDPOINT=http://$collector OTEL_TRACES_SAMPLER=parentbased_always_on OTEL_BSP_SCHEDULE_DELAY=200 \
-    STEMEDB_HEDGE_MS=10000 \
+    STEMEDB_HEDGE_MS=10000 STEMEDB_WRITE_DEADLINE_MS=8000 STEMEDB_MAYBE_STORED_DEADLINE_MS=9000 \
     "$stemedb" up --base-port "$base" --data-dir "$work/data" --fresh --no-demo >"$work/up.log" 2>&1 &
 started=($! "${started[@]}")
 ready() { kill -0 "${started[0]}" && grep -q '^ready:' "$work/up.log"; }
-within 60 "three nodes ready" ready
+# `up` itself gives up after 120 s.
+within 150 "three nodes ready" ready
 
 hex() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 # No span may show it.
@@ -86,17 +87,20 @@ for number in {1..100}; do
     [[ $holders != "node2 node3" ]] || break
 done
 [[ $holders == "node2 node3" ]] || fail "none of $number subjects lies on node2 and node3"
-shown 20 write "$trace" "$client"
+shown 60 write "$trace" "$client"
 
 echo "== a write that node3 misses"
 "$stemedb" local kill node3 --data-dir "$work/data" >/dev/null
 assert "$subject"
 [[ $holders == "node1 node2" ]] || fail "held by $holders"
 "$stemedb" local start node3 --data-dir "$work/data" >/dev/null
-shown 30 repair "$trace"
+shown 120 repair "$trace"
 id=$(jq -r .id <<<"$reply")
-row=$(curl --silent --fail --max-time 10 "http://127.0.0.1:$base/v1/records/$id/replicas" |
-    jq -c '.result.replicas[] | select(.node == "node3") | [.arrival, .trace_id]')
+told() {
+    row=$(curl --silent --fail --max-time 10 "http://127.0.0.1:$base/v1/records/$id/replicas" |
+        jq -ce '.result.replicas[] | select(.node == "node3") | [.arrival, .trace_id]')
+}
+within 60 "node3 says how its row came" told
 [[ $row == '["repair","'"$trace"'"]' ]] || fail "node3's row says $row"
 
 ! grep -q "$secret" "$work/rotel.log" || fail "a span shows the client's key"

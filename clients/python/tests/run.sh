@@ -37,7 +37,10 @@ export RUFF_CACHE_DIR=$work/ruff MYPY_CACHE_DIR=$work/mypy
 "$work/bin/ruff" check --config pyproject.toml --extend-ignore T20 "$root/examples"
 "$work/bin/mypy" --config-file pyproject.toml src tests "$root/examples"
 
-"$programs/stemedb" up --fresh --no-demo --data-dir "$cluster" --base-port "$port" >"$work/up.log" 2>&1 &
+# A store that is slow is waited for: copies shall be where their owners are, and said to be. All of it stays below what the
+# client gives one gateway, 10 s; one that is dead is noticed at once all the same.
+STEMEDB_HEDGE_MS=10000 STEMEDB_WRITE_DEADLINE_MS=7000 STEMEDB_MAYBE_STORED_DEADLINE_MS=8000 \
+    "$programs/stemedb" up --fresh --no-demo --data-dir "$cluster" --base-port "$port" >"$work/up.log" 2>&1 &
 up=$!
 end() {
     local code=$?
@@ -49,7 +52,8 @@ trap end EXIT
 
 export STEMEDB_URL=http://127.0.0.1:$((port + 1)),http://127.0.0.1:$((port + 101)),http://127.0.0.1:$((port + 201))
 export PROGRAM=$programs/stemedb CLUSTER=$cluster
-deadline=$((SECONDS + 60))
+# `up` itself gives up after 120 s.
+deadline=$((SECONDS + 150))
 until "$PROGRAM" status --url "$STEMEDB_URL" >/dev/null 2>&1; do
     ((SECONDS < deadline)) && kill -0 "$up" || { cat "$work/up.log" >&2; fail "the cluster did not become ready"; }
     sleep 0.2
