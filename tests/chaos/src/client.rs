@@ -6,11 +6,14 @@ use e2e::http::{Http, Reply};
 use serde_json::Value;
 
 use crate::history::{Read, Write, now_ms};
-use crate::lab::Gateway;
+use crate::lab::{Gateway, poll};
 use crate::records::Outgoing;
 
 /// Calls at most: the second at another gateway.
 const TRIES: usize = 2;
+
+/// How long all nodes may take to tell of a record.
+const TOLD: Duration = Duration::from_secs(60);
 
 /// The most claims that a page has.
 const PAGE_MAX: u64 = 1000;
@@ -173,6 +176,35 @@ impl Client {
         }
         read.end = now_ms();
         read
+    }
+
+    /// Who should hold a record and who does, as `/replicas` says once every node has told: one that is late looks like one that
+    /// does not hold it. None: nobody holds it.
+    ///
+    /// # Errors
+    /// When not all nodes tell in time, with what was heard last.
+    pub async fn replicas(&self, gateways: &[Gateway], id: &str) -> Result<Option<Value>, String> {
+        poll("not all nodes have told", TOLD, || async {
+            let mut last = "there is no gateway".to_owned();
+            for gateway in gateways {
+                let url = format!("{}/v1/records/{id}/replicas", gateway.api);
+                match self.http.get(&url).await {
+                    // It is only said when enough nodes have told.
+                    Ok(reply) if reply.status == 404 => return Ok(None),
+                    Ok(reply) => {
+                        let said = reply.json();
+                        if reply.status == 200 && said["meta"]["complete"] == true {
+                            return Ok(Some(said["result"].clone()));
+                        }
+                        last = reply.text();
+                    }
+                    Err(why) => last = why,
+                }
+            }
+            Err(last)
+        })
+        .await
+        .map_err(|why| format!("replicas of {id}: {why}"))
     }
 
     /// One call without a second try.

@@ -9,12 +9,13 @@ use serde_json::Value;
 
 use crate::client::{Client, Question, ids};
 use crate::history::Line;
-use crate::lab::Gateway;
+use crate::lab::{Gateway, poll};
 use crate::records;
 use crate::workload::LENSES;
 
-/// How long an owner may take to answer for itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an owner may take to answer for itself, and all nodes to be compared: what a busy machine kept from answering in time is
+/// asked again, what is wrong stays wrong.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Questions that are open at a time.
 const OPEN: usize = 8;
@@ -92,37 +93,42 @@ pub async fn look(gateways: &[Gateway], history: &[Line]) -> State {
 
 impl Look<'_> {
     async fn verify(&self, state: &mut State) {
-        let said = match self.gateways.first() {
-            Some(gateway) => {
-                Http::new()
-                    .get(&format!("{}/cluster/verify", gateway.admin))
-                    .await
+        let said = poll("not equal", PATIENCE, || async {
+            let gateway = self.gateways.first().ok_or("there is no gateway")?;
+            let url = format!("{}/cluster/verify", gateway.admin);
+            let reply = Http::new().get(&url).await?;
+            let equal = reply.status == 200 && reply.json()["equal"] == true;
+            equal.then(|| reply.text()).ok_or_else(|| reply.text())
+        })
+        .await;
+        state.equal = said.is_ok();
+        state.verified = said.unwrap_or_else(|why| why);
+    }
+
+    /// The feed of everything, from the start, until a whole one has come: a store that is late is missing in it.
+    async fn feed(&self, state: &mut State) {
+        let until = Instant::now() + PATIENCE;
+        while let Err(why) = self.whole_feed(state).await {
+            if Instant::now() > until {
+                return state.unknown.push(format!("feed: {why}"));
             }
-            None => Err("there is no gateway".to_owned()),
-        };
-        match said {
-            Ok(reply) => {
-                state.equal = reply.json()["equal"] == true;
-                state.verified = reply.text();
-            }
-            Err(why) => state.unknown.push(format!("verify: {why}")),
+            tokio::time::sleep(LOOK).await; // between polls
         }
     }
 
-    async fn feed(&self, state: &mut State) {
-        let Some(gateway) = self.gateways.first() else {
-            return;
-        };
+    /// One feed of everything. What an earlier one had does not count; bytes that were wrong in one stay wrong.
+    async fn whole_feed(&self, state: &mut State) -> Result<(), String> {
+        state.everywhere.clear();
+        let gateway = self.gateways.first().ok_or("there is no gateway")?;
         let url = format!("{}/v1/feed?from=start&until=now", gateway.api);
         let accept = [("accept", "application/x-ndjson")];
         let reply = Http::new()
             .send(http::Method::GET, &url, &accept, Vec::new())
-            .await;
-        let text = match reply {
-            Ok(reply) if reply.status == 200 => reply.text(),
-            Ok(reply) => return state.unknown.push(format!("feed: {}", reply.text())),
-            Err(why) => return state.unknown.push(format!("feed: {why}")),
-        };
+            .await?;
+        let text = reply.text();
+        if reply.status != 200 {
+            return Err(text);
+        }
         let mut whole = false;
         for line in text.lines().filter(|line| !line.is_empty()) {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
@@ -133,12 +139,8 @@ impl Look<'_> {
                 whole = line["missing"].as_array().is_some_and(Vec::is_empty);
             }
         }
-        if !whole {
-            let end: String = text.lines().next_back().unwrap_or_default().into();
-            state
-                .unknown
-                .push(format!("the feed is not whole; it ends: {end}"));
-        }
+        let end = text.lines().next_back().unwrap_or_default();
+        whole.then_some(()).ok_or_else(|| format!("it ends: {end}"))
     }
 
     async fn replicas(&self, ids: &[&str], state: &mut State) {
@@ -153,34 +155,20 @@ impl Look<'_> {
     }
 
     async fn replicas_of(&self, id: &str) -> Result<(String, Replicas), String> {
-        let mut why = String::new();
-        for gateway in self.gateways {
-            let url = format!("{}/v1/records/{id}/replicas", gateway.api);
-            match self.client.get(&url).await {
-                Ok(reply) if reply.status == 200 => {
-                    let said = &reply.json()["result"];
-                    let names = |list: &Value, key: Option<&str>| -> BTreeSet<String> {
-                        let entries = list.as_array().into_iter().flatten();
-                        entries
-                            .map(|entry| key.map_or(entry, |key| &entry[key]))
-                            .filter_map(|name| name.as_str().map(str::to_owned))
-                            .collect()
-                    };
-                    let replicas = Replicas {
-                        owners: names(&said["owners"], None),
-                        holders: names(&said["replicas"], Some("node")),
-                    };
-                    return Ok((id.to_owned(), replicas));
-                }
-                // Nobody has it: that is an answer.
-                Ok(reply) if reply.status == 404 => {
-                    return Ok((id.to_owned(), Replicas::default()));
-                }
-                Ok(reply) => why = reply.text(),
-                Err(error) => why = error,
-            }
-        }
-        Err(format!("replicas of {id}: {why}"))
+        let said = self.client.replicas(self.gateways, id).await?;
+        let names = |list: &Value, key: Option<&str>| -> BTreeSet<String> {
+            let entries = list.as_array().into_iter().flatten();
+            entries
+                .map(|entry| key.map_or(entry, |key| &entry[key]))
+                .filter_map(|name| name.as_str().map(str::to_owned))
+                .collect()
+        };
+        // That nobody has it is an answer, too.
+        let replicas = said.map_or_else(Replicas::default, |said| Replicas {
+            owners: names(&said["owners"], None),
+            holders: names(&said["replicas"], Some("node")),
+        });
+        Ok((id.to_owned(), replicas))
     }
 
     /// Claims of every subject at every owner.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::eventually;
-use crate::http::{Http, Reply};
+use crate::http::Http;
 use crate::node::Node;
 use crate::{place, ports};
 
@@ -185,29 +185,9 @@ impl Cluster {
         }
     }
 
-    /// Sends a record through one node after the other, from the given one on, until one takes it: what a client with several
-    /// URLs does. Returns the reply and how many tries failed.
-    ///
-    /// # Panics
-    /// When none of them takes it.
-    pub async fn assert_somewhere(
-        &self,
-        http: &Http,
-        first: usize,
-        record: &str,
-    ) -> (Reply, usize) {
-        let mut failures = Vec::new();
-        for step in 0..self.nodes.len() {
-            let node = &self.nodes[(first + step) % self.nodes.len()];
-            match http.post(&node.api("/v1/assert"), record.to_owned()).await {
-                Ok(reply) if reply.status < 500 => return (reply, failures.len()),
-                Ok(reply) => {
-                    failures.push(format!("{}: {} {}", node.name, reply.status, reply.text()))
-                }
-                Err(why) => failures.push(format!("{}: {why}", node.name)),
-            }
-        }
-        panic!("no gateway takes a record: {failures:#?}");
+    /// The same, as soon as the stores have the time for it.
+    pub async fn verified(&self, http: &Http) -> Value {
+        eventually("a comparison", REPAIR, || self.verify(http)).await
     }
 }
 

@@ -17,6 +17,17 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// For calls that go over everything: a development build on a busy machine.
 const WALK_TIMEOUT: Duration = Duration::from_secs(90);
 
+/// Codes of a 503 that are about time alone: a store or a gateway did not come to it in its own.
+const LATE: [&str; 7] = [
+    "comparison_broken",
+    "include_not_found",
+    "incomplete",
+    "maybe_stored",
+    "no_store_answers",
+    "overloaded",
+    "too_slow",
+];
+
 /// A reply, read to its end.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -37,6 +48,15 @@ impl Reply {
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Whether it says no more than that this machine was too slow: to be sent again, whatever it was.
+    pub fn is_late(&self) -> bool {
+        let said = self.json();
+        self.status == 503
+            && said["code"]
+                .as_str()
+                .is_some_and(|code| LATE.contains(&code))
     }
 
     /// A header as text.

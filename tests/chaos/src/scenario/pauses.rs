@@ -88,9 +88,10 @@ pub(super) async fn gateway_paused(run: &mut Run) -> Result<(), String> {
         let took = write.end - write.at;
         if write.acknowledged() && u128::from(took) > HOLD.as_millis() / 2 {
             late += 1;
-            let url = format!("{}/v1/records/{}/replicas", other.api, write.id);
-            let said = client.get(&url).await?.json();
-            let replicas = said["result"]["replicas"].as_array();
+            let other = std::slice::from_ref(&other);
+            let said = client.replicas(other, &write.id).await?;
+            let said = said.unwrap_or_default();
+            let replicas = said["replicas"].as_array();
             let nodes: BTreeSet<&str> = replicas
                 .into_iter()
                 .flatten()

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt as _;
 use serde_json::Value;
 
+use crate::client::Client;
 use crate::history::{self, Line};
 use crate::lab::Gateway;
-use crate::run::Run;
+use crate::run::{PATIENCE, Run, SCENARIO};
 
 /// Records that are looked at: several of each of the workload's 64 subjects.
 const LOOKED_AT: usize = 256;
@@ -34,9 +35,9 @@ impl Placed {
     }
 
     async fn of(run: &Run, ids: impl Iterator<Item = String>) -> Result<Placed, String> {
-        let gateway = run.gateway(1);
-        let mut found =
-            futures::stream::iter(ids.map(|id| copies(&gateway, id))).buffer_unordered(OPEN);
+        let (client, gateway) = (Client::new(SCENARIO, PATIENCE), run.gateway(1));
+        let looked_at = ids.map(|id| copies(&client, &gateway, id));
+        let mut found = futures::stream::iter(looked_at).buffer_unordered(OPEN);
         let mut placed = BTreeMap::new();
         while let Some(found) = found.next().await {
             let (id, copies) = found?;
@@ -72,15 +73,14 @@ impl Placed {
     }
 }
 
-async fn copies(gateway: &Gateway, id: String) -> Result<(String, Copies), String> {
-    let url = format!("{}/v1/records/{id}/replicas", gateway.api);
-    let reply = e2e::http::Http::new().get(&url).await?;
-    let said = reply.json();
-    let missing = said["meta"]["missing"].as_array();
-    if !missing.is_some_and(Vec::is_empty) {
-        return Err(format!("replicas of {id}: {}", reply.text()));
-    }
-    let replicas = said["result"]["replicas"].as_array().into_iter().flatten();
+async fn copies(
+    client: &Client,
+    gateway: &Gateway,
+    id: String,
+) -> Result<(String, Copies), String> {
+    let said = client.replicas(std::slice::from_ref(gateway), &id).await?;
+    let said = said.unwrap_or_default();
+    let replicas = said["replicas"].as_array().into_iter().flatten();
     let copy = |replica: &Value| {
         let node = replica["node"].as_str()?.to_owned();
         Some((node, replica["received_at"].as_i64()?))

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use e2e::cluster::Cluster;
+use e2e::cluster::{Cluster, FORMATION};
+use e2e::eventually;
 use e2e::http::{Http, Reply};
+use e2e::node::Node;
 use serde_json::{Value, json};
 
 /// A claim that `subject` measures `value`, dated so that sending it again is the same record.
@@ -40,18 +42,59 @@ pub(crate) async fn subject_on(
 
 /// Sends a record through one node, which must acknowledge it.
 pub(crate) async fn assert_at(cluster: &Cluster, http: &Http, node: usize, record: &str) -> Reply {
-    let url = cluster.node(node).api("/v1/assert");
-    let reply = http
-        .post(&url, record.to_owned())
-        .await
-        .expect("the gateway answers");
-    assert!(
-        matches!(reply.status, 200 | 201),
-        "{} {}",
-        reply.status,
-        reply.text()
-    );
-    reply
+    acknowledged(http, &cluster.node(node).api("/v1/assert"), record).await
+}
+
+/// Sends a record, or an array of them, until it is acknowledged. A disk that takes seconds for one write makes it a 202 or a 503,
+/// and the same bytes are the same record; whatever else is answered ends the test.
+pub(crate) async fn acknowledged(http: &Http, url: &str, body: &str) -> Reply {
+    eventually("an acknowledgement", FORMATION, || async {
+        let reply = http.post(url, body.to_owned()).await;
+        let reply = reply.expect("the gateway answers");
+        let said = format!("{} {}", reply.status, reply.text());
+        if matches!(reply.status, 200 | 201) {
+            return Ok(reply);
+        }
+        assert!(reply.status == 202 || reply.is_late(), "{said}");
+        Err(said)
+    })
+    .await
+}
+
+/// The answer to a question. A gateway that was late is asked again; whatever else it says ends the test.
+pub(crate) async fn answer(http: &Http, url: &str) -> Reply {
+    eventually("an answer", FORMATION, || async {
+        let reply = http.get(url).await.expect("the gateway answers");
+        let said = format!("{url}: {} {}", reply.status, reply.text());
+        if reply.is_late() {
+            return Err(said);
+        }
+        assert_eq!(reply.status, 200, "{said}");
+        Ok(reply)
+    })
+    .await
+}
+
+/// The same, once it calls itself complete: where proofs are late it cannot.
+pub(crate) async fn complete(http: &Http, url: &str) -> Reply {
+    eventually("a complete answer", FORMATION, || async {
+        let reply = answer(http, url).await;
+        let complete = reply.json()["meta"]["complete"] == true;
+        complete.then(|| reply.clone()).ok_or_else(|| reply.text())
+    })
+    .await
+}
+
+/// Names of the nodes that hold a record, when all nodes have told.
+pub(crate) async fn whereabouts(http: &Http, asked: &Node, id: &str) -> BTreeSet<String> {
+    let url = asked.api(&format!("/v1/records/{id}/replicas"));
+    eventually("all nodes tell", FORMATION, || async {
+        let said = answer(http, &url).await.json();
+        let missing = said["meta"]["missing"].as_array();
+        let all = missing.is_some_and(Vec::is_empty);
+        all.then(|| replicas(&said)).ok_or_else(|| said.to_string())
+    })
+    .await
 }
 
 /// Who holds a record, as the reply to its write says.

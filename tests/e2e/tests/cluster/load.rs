@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use e2e::cluster::Cluster;
+use e2e::cluster::{Cluster, REPAIR};
 use e2e::eventually;
 use e2e::http::{Http, Reply};
 use e2e::node::Node;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::claims::{claim, id, ids};
+use crate::stage;
 
 /// A client makes this many calls a second at most: enough to have one in hand at any moment, and the machine has other work.
 const PACE: Duration = Duration::from_millis(25);
@@ -25,8 +26,11 @@ const SUBJECTS: u32 = 40;
 /// The largest page there is.
 const PAGE: usize = 1_000;
 
-/// A node that has come back needs one session with each other node.
-const COMPLETE: Duration = Duration::from_secs(15);
+/// Until the clients have done so many calls as a test waits for: where a disk takes seconds to sync, each write takes as long.
+pub(crate) const GOES_ON: Duration = Duration::from_secs(120);
+
+/// A refusal that took so long tells of a machine that stood still: that a store is gone is noticed in less.
+const STALLED: Duration = Duration::from_millis(400);
 
 /// What the clients saw.
 #[derive(Debug, Default, Clone)]
@@ -43,6 +47,8 @@ pub(crate) struct Seen {
     pub(crate) checked: usize,
     /// Calls that needed the next gateway.
     pub(crate) retried: usize,
+    /// Of those, the ones that went on because all that answered were late.
+    pub(crate) stalled: usize,
     /// The longest call, retry included.
     pub(crate) slowest: Duration,
     /// Broken promises, for people.
@@ -53,13 +59,14 @@ impl Seen {
     /// One line for people.
     pub(crate) fn figures(&self) -> String {
         format!(
-            "{} acknowledged, {} accepted, {} reads ({} complete, {} records in them checked), {} retried, slowest {:.2} s",
+            "{} acknowledged, {} accepted, {} reads ({} complete, {} records in them checked), {} retried, {} of them in a stall, slowest {:.2} s",
             self.count(),
             self.accepted,
             self.reads,
             self.complete,
             self.checked,
             self.retried,
+            self.stalled,
             self.slowest.as_secs_f64()
         )
     }
@@ -172,13 +179,27 @@ impl Client {
         format!("{}:{}", self.name, number % SUBJECTS)
     }
 
-    /// One call, through the next gateway when the first fails. None when that fails too, which is a broken promise.
+    /// One call, through the next gateway when the first fails. None when that fails too, which is a broken promise: unless the
+    /// machine stood still meanwhile, where times do not count. Then it goes round once more.
     async fn anywhere(&self, number: u32, path: &str, record: Option<&str>) -> Option<Reply> {
         let mut failures = Vec::new();
+        let (mut gone, mut late) = (0, 0);
         let began = Instant::now();
-        for step in 0..2 {
-            let gateway = &self.gateways[(number as usize + step) % self.gateways.len()];
+        let round = self
+            .gateways
+            .iter()
+            .cycle()
+            .skip(number as usize % self.gateways.len());
+        for (step, gateway) in round.take(2 + self.gateways.len()).enumerate() {
+            if step == 2 {
+                // One gateway may be gone with its node; whatever the others said, they said late.
+                if gone + late < step || gone > 1 || stage::times_count() {
+                    break;
+                }
+                lock(&self.seen).stalled += 1;
+            }
             let url = format!("{gateway}{path}");
+            let sent = Instant::now();
             let reply = match record {
                 Some(record) => self.http.post(&url, record.to_owned()).await,
                 None => self.http.get(&url).await,
@@ -187,12 +208,18 @@ impl Client {
             seen.slowest = seen.slowest.max(began.elapsed());
             match reply {
                 Ok(reply) if reply.status < 500 => return Some(reply),
-                Ok(reply) => failures.push(format!("{gateway}: {} {}", reply.status, reply.text())),
-                Err(why) => failures.push(format!("{gateway}: {why}")),
+                Ok(reply) => {
+                    late += usize::from(reply.is_late() && sent.elapsed() >= STALLED);
+                    failures.push(format!("{gateway}: {} {}", reply.status, reply.text()));
+                }
+                Err(why) => {
+                    gone += 1;
+                    failures.push(format!("{gateway}: {why}"));
+                }
             }
             seen.retried += 1;
         }
-        let broken = format!("{path} failed at two gateways: {failures:?}");
+        let broken = format!("{path} failed at {} gateways: {failures:?}", failures.len());
         lock(&self.seen).broken.push(broken);
         None
     }
@@ -247,7 +274,7 @@ pub(crate) async fn all_there(cluster: &Cluster, seen: &Seen) {
 /// ago is complete through an earlier one.
 async fn complete(http: &Http, node: &Node, subject: &str, through: i64) -> Value {
     let url = node.api(&format!("/v1/query?subject={subject}&limit={PAGE}"));
-    eventually("a complete answer", COMPLETE, || async {
+    eventually("a complete answer", REPAIR, || async {
         let reply = http.get(&url).await?;
         let body = reply.json();
         let meta = &body["meta"];

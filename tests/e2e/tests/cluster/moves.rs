@@ -22,7 +22,7 @@ use e2e::node::Node;
 use e2e::scrape::Scrape;
 use e2e::{claims, command, eventually};
 
-use crate::load::Load;
+use crate::load::{GOES_ON, Load};
 
 /// For a development build on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ async fn import(cluster: &Cluster, most: usize) -> usize {
 /// Waits until the clients have written something.
 async fn traffic(load: &Load) {
     let from = load.so_far().count();
-    eventually("traffic", SOON, || async {
+    eventually("traffic", GOES_ON, || async {
         let seen = load.so_far();
         let count = seen.count() - from;
         (count >= TRAFFIC && seen.checked > 0)
@@ -73,18 +73,22 @@ async fn traffic(load: &Load) {
 async fn pulled(http: &Http, nodes: &[Node]) -> u64 {
     let mut sum = 0;
     for node in nodes {
-        let text = http.get(&node.admin("/metrics")).await;
-        let scrape = Scrape::read(&text.expect("the gateway answers").text());
-        sum += scrape
-            .named("stemedb_antientropy_records_total")
-            .filter(|sample| {
-                sample
-                    .labels
-                    .get("direction")
-                    .is_some_and(|way| way == "pull")
-            })
-            .map(|sample| sample.value)
-            .sum::<f64>() as u64;
+        // A service that is late drops out of a scrape.
+        sum += eventually("a scrape with repair in it", SOON, || async {
+            let text = http.get(&node.admin("/metrics")).await?.text();
+            let scrape = Scrape::read(&text);
+            let mut pulls = scrape
+                .named("stemedb_antientropy_records_total")
+                .filter(|sample| {
+                    sample
+                        .labels
+                        .get("direction")
+                        .is_some_and(|way| way == "pull")
+                });
+            let pulled = pulls.next().map(|sample| sample.value as u64);
+            pulled.ok_or(text)
+        })
+        .await;
     }
     sum
 }

@@ -2,26 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::cluster::{Cluster, statuses};
+use e2e::cluster::{Cluster, FORMATION, statuses};
 use e2e::eventually;
 use e2e::http::{Http, Reply};
 use e2e::node::Node;
 
-/// SWIM notices a dead node, and every other node hears of it (protocol, section 8).
-pub(crate) const DOWN: Duration = Duration::from_secs(5);
+use crate::stage;
 
-/// Waits until all others say that a node is DOWN; how long after `killed` the last of them did.
-pub(crate) async fn down_everywhere(
-    cluster: &Cluster,
-    http: &Http,
-    dead: &str,
-    killed: Instant,
-) -> Duration {
+/// SWIM notices a dead node, and every other node hears of it (protocol, section 8).
+const DOWN: Duration = Duration::from_secs(5);
+
+/// Waits until all others say that a node is DOWN, and prints how long after `killed` that was: at most [`DOWN`] where times count.
+pub(crate) async fn down_everywhere(cluster: &Cluster, http: &Http, dead: &str, killed: Instant) {
     for node in cluster.nodes.iter().filter(|node| node.name != dead) {
-        let left = DOWN.saturating_sub(killed.elapsed());
         eventually(
             &format!("{} says that {dead} is DOWN", node.name),
-            left,
+            FORMATION,
             || async {
                 let statuses = statuses(http, node).await?;
                 let down = statuses
@@ -32,7 +28,12 @@ pub(crate) async fn down_everywhere(
         )
         .await;
     }
-    killed.elapsed()
+    let took = killed.elapsed();
+    stage::figure(&format!(
+        "DOWN at all others {:.1} s after a kill",
+        took.as_secs_f64()
+    ));
+    assert!(took <= DOWN || !stage::times_count(), "{took:?}");
 }
 
 /// Waits for a reply that is as wanted.

@@ -7,6 +7,7 @@ use e2e::contradictions::{DEMO, OWN, PAGE, lines, path, questions, records, resu
 use e2e::http::Http;
 use e2e::{claims, command};
 
+use crate::claims::complete;
 use crate::stage;
 
 #[tokio::test]
@@ -32,9 +33,7 @@ async fn every_gateway_answers_as_the_page_says() {
         let expected = result(question, &records).expect("the lens answers");
         for node in &cluster.nodes {
             let url = node.api(&format!("/v1/query?{question}"));
-            let reply = http.get(&url).await.expect("the gateway answers");
-            assert_eq!(reply.status, 200, "{question}: {}", reply.text());
-            assert_eq!(reply.json()["meta"]["complete"], true, "{question}");
+            let reply = complete(&http, &url).await;
             assert_eq!(reply.result_text(), expected, "{question} at {}", node.name);
         }
     }

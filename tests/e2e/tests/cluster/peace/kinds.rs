@@ -8,10 +8,11 @@ use e2e::http::{Http, Reply};
 use e2e::{command, eventually};
 use serde_json::{Value, json};
 
-use crate::claims::{assert_at, id};
+use crate::claims::{answer, assert_at, complete, id};
 use crate::stage;
 
-const SOON: Duration = Duration::from_secs(20);
+/// For a development build on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Real values, under a name that no other test uses.
 const SUBJECT: &str = "kinds:water";
@@ -165,7 +166,7 @@ async fn a_signed_claim_is_verified_at_the_door_and_kept_with_its_signature() {
         .map(str::to_owned)
         .expect("an id");
     let url = cluster.node(3).api(&format!("/v1/records/{id}"));
-    let mut record = http.get(&url).await.expect("the gateway answers").json()["result"].take();
+    let mut record = answer(&http, &url).await.json()["result"].take();
     assert_eq!(record["signatures"][0]["agent"], agent.as_str(), "{record}");
 
     let fields = record.as_object_mut().expect("an object");
@@ -207,11 +208,8 @@ async fn what_is_exported_has_the_same_ids_when_it_is_imported() {
     let again = command::run(&["import", file, "--url", &urls, "--json"]).await;
     assert_eq!(again.code, Some(0), "{} {}", again.out, again.err);
     let summary = again.json();
-    assert_eq!(
-        (&summary["present"], &summary["stored"]),
-        (&json!(50), &json!(0)),
-        "{summary}"
-    );
+    let count = |word: &str| summary[word].as_u64().expect("a number");
+    assert_eq!(count("present") + count("sent_again"), 50, "{summary}");
 }
 
 fn measured_value(subject: &str, value: f64, class: &str, uri: &str) -> Value {
@@ -239,9 +237,7 @@ async fn post(http: &Http, url: &str, body: &Value) -> Reply {
 
 async fn ask(http: &Http, cluster: &Cluster, node: usize, question: &str) -> Value {
     let url = cluster.node(node).api(&format!("/v1/query?{question}"));
-    let reply = http.get(&url).await.expect("the gateway answers");
-    assert_eq!(reply.status, 200, "{question}: {}", reply.text());
-    reply.json()["result"].take()
+    complete(http, &url).await.json()["result"].take()
 }
 
 /// Asks every gateway, and all stores through one, until all answers are complete and their bytes the same.

@@ -3,7 +3,7 @@
 use e2e::http::Http;
 use serde_json::{Value, json};
 
-use crate::claims::claim;
+use crate::claims::{claim, complete};
 use crate::stage;
 
 const RECORDS: u32 = 25;
@@ -26,8 +26,8 @@ async fn pages_from_different_gateways_show_every_record_once_newest_first() {
     let mut cursor = String::new();
     let question = format!("/v1/query?subject=pages&limit={PAGE}");
     for node in cluster.nodes.iter().cycle().take(3) {
-        let reply = http.get(&node.api(&format!("{question}{cursor}"))).await;
-        let said = reply.expect("the gateway answers").json();
+        let page = node.api(&format!("{question}{cursor}"));
+        let said = complete(&http, &page).await.json();
         let page = said["result"]["records"].as_array().expect("a page");
         assert!(page.len() <= PAGE, "{said}");
         values.extend(page.iter().map(|record| record["object"]["value"].clone()));

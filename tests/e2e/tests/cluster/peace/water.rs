@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use e2e::cluster::Cluster;
-use e2e::http::{Http, Reply};
+use e2e::http::Http;
 use e2e::{claims, command};
 use serde_json::{Value, json};
 
-use crate::claims::ids;
+use crate::claims::{answer, complete, ids};
 use crate::stage;
 
 /// Claims of the slice: several chunks of an import.
@@ -22,12 +22,13 @@ async fn contradictory_claims_are_kept_and_answered_alike_by_every_node() {
     let file = cluster.directory().join("water.ndjson");
     claims::write(&file, &claims::around_water(CLAIMS));
     let file = file.to_str().expect("a path of ours");
-    let before = cluster.verify(&http).await.expect("the cluster is whole");
+    let before = cluster.equal(&http).await;
 
+    // A line whose answer is late is sent again, and found to be there.
     let first = import(&cluster, file).await;
-    assert_eq!(first["stored"], CLAIMS, "{first}");
+    assert_eq!(lines(&first, "stored"), CLAIMS as u64, "{first}");
     let again = import(&cluster, file).await;
-    assert_eq!(again["present"], CLAIMS, "{again}");
+    assert_eq!(lines(&again, "present"), CLAIMS as u64, "{again}");
     stage::figure(&format!(
         "import of {CLAIMS} claims: {} s, again {} s",
         first["seconds"], again["seconds"]
@@ -36,6 +37,12 @@ async fn contradictory_claims_are_kept_and_answered_alike_by_every_node() {
     placed(&cluster, &http, &before).await;
     six_claims(&cluster, &http).await;
     lenses(&cluster, &http).await;
+}
+
+/// Lines that were counted under this word, or sent again.
+fn lines(summary: &Value, word: &str) -> u64 {
+    let counts = [word, "sent_again"].map(|word| summary[word].as_u64().expect("a number"));
+    counts.iter().sum()
 }
 
 async fn import(cluster: &Cluster, file: &str) -> Value {
@@ -60,8 +67,8 @@ async fn placed(cluster: &Cluster, http: &Http, before: &Value) {
     assert_eq!(grown, CLAIMS as u64, "{said}");
     assert_eq!(held(&said) - held(before), 2 * grown, "{said}");
 
-    let members = http.get(&cluster.node(1).admin("/cluster/members")).await;
-    let members = members.expect("the gateway answers").json();
+    let url = cluster.node(1).admin("/cluster/members");
+    let members = answer(http, &url).await.json();
     let owned: BTreeSet<u64> = members["members"]
         .as_array()
         .expect("a list")
@@ -86,9 +93,8 @@ fn held(said: &Value) -> u64 {
 
 async fn six_claims(cluster: &Cluster, http: &Http) {
     for node in &cluster.nodes {
-        let reply = ask(http, &node.api(""), WATER).await;
+        let reply = complete(http, &node.api(&format!("/v1/query?{WATER}"))).await;
         assert_eq!(ids(&reply.json()).len(), 6, "{}", reply.text());
-        assert_eq!(reply.json()["meta"]["complete"], true, "{}", reply.text());
     }
 }
 
@@ -117,7 +123,8 @@ async fn lenses(cluster: &Cluster, http: &Http) {
         near["verdict"] == "agreed" || near["verdict"] == "unanimous",
         "{near}"
     );
-    let alias = ask_at(http, &cluster.node(2).api("/v1/skeptic"), WATER).await;
+    let alias = cluster.node(2).api(&format!("/v1/skeptic?{WATER}"));
+    let alias = complete(http, &alias).await;
     assert_eq!(alias.json()["result"], contested);
     let nothing = everywhere(cluster, http, "lens=recency&class=anecdotal").await;
     assert!(
@@ -126,35 +133,17 @@ async fn lenses(cluster: &Cluster, http: &Http) {
     );
 }
 
-/// Asks every gateway, and all stores through one; the bytes of all answers must be the same.
+/// Asks every gateway, and all stores through one; the bytes of all complete answers must be the same.
 async fn everywhere(cluster: &Cluster, http: &Http, question: &str) -> Value {
     let mut answers = BTreeSet::new();
     for node in &cluster.nodes {
         for consistency in ["", "&consistency=all"] {
-            let reply = ask(
-                http,
-                &node.api(""),
-                &format!("{WATER}&{question}{consistency}"),
-            )
-            .await;
-            assert_eq!(reply.json()["meta"]["complete"], true, "{}", reply.text());
+            let path = format!("/v1/query?{WATER}&{question}{consistency}");
+            let reply = complete(http, &node.api(&path)).await;
             answers.insert(reply.result_text());
         }
     }
     assert_eq!(answers.len(), 1, "{answers:#?}");
     let text = answers.first().expect("one answer");
     serde_json::from_str(text).expect("an answer is JSON")
-}
-
-async fn ask(http: &Http, gateway: &str, question: &str) -> Reply {
-    ask_at(http, &format!("{gateway}/v1/query"), question).await
-}
-
-async fn ask_at(http: &Http, url: &str, question: &str) -> Reply {
-    let reply = http
-        .get(&format!("{url}?{question}"))
-        .await
-        .expect("the gateway answers");
-    assert_eq!(reply.status, 200, "{question}: {}", reply.text());
-    reply
 }

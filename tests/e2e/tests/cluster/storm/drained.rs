@@ -6,7 +6,7 @@ use e2e::eventually;
 use e2e::http::Http;
 use rustix::process::Signal;
 
-use crate::load::{Load, all_there};
+use crate::load::{GOES_ON, Load, all_there};
 use crate::stage;
 
 /// Below the 30 s that an orchestrator gives.
@@ -58,7 +58,7 @@ fn running(node: &e2e::node::Node) -> Result<(), String> {
 
 async fn more(load: &Load) {
     let before = load.so_far();
-    eventually("writes and reads", GRACE, || async {
+    eventually("writes and reads", GOES_ON, || async {
         let now = load.so_far();
         let enough = now.count() >= before.count() + CALLS && now.reads >= before.reads + CALLS;
         enough.then_some(()).ok_or_else(|| format!("{now:?}"))

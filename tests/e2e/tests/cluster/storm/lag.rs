@@ -42,12 +42,17 @@ async fn under_steady_writes_lag_is_below_a_second_and_handoff_ends() {
     );
 
     let steady = Instant::now();
-    let mut lags = Vec::new();
+    let (mut lags, mut looks) = (Vec::new(), 0);
     let mut pace = tokio::time::interval(Duration::from_secs(1));
     while steady.elapsed() < time {
         pace.tick().await;
-        lags.push(lag(&http, &cluster).await.expect("all nodes tell"));
+        looks += 1;
+        // A service that is late drops out of a scrape.
+        if let Ok(lag) = lag(&http, &cluster).await {
+            lags.push(lag);
+        }
     }
+    assert!(!lags.is_empty(), "no node told its lag in {looks} looks");
     let late = lags.iter().filter(|lag| **lag >= 1.0).count();
     let most = lags.iter().copied().fold(0.0, f64::max);
 
@@ -72,16 +77,18 @@ async fn under_steady_writes_lag_is_below_a_second_and_handoff_ends() {
     let ended = Instant::now();
     cluster.whole(&http, HOME, true).await;
     stage::figure(&format!(
-        "{} records at {rate}/s; {:.0} s with all nodes: lag at most {most:.1} s, {late} of {} looks at a second or more; a node back: no lag after {:.1} s, handoff over {:.1} s after the last write",
+        "{} records at {rate}/s; {:.0} s with all nodes: lag at most {most:.1} s, {late} of {} looks at a second or more, {} untold; a node back: no lag after {:.1} s, handoff over {:.1} s after the last write",
         written.acknowledged.len(),
         time.as_secs_f64(),
         lags.len(),
+        looks - lags.len(),
         caught_up.as_secs_f64(),
         ended.elapsed().as_secs_f64()
     ));
     // A build and a machine that were chosen for it are held to it; those of the gate are busy with other things.
     let held_to_it = std::env::var_os("LAG_S").is_some();
-    assert!(late == 0 || !held_to_it, "{lags:?}");
+    let always_below = late == 0 && lags.len() == looks;
+    assert!(always_below || !held_to_it, "{lags:?} of {looks}");
 }
 
 /// The greatest lag that any node sees of another.
