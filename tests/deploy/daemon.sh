@@ -8,21 +8,23 @@ mkdir -p "$work"
 
 # running: the one that was brought up here, by its pid. A file that was left behind may name anybody by now.
 running() {
-    [[ -s $pid_file ]] && pid=$(<"$pid_file") && [[ $(cat "/proc/$pid/comm" 2>/dev/null) == dockerd ]]
+    [[ -s $pid_file ]] && pid=$(<"$pid_file") && [[ $(readlink "/proc/$pid/exe" || true) == */dockerd* ]]
 }
 
 case ${1:-} in
 start)
     docker info >/dev/null 2>&1 && exit 0
-    if ! running; then
-        rm -f "$pid_file"
-        setsid dockerd --pidfile "$pid_file" >"$work/dockerd.log" 2>&1 </dev/null &
-        pid=$!
-    fi
-    for _ in {1..300}; do
-        docker info >/dev/null 2>&1 && exit 0
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.5
+    # Twice: one that was killed leaves what the next one may stumble over, once.
+    for _ in 1 2; do
+        if ! running; then
+            rm -f "$pid_file"
+            setsid dockerd --pidfile "$pid_file" >"$work/dockerd.log" 2>&1 </dev/null &
+            pid=$!
+        fi
+        until ((SECONDS >= 150)) || ! kill -0 "$pid" 2>/dev/null; do
+            docker info >/dev/null 2>&1 && exit 0
+            sleep 0.5
+        done
     done
     echo "dockerd does not answer; the end of its log:" >&2
     tail -20 "$work/dockerd.log" >&2
