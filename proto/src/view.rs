@@ -75,9 +75,19 @@ impl ClusterView {
         self.view.replication_factor
     }
 
+    /// Copies that whatever is acknowledged has, as long as members differ in what they were told.
+    pub fn least_replication_factor(&self) -> u32 {
+        self.view.least_replication_factor
+    }
+
     /// Copies a write needs: min(rf, known).
     pub fn copies_needed(&self) -> usize {
         (self.view.replication_factor as usize).min(self.known().count())
+    }
+
+    /// An answer may do without fewer nodes than this: min(what all stores count on, known).
+    pub fn copies_counted(&self) -> usize {
+        (self.view.counted_replication_factor as usize).min(self.known().count())
     }
 
     /// Who owns what.

@@ -1,5 +1,7 @@
 //! `stemedb members`: who belongs to the cluster, as one gateway sees it.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::connection::Connection;
@@ -55,6 +57,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     for line in storeless(&said) {
         output::line(line);
     }
+    if let Some(line) = copies(&said) {
+        output::line(line);
+    }
     let waiting = text(&said, "waiting_for");
     if !waiting.is_empty() {
         let node = text(&said, "node");
@@ -99,6 +104,39 @@ fn storeless(said: &Value) -> Vec<String> {
         .collect()
 }
 
+/// What members that were told different numbers of copies come to.
+fn copies(said: &Value) -> Option<String> {
+    let members = said["members"].as_array()?.iter();
+    let known = members.filter(|member| member["status"] != "LEFT");
+    let told: BTreeMap<String, u64> = known
+        .filter_map(|member| {
+            let factor = member["replication_factor"]
+                .as_u64()
+                .filter(|factor| *factor > 0)?;
+            Some((text(member, "id"), factor))
+        })
+        .collect();
+    let most = *told.values().max()?;
+    let fewer: Vec<String> = told
+        .iter()
+        .filter(|(_, factor)| **factor < most)
+        .map(|(name, factor)| format!("{name} {factor}"))
+        .collect();
+    if !fewer.is_empty() {
+        return Some(format!(
+            "replication.factor differs ({}, the others {most}): records get {most} copies, answers count on the fewest; set one number \
+             on all nodes",
+            fewer.join(", ")
+        ));
+    }
+    let counted = said["counted_replication_factor"].as_u64()?;
+    (counted < most).then(|| {
+        format!(
+            "records get {most} copies; answers count on {counted} until older records have theirs, for which all nodes must be up"
+        )
+    })
+}
+
 fn text(member: &Value, key: &str) -> String {
     member[key].as_str().unwrap_or_default().to_owned()
 }
@@ -126,6 +164,30 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn different_numbers_of_copies_are_named_and_so_are_those_that_do_not_count_yet() {
+        let said = |first: u64, second: u64, counted: u64| {
+            json!({ "counted_replication_factor": counted, "members": [
+                { "id": "node1", "status": "UP", "replication_factor": first },
+                { "id": "node2", "status": "DOWN", "replication_factor": second },
+                { "id": "node3", "status": "LEFT", "replication_factor": 1 },
+                { "id": "node4", "status": "UP", "replication_factor": 0 },
+            ] })
+        };
+        assert_eq!(copies(&said(2, 2, 2)), None);
+        let differs = copies(&said(3, 2, 2)).unwrap();
+        assert!(
+            differs.starts_with("replication.factor differs (node2 2, the others 3)"),
+            "{differs}"
+        );
+        let waits = copies(&said(3, 3, 2)).unwrap();
+        assert!(
+            waits.starts_with("records get 3 copies; answers count on 2"),
+            "{waits}"
+        );
+        assert_eq!(copies(&json!({ "members": [] })), None);
+    }
 
     #[test]
     fn a_member_without_its_store_does_not_stop() {

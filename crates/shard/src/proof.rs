@@ -14,12 +14,18 @@
 //! Ids of a shard may be lost as well: a damaged row is put aside. The shard is *lacking* then, and counts as absent until all that
 //! the other known members have of it is here.
 //!
+//! Copies may become more: rf is the old number until this store contains all that the other known members had of every shard a
+//! while after it was told ([`SETTLED_MS`]). What was acknowledged with fewer copies is here by then. Until then it *gathers*.
+//!
 //! Why each part of the rule is there, and what a simulation found without it: docs/adr/0008-completeness.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A proof older than this is no proof.
 pub const MAX_AGE_MS: u64 = 10_000;
+
+/// So long after a higher number of copies was told, every gateway goes by it, and what was written before is answered.
+pub const SETTLED_MS: u64 = 10_000;
 
 /// One finished session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +47,7 @@ pub struct Report {
     pub node: String,
     /// All known members, this node included.
     pub known: BTreeSet<String>,
-    /// Copies every record shall have.
+    /// Copies that whatever is acknowledged from now on has.
     pub replication_factor: u32,
     /// The shards this node owns, the global shard included.
     pub owned: Vec<u32>,
@@ -49,15 +55,27 @@ pub struct Report {
     pub proofs: Vec<Proof>,
 }
 
+/// What of a ledger has to outlive the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lasting {
+    /// The store counts as absent.
+    pub absent: bool,
+    /// There were more members than copies since it last contained everything.
+    pub wide: bool,
+    /// Copies of whatever was acknowledged and may not be here; 0: it was never told.
+    pub replication_factor: u32,
+}
+
 /// The proofs of one store. Lives in memory: a restart loses them, as it must.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    absent: bool,
+    lasting: Lasting,
     /// Older proofs are none: it was made absent then.
     since: u64,
     reported_at: Option<u64>,
     others: BTreeSet<String>,
-    replication_factor: u32,
+    /// The number of copies that was told last, and since when it is told.
+    told: (u32, u64),
     owned: Vec<u32>,
     /// By peer and shard: when all the peer had was contained.
     dates: BTreeMap<(String, u32), Date>,
@@ -65,8 +83,6 @@ pub struct Ledger {
     released: BTreeMap<u32, u64>,
     /// Shards of which ids were lost, and when.
     lacking: BTreeMap<u32, u64>,
-    /// There were so many others that this store need not hold everything.
-    wide: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,28 +95,30 @@ struct Date {
 impl Ledger {
     /// No proofs yet. `absent`: the store started empty or restored.
     pub fn new(absent: bool) -> Ledger {
-        Ledger::restored(absent, false, 0)
+        Ledger::restored(Lasting {
+            absent,
+            ..Lasting::default()
+        })
     }
 
-    /// The same with what [`Ledger::is_wide`] and [`Ledger::replication_factor`] said before a restart; 0: nothing.
-    pub fn restored(absent: bool, wide: bool, replication_factor: u32) -> Ledger {
+    /// The same with what [`Ledger::lasting`] said before a restart.
+    pub fn restored(lasting: Lasting) -> Ledger {
         Ledger {
-            absent,
+            lasting,
             since: 0,
             reported_at: None,
             others: BTreeSet::new(),
-            replication_factor,
+            told: (0, 0),
             owned: Vec::new(),
             dates: BTreeMap::new(),
             released: BTreeMap::new(),
             lacking: BTreeMap::new(),
-            wide,
         }
     }
 
     /// It does not count as absent: nobody ever counted on it.
     pub fn set_present(&mut self) {
-        self.absent = false;
+        self.lasting.absent = false;
     }
 
     /// Takes a report made just now.
@@ -114,12 +132,8 @@ impl Ledger {
         } = report;
         self.reported_at = Some(now);
         self.others = known.into_iter().filter(|name| *name != node).collect();
-        // What was acknowledged with fewer copies is on fewer nodes than may be missing now.
-        if (1..replication_factor).contains(&self.replication_factor) {
-            self.set_absent(now);
-        }
-        self.replication_factor = replication_factor;
         self.owned = owned;
+        self.hear_factor(now, replication_factor);
         self.widen(now);
         self.dates.retain(|(peer, _), date| {
             self.others.contains(peer) && is_fresh(now, date.contained_at)
@@ -133,11 +147,12 @@ impl Ledger {
                 self.record(&proof);
             }
         }
-        if self.absent && self.is_contained_everywhere(now) {
-            self.absent = false;
+        if self.lasting.absent && self.is_contained_everywhere(now, 0) {
+            self.lasting.absent = false;
         }
+        self.raise(now);
         let mut lacking = std::mem::take(&mut self.lacking);
-        lacking.retain(|shard, _| !self.is_contained(now, *shard));
+        lacking.retain(|shard, _| !self.is_contained(now, *shard, 0));
         self.lacking = lacking;
     }
 
@@ -152,21 +167,49 @@ impl Ledger {
         self.lacking.keys().copied().collect()
     }
 
-    /// All that the other known members had of a shard is here.
-    fn is_contained(&self, now: u64, shard: u32) -> bool {
+    /// Takes the number of copies that was told. A lower one counts at once, a higher one does not: what was acknowledged with fewer
+    /// copies is on fewer nodes than may be missing then.
+    fn hear_factor(&mut self, now: u64, told: u32) {
+        if self.told.0 != told {
+            self.told = (told, now);
+        }
+        let counts = &mut self.lasting.replication_factor;
+        if *counts == 0 || told < *counts {
+            *counts = told;
+        }
+    }
+
+    /// Lets a higher number of copies count when nothing that has fewer can be missing here.
+    fn raise(&mut self, now: u64) {
+        let (told, told_at) = self.told;
+        let since = told_at.saturating_add(SETTLED_MS);
+        if self.gathers() && self.is_contained_everywhere(now, since) {
+            self.lasting.replication_factor = told;
+            // It contains everything, whatever it had to hold before.
+            self.lasting.wide = self.others.len() >= told as usize;
+        }
+    }
+
+    /// More copies were told than count: this store wants all that the others have of every shard.
+    pub fn gathers(&self) -> bool {
+        !self.lasting.absent && self.told.0 > self.lasting.replication_factor
+    }
+
+    /// All that the other known members had of a shard, at `since` or later, is here.
+    fn is_contained(&self, now: u64, shard: u32, since: u64) -> bool {
         let mut others = self.others.iter();
         others.all(|peer| {
             let date = self.dates.get(&(peer.clone(), shard));
-            date.is_some_and(|date| is_fresh(now, date.contained_at))
+            date.is_some_and(|date| date.contained_at >= since && is_fresh(now, date.contained_at))
         })
     }
 
     /// Notes whether this store is one of the holders of all that is acknowledged. Once it was not, it cannot conclude from a
     /// smaller number of members alone that it is.
     fn widen(&mut self, now: u64) {
-        if self.others.len() >= self.replication_factor as usize {
-            self.wide = true;
-        } else if std::mem::take(&mut self.wide) {
+        if self.others.len() >= self.lasting.replication_factor as usize {
+            self.lasting.wide = true;
+        } else if std::mem::take(&mut self.lasting.wide) {
             self.set_absent(now);
         }
     }
@@ -198,33 +241,28 @@ impl Ledger {
 
     /// All that the other known members had of every shard there is, absent ones included, is here. The shards that this node
     /// owns now are not enough: it may have held any of them, as an owner of old or as a stand-in.
-    fn is_contained_everywhere(&self, now: u64) -> bool {
+    fn is_contained_everywhere(&self, now: u64, since: u64) -> bool {
         // The global shard is always owned, and is the last.
         let Some(&last) = self.owned.iter().max() else {
             return false;
         };
-        (0..=last).all(|shard| self.is_contained(now, shard))
+        (0..=last).all(|shard| self.is_contained(now, shard, since))
     }
 
     /// Whether this store counts as absent.
     pub fn is_absent(&self) -> bool {
-        self.absent
+        self.lasting.absent
     }
 
-    /// Copies that every record shall have, as told last; 0: never. To be kept over a restart.
-    pub fn replication_factor(&self) -> u32 {
-        self.replication_factor
-    }
-
-    /// Whether there were more members than copies since it last contained everything. To be kept over a restart.
-    pub fn is_wide(&self) -> bool {
-        self.wide
+    /// To be kept over a restart.
+    pub fn lasting(&self) -> Lasting {
+        self.lasting
     }
 
     /// From now on it does: a row was lost, or the cluster went on without this node for a while. What was proved before says
     /// nothing about what was acknowledged since.
     pub fn set_absent(&mut self, now: u64) {
-        self.absent = true;
+        self.lasting.absent = true;
         self.since = now;
         self.dates.clear();
     }
@@ -232,7 +270,7 @@ impl Ledger {
     /// When complete for the shard (and the global shard): the date through which it is proved, in boot milliseconds. Every
     /// record acknowledged before it is here.
     pub fn complete(&self, now: u64, shard: u32, global_shard: u32) -> Option<u64> {
-        if self.absent || !self.reported_at.is_some_and(|at| is_fresh(now, at)) {
+        if self.lasting.absent || !self.reported_at.is_some_and(|at| is_fresh(now, at)) {
             return None;
         }
         if [shard, global_shard]
@@ -248,7 +286,7 @@ impl Ledger {
 
     /// The oldest of the freshest proofs that suffice.
     fn proved(&self, now: u64, shard: u32) -> Option<u64> {
-        let may_miss = (self.replication_factor as usize).saturating_sub(1);
+        let may_miss = (self.lasting.replication_factor as usize).saturating_sub(1);
         let needed = self.others.len().saturating_sub(may_miss);
         let mut dates: Vec<u64> = self
             .others
@@ -295,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn with_more_copies_than_before_it_counts_again_when_it_has_what_all_have() {
+    fn more_copies_count_when_all_that_has_fewer_is_here() {
         let with = |factor, proofs| Report {
             replication_factor: factor,
             ..report(proofs)
@@ -304,23 +342,81 @@ mod tests {
             shards: (0..=GLOBAL).collect(),
             ..proof(peer, at)
         };
+        let from = |peers: &[&str], at| peers.iter().map(|peer| everywhere(peer, at)).collect();
+        let both = ["node2", "node3"];
         let mut ledger = Ledger::new(false);
         ledger.report(1_000, with(1, vec![]));
         for restarted in [false, true] {
             let mut ledger = match restarted {
-                true => Ledger::restored(false, ledger.is_wide(), ledger.replication_factor()),
+                true => Ledger::restored(ledger.lasting()),
                 false => ledger.clone(),
             };
             // One of two others may be missing with two copies, but not with one.
-            ledger.report(2_000, with(2, vec![everywhere("node2", 2_000)]));
-            assert!(ledger.is_absent());
+            ledger.report(2_000, with(2, from(&["node2"], 2_000)));
             assert_eq!(ledger.complete(2_000, 0, GLOBAL), None);
-            let all = vec![everywhere("node2", 2_500), everywhere("node3", 2_600)];
-            ledger.report(3_000, with(2, all));
-            assert!(!ledger.is_absent());
-            ledger.report(3_100, with(1, vec![]));
+            ledger.report(3_000, with(2, from(&both, 3_000)));
+            assert_eq!(
+                ledger.complete(3_000, 0, GLOBAL),
+                Some(3_000),
+                "both are here"
+            );
+            assert!(!ledger.is_absent() && ledger.gathers());
+            let told = 2_000 + SETTLED_MS;
+            ledger.report(told, with(2, from(&both, told - 1)));
+            assert_eq!(
+                ledger.lasting().replication_factor,
+                1,
+                "a write may be under way"
+            );
+            ledger.report(told + 1, with(2, from(&["node2"], told)));
+            assert_eq!(
+                ledger.lasting().replication_factor,
+                1,
+                "node3 may have more"
+            );
+            ledger.report(told + 2, with(2, from(&both, told)));
+            assert_eq!(ledger.lasting().replication_factor, 2);
+            assert!(!ledger.gathers());
+            let later = told + 2 + MAX_AGE_MS;
+            ledger.report(later, with(2, from(&["node2"], later)));
+            assert_eq!(
+                ledger.complete(later, 0, GLOBAL),
+                Some(later),
+                "one is enough"
+            );
+            ledger.report(later, with(1, vec![]));
+            assert_eq!(ledger.complete(later, 0, GLOBAL), None, "at once");
+        }
+    }
+
+    #[test]
+    fn with_as_many_copies_as_members_a_raise_makes_nobody_absent() {
+        let with = |factor, proofs| Report {
+            replication_factor: factor,
+            ..report(proofs)
+        };
+        let all = |at| {
+            let of = |peer| Proof {
+                shards: (0..=GLOBAL).collect(),
+                ..proof(peer, at)
+            };
+            vec![of("node2"), of("node3")]
+        };
+        let mut ledger = Ledger::new(false);
+        ledger.report(1_000, with(2, all(1_000)));
+        assert!(ledger.lasting().wide, "three members, two copies");
+        for at in [2_000, 2_000 + SETTLED_MS] {
+            ledger.report(at, with(3, all(at)));
             assert!(!ledger.is_absent());
         }
+        assert!(!ledger.lasting().wide);
+        let later = 3_000 + SETTLED_MS + MAX_AGE_MS;
+        ledger.report(later, with(3, vec![]));
+        assert_eq!(
+            ledger.complete(later, 0, GLOBAL),
+            Some(later),
+            "it has everything"
+        );
     }
 
     #[test]
@@ -474,7 +570,7 @@ mod tests {
         ledger.report(1_000, few(vec![]));
         assert!(ledger.complete(1_000, 0, GLOBAL).is_some(), "never more");
         ledger.report(2_000, report(vec![]));
-        let mut ledger = Ledger::restored(ledger.is_absent(), ledger.is_wide(), 2);
+        let mut ledger = Ledger::restored(ledger.lasting());
         ledger.report(3_000, few(vec![]));
         assert!(ledger.is_absent());
         let every = Proof {
@@ -482,7 +578,7 @@ mod tests {
             ..proof("node2", 3_500)
         };
         ledger.report(4_000, few(vec![every]));
-        assert!(!ledger.is_absent() && !ledger.is_wide());
+        assert!(!ledger.is_absent() && !ledger.lasting().wide);
         assert_eq!(ledger.complete(4_000, 0, GLOBAL), Some(4_000));
     }
 

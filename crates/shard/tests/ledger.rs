@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use shard::proof::{Ledger, MAX_AGE_MS, Proof, Report};
+use shard::proof::{Ledger, MAX_AGE_MS, Proof, Report, SETTLED_MS};
 
 const NUM_SHARDS: u32 = 2;
 
@@ -60,7 +60,10 @@ struct Model {
     /// Older proofs are none.
     since: u64,
     others: BTreeSet<String>,
+    /// Copies of whatever may not be here.
     rf: usize,
+    /// The number that was told last, and since when.
+    told: (usize, u64),
     contained: BTreeMap<(String, u32), u64>,
     proved: BTreeMap<(String, u32), u64>,
 }
@@ -73,12 +76,16 @@ impl Model {
             .filter(|name| *name != "a")
             .cloned()
             .collect();
-        // What was acknowledged with fewer copies is on fewer nodes than may be missing now.
-        let more = (1..step.rf as usize).contains(&self.rf);
-        self.rf = step.rf as usize;
+        let told = step.rf as usize;
+        if self.told.0 != told {
+            self.told = (told, now);
+        }
+        if self.rf == 0 || told < self.rf {
+            self.rf = told;
+        }
         // Once there were more members than copies, fewer of them prove nothing by being few.
         let few = self.others.len() < self.rf;
-        if (few && self.wide) || more {
+        if few && self.wide {
             self.absent = true;
             self.since = now;
             self.contained.clear();
@@ -105,13 +112,17 @@ impl Model {
                 }
             }
         }
-        let contains = |peer: &String, shard| fresh(&self.contained, peer, shard, now).is_some();
-        if self
-            .others
-            .iter()
-            .all(|peer| (0..=NUM_SHARDS).all(|shard| contains(peer, shard)))
-        {
-            self.absent = false;
+        let contains_since = |since: u64| {
+            let has =
+                |peer: &String, shard| fresh(&self.contained, peer, shard, now) >= Some(since);
+            let all = |peer| (0..=NUM_SHARDS).all(|shard| has(peer, shard));
+            self.others.iter().all(all)
+        };
+        self.absent &= !contains_since(0);
+        // What has fewer copies is here: more of them count.
+        if !self.absent && told > self.rf && contains_since(self.told.1 + SETTLED_MS) {
+            self.rf = told;
+            self.wide = self.others.len() >= told;
         }
     }
 
@@ -170,6 +181,8 @@ proptest! {
             });
             model.take(now, &step, &proofs);
             prop_assert_eq!(ledger.is_absent(), model.absent);
+            prop_assert_eq!(ledger.gathers(), !model.absent && step.rf as usize > model.rf);
+            prop_assert_eq!(ledger.lasting().replication_factor as usize, model.rf);
             for shard in 0..=NUM_SHARDS {
                 prop_assert_eq!(ledger.complete(now, shard, NUM_SHARDS), model.complete(now, shard));
                 let then = now + later;

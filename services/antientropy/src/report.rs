@@ -81,7 +81,7 @@ fn message(view: &ClusterView, proofs: Vec<v1::PeerProof>) -> Option<v1::ReportP
     let owned = view.placement().owned_by(view.node());
     Some(v1::ReportProofsRequest {
         known: view.known_names().into_iter().collect(),
-        replication_factor: view.replication_factor(),
+        replication_factor: view.least_replication_factor(),
         owned: proto::convert::shard_ranges(&owned),
         proofs,
         node: view.node().to_owned(),
@@ -116,7 +116,8 @@ mod tests {
             node: "node1".into(),
             cluster_id: cluster_id.into(),
             num_shards: 4,
-            replication_factor: 2,
+            replication_factor: 3,
+            least_replication_factor: 2,
             members: vec![
                 member("node1", v1::Status::Up),
                 member("node2", v1::Status::Down),

@@ -70,7 +70,7 @@ pub struct Compared<Root> {
     pub reached: Reached,
     /// How often ids had gone from it without being given up.
     pub losses: u64,
-    /// It counts as absent only because ids of these shards are gone.
+    /// It wants what all others have of these shards, owned or not.
     pub lacking: Vec<u32>,
 }
 

@@ -56,6 +56,11 @@ impl Route {
         self.view.copies_needed()
     }
 
+    /// An answer of several nodes may do without fewer than so many: what was acknowledged with fewer copies is in each store.
+    pub fn copies_counted(&self) -> usize {
+        self.view.copies_counted()
+    }
+
     /// The shard that a record lies in.
     pub fn shard_of(&self, place: Place<'_>) -> u32 {
         let num_shards = self.view.num_shards();
@@ -167,6 +172,8 @@ pub(crate) mod tests {
             cluster_id: "c".into(),
             num_shards: 16,
             replication_factor,
+            least_replication_factor: replication_factor,
+            counted_replication_factor: replication_factor,
             members: names.iter().map(member).collect(),
             placement: names,
             ..v1::View::default()

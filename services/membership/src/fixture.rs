@@ -27,6 +27,8 @@ pub(crate) fn metadata(name: &str, incarnation: u64) -> Metadata {
         agreed: None,
         founders: None,
         told: None,
+        replication_factor: Some(2),
+        counted: None,
     }
 }
 

@@ -242,6 +242,7 @@ fn first_view(config: &Config) -> v1::View {
         node: config.name.clone(),
         num_shards: config.num_shards,
         replication_factor: config.replication_factor,
+        least_replication_factor: config.replication_factor,
         waiting_for: "membership to start".into(),
         ..v1::View::default()
     }

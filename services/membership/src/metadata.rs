@@ -32,6 +32,11 @@ const SOFTWARE: u8 = 10;
 const AGREED: u8 = 11;
 const FOUNDERS: u8 = 12;
 const TOLD: u8 = 13;
+const REPLICATION_FACTOR: u8 = 14;
+const COUNTED: u8 = 15;
+
+/// The highest tag known.
+const LAST: u8 = COUNTED;
 
 /// The id of a cluster: 16 random bytes, written as 32 lowercase hex digits everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,6 +184,10 @@ pub struct Metadata {
     pub founders: Option<u64>,
     /// A digest of the members that its store was told of last.
     pub told: Option<u64>,
+    /// Copies that it was set to keep of every record; members of earlier versions do not say.
+    pub replication_factor: Option<u32>,
+    /// Copies of whatever was acknowledged and may not be in its store, once that has been told.
+    pub counted: Option<u32>,
 }
 
 /// Bytes that are not a member's description.
@@ -238,6 +247,12 @@ impl Metadata {
         if let Some(digest) = self.told {
             field(TOLD, &digest.to_be_bytes());
         }
+        if let Some(factor) = self.replication_factor {
+            field(REPLICATION_FACTOR, &factor.to_be_bytes());
+        }
+        if let Some(copies) = self.counted {
+            field(COUNTED, &copies.to_be_bytes());
+        }
         out
     }
 
@@ -268,6 +283,8 @@ impl Metadata {
             agreed: fields.optional(AGREED)?.map(u64::from_be_bytes),
             founders: fields.optional(FOUNDERS)?.map(u64::from_be_bytes),
             told: fields.optional(TOLD)?.map(u64::from_be_bytes),
+            replication_factor: fields.copies(REPLICATION_FACTOR)?,
+            counted: fields.copies(COUNTED)?,
         })
     }
 
@@ -288,7 +305,7 @@ fn cut(text: &str, most: usize) -> &str {
 
 /// The values of the known tags.
 struct Fields<'a> {
-    values: [Option<&'a [u8]>; TOLD as usize + 1],
+    values: [Option<&'a [u8]>; LAST as usize + 1],
 }
 
 impl<'a> Fields<'a> {
@@ -300,7 +317,7 @@ impl<'a> Fields<'a> {
         if version != VERSION {
             return Err(InvalidMetadata::Version(version));
         }
-        let mut values = [None; TOLD as usize + 1];
+        let mut values = [None; LAST as usize + 1];
         while let Some((&tag, after)) = rest.split_first() {
             let cut_off = InvalidMetadata::Field(tag);
             let (&length, after) = after.split_first().ok_or(cut_off.clone())?;
@@ -323,6 +340,13 @@ impl<'a> Fields<'a> {
 
     fn required<const N: usize>(&self, tag: u8) -> Result<[u8; N], InvalidMetadata> {
         self.optional(tag)?.ok_or(InvalidMetadata::Missing(tag))
+    }
+
+    fn copies(&self, tag: u8) -> Result<Option<u32>, InvalidMetadata> {
+        match self.optional(tag)?.map(u32::from_be_bytes) {
+            Some(0) => Err(InvalidMetadata::Field(tag)),
+            copies => Ok(copies),
+        }
     }
 
     fn host(&self) -> Result<IpAddr, InvalidMetadata> {
@@ -368,6 +392,8 @@ mod tests {
             agreed: Some(u64::MAX),
             founders: Some(3),
             told: Some(u64::MAX - 1),
+            replication_factor: Some(16),
+            counted: Some(15),
         }
     }
 
@@ -411,12 +437,23 @@ mod tests {
     }
 
     #[test]
+    fn no_copies_at_all_is_malformed_and_saying_nothing_is_not() {
+        let with = |replication_factor| Metadata {
+            replication_factor,
+            ..sample()
+        };
+        let none = Metadata::decode(&with(Some(0)).encode());
+        assert_eq!(none, Err(InvalidMetadata::Field(REPLICATION_FACTOR)));
+        assert_eq!(Metadata::decode(&with(None).encode()), Ok(with(None)));
+    }
+
+    #[test]
     fn hostile_bytes_are_refused_without_a_panic() {
         let good = sample().encode();
         for end in 0..good.len() {
             let cut_off = Metadata::decode(&good[..end]);
-            // Only the last three fields, of ten bytes each, are optional: everything before them is missed.
-            let whole = [10, 20, 30].map(|optional| good.len() - optional);
+            // Only the last five fields, of ten and six bytes, are optional: everything before them is missed.
+            let whole = [6, 12, 22, 32, 42].map(|optional| good.len() - optional);
             assert_eq!(cut_off.is_ok(), whole.contains(&end), "{end} bytes");
         }
         for at in 0..good.len() {

@@ -225,6 +225,8 @@ impl Node {
             agreed,
             founders: self.founders,
             told: self.store.as_ref().and_then(|store| store.told),
+            replication_factor: Some(self.config.replication_factor),
+            counted: self.store.as_ref().and_then(|store| store.counted),
         }
     }
 

@@ -190,6 +190,17 @@ pub enum CannotLeave {
     },
 }
 
+/// How many copies there are, as members may have been set to different numbers (docs/adr/0016-changing-the-factor.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Factors {
+    /// The lowest setting: somebody may acknowledge with no more.
+    pub least: u32,
+    /// The highest: so many every record shall have.
+    pub most: u32,
+    /// What was acknowledged with fewer is in each of the stores.
+    pub counted: u32,
+}
+
 /// Every member this node knows of.
 #[derive(Debug, Clone)]
 pub struct Roster {
@@ -648,6 +659,19 @@ impl Roster {
             .filter(|(_, member)| !member.alive())
             .map(|(name, member)| (name.clone(), member.address))
             .collect()
+    }
+
+    /// The numbers of copies that the known members were set to keep, and that their stores count on. Who does not say has no vote.
+    pub fn factors(&self) -> Factors {
+        let known = || self.known().map(|(_, member)| &member.metadata);
+        let set = || known().filter_map(|metadata| metadata.replication_factor);
+        let least = set().min().unwrap_or(1);
+        let counted = known().filter_map(|metadata| metadata.counted).min();
+        Factors {
+            least,
+            most: set().max().unwrap_or(1),
+            counted: counted.unwrap_or(1).min(least),
+        }
     }
 
     /// SWIM addresses of the members that answer, this node's included.

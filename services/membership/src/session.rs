@@ -365,7 +365,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         if !self.node.heard {
             return Some("the other members to be looked for once".into());
         }
-        let factor = self.node.config.replication_factor;
+        let factor = self.roster.factors().most;
         if let Some(reason) = telling::lacking(&self.roster, factor) {
             return Some(reason);
         }
@@ -470,9 +470,8 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
     }
 
     fn publish(&mut self, waiting_for: &str) {
-        let factor = self.node.config.replication_factor;
         let formed = self.node.store.as_ref().and_then(|store| store.cluster_id);
-        let next = view(&self.roster, formed, factor, waiting_for, now());
+        let next = view(&self.roster, formed, waiting_for, now());
         if let Some(next) = self.node.numbering.next(next) {
             metrics::report(&self.node.view.borrow(), &next);
             self.node.view.send_replace(Arc::new(next));
@@ -531,7 +530,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             return Err(Refusal::NotFormed);
         }
         let again = self.node.leaving || self.node.left;
-        let factor = self.node.config.replication_factor;
+        let factor = self.roster.factors().most;
         let staying = self.roster.leave(factor, force || again)?;
         if !again {
             let saved = Saved {

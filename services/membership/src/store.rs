@@ -38,6 +38,8 @@ pub struct Described {
     pub serving: bool,
     /// A digest of the members that it was told of last (see [`crate::telling`]); none while it was told nothing.
     pub told: Option<u64>,
+    /// Copies of whatever was acknowledged and may not be there; none while it was never told.
+    pub counted: Option<u32>,
 }
 
 /// What is known of the store now.
@@ -122,6 +124,7 @@ impl LocalStore for GrpcStore {
             serving: reply.serving,
             told: (!reply.known.is_empty())
                 .then(|| telling::digest(reply.known.iter().map(String::as_str))),
+            counted: Some(reply.counted_replication_factor).filter(|copies| *copies > 0),
         })
     }
 
@@ -209,6 +212,7 @@ pub(crate) mod fake {
                     num_shards: 256,
                     serving: false,
                     told: None,
+                    counted: None,
                 })),
                 adopted: Mutex::default(),
                 admitted: Mutex::default(),

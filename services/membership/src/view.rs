@@ -45,18 +45,14 @@ fn message(name: &str, member: &Member) -> v1::Member {
             .store_id
             .map(|id| bytes::Bytes::copy_from_slice(&id))
             .unwrap_or_default(),
+        replication_factor: about.replication_factor.unwrap_or_default(),
     }
 }
 
 /// The roster as a view without a number. `formed` is the cluster the own store is bound to: before that, the node
 /// belongs to none, whatever it has chosen.
-pub fn view(
-    roster: &Roster,
-    formed: Option<ClusterId>,
-    replication_factor: u32,
-    waiting_for: &str,
-    now: Now,
-) -> v1::View {
+pub fn view(roster: &Roster, formed: Option<ClusterId>, waiting_for: &str, now: Now) -> v1::View {
+    let factors = roster.factors();
     v1::View {
         // Set when it is sent.
         shown_at_boot_ms: 0,
@@ -65,7 +61,9 @@ pub fn view(
         node: roster.name().to_owned(),
         cluster_id: formed.map(|id| id.to_string()).unwrap_or_default(),
         num_shards: roster.own().num_shards,
-        replication_factor,
+        replication_factor: factors.most,
+        least_replication_factor: factors.least,
+        counted_replication_factor: factors.counted,
         members: roster
             .members()
             .iter()
@@ -108,7 +106,7 @@ mod tests {
     fn a_view_shows_addresses_status_and_placement_by_name() {
         let mut roster = roster("node1", 7, Book::default());
         roster.observe(&[serving("node3", 3), peer("node2", 2, false)], at(5));
-        let view = view(&roster, None, 2, "", at(5));
+        let view = view(&roster, None, "", at(5));
         let names: Vec<_> = view.members.iter().map(|m| m.name.as_str()).collect();
         assert_eq!(names, ["node1", "node2", "node3"]);
         assert_eq!(view.placement, ["node3"]);
@@ -124,11 +122,11 @@ mod tests {
     fn the_number_grows_only_with_news() {
         let mut roster = roster("node1", 7, Book::default());
         let mut numbering = Numbering::default();
-        let first = numbering.next(view(&roster, None, 2, "", at(0))).unwrap();
+        let first = numbering.next(view(&roster, None, "", at(0))).unwrap();
         assert_eq!(first.version, 1);
-        assert_eq!(numbering.next(view(&roster, None, 2, "", at(1))), None);
+        assert_eq!(numbering.next(view(&roster, None, "", at(1))), None);
         roster.observe(&[peer("node2", 2, true)], at(2));
-        let second = numbering.next(view(&roster, None, 2, "", at(2))).unwrap();
+        let second = numbering.next(view(&roster, None, "", at(2))).unwrap();
         assert_eq!(second.version, 2);
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn put_right(
                 "UPDATE store SET losses = losses + 1, counts_as_absent = 1, scrubbed_at_ms = 0",
             )
             .await?;
-        identity.counts_as_absent = true;
+        identity.lasting.absent = true;
         // A pass is due at once: what repair brings of rows that are here, without their ids, stands twice until then.
         identity.scrubbed_at_ms = 0;
     }

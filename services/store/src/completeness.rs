@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use proto::convert::Told;
 use shard::global_shard;
 use shard::homecoming::{Kept, Tenure};
-use shard::proof::{Ledger, MAX_AGE_MS, Report};
+use shard::proof::{Lasting, Ledger, MAX_AGE_MS, Report};
 use sidecar::clock::{boot_ms, unix_ms};
 
 use crate::damage::Damage;
 use crate::error::Refusal;
-use crate::writer::{Condition, Writer};
+use crate::writer::Writer;
 
 /// Looks at the ledger for one report, when ids go each time before what was found is on the disk.
 const NOTE_TRIES: usize = 8;
@@ -122,12 +122,8 @@ impl Standing {
 
 impl Completeness {
     /// No proofs yet.
-    pub fn new(condition: Condition, damage: Arc<Damage>, num_shards: u32) -> Completeness {
-        let mut ledger = Ledger::restored(
-            condition.counts_as_absent,
-            condition.wide,
-            condition.replication_factor,
-        );
+    pub fn new(lasting: Lasting, damage: Arc<Damage>, num_shards: u32) -> Completeness {
+        let mut ledger = Ledger::restored(lasting);
         for shard in damage.shards() {
             ledger.lose(boot_ms(), shard);
         }
@@ -229,11 +225,15 @@ impl Completeness {
         }
     }
 
-    /// Shards of which ids were lost or are waited for, when it is known which they were: the others are whole.
+    /// Shards of which it wants what all others have, owned or not: ids were lost or are waited for, and it is known of which shards;
+    /// or there shall be more copies than before.
     pub fn lacking(&self) -> Vec<u32> {
         let state = self.state();
         if state.ledger.is_absent() || self.damage.is_unreadable() {
             return Vec::new();
+        }
+        if state.ledger.gathers() {
+            return (0..=global_shard(self.num_shards)).collect();
         }
         let mut shards = self.damage.shards();
         shards.extend(state.ledger.lacking());
@@ -254,16 +254,21 @@ impl Completeness {
             leaving,
         } = told;
         let (before, after) = self.noted(&report, writer).await?;
-        match (before.counts_as_absent, after.counts_as_absent) {
+        match (before.absent, after.absent) {
             (true, false) => tracing::info!(
                 "all that the other members had is here: this store counts from now on"
             ),
             (false, true) => tracing::info!(
                 copies = after.replication_factor,
-                "there are no more members than copies now, or more copies than before: this store counts as absent until it has \
-                 what they have"
+                "there are no more members than copies now: this store counts as absent until it has what they have"
             ),
             _ => {}
+        }
+        if before.replication_factor != after.replication_factor {
+            tracing::info!(
+                copies = after.replication_factor,
+                "answers count on so many copies from now on"
+            );
         }
         let mut state = self.state();
         let now = boot_ms();
@@ -278,23 +283,24 @@ impl Completeness {
     }
 
     /// What the store says of itself before a report and after it; the latter is on the disk.
-    async fn noted(
-        &self,
-        report: &Report,
-        writer: &Writer,
-    ) -> Result<(Condition, Condition), Refusal> {
+    async fn noted(&self, report: &Report, writer: &Writer) -> Result<(Lasting, Lasting), Refusal> {
         for _ in 0..NOTE_TRIES {
             // Before the ledger is looked at: when something is lost after this, nothing is noted, and it is looked at anew.
             let losses = self.losses();
-            let before = condition(&self.state().ledger);
+            let before = self.state().ledger.lasting();
             let mut next = self.state().ledger.clone();
             next.report(boot_ms(), report.clone());
-            let after = condition(&next);
+            let after = next.lasting();
             if before == after || writer.note(after, losses).await? {
                 return Ok((before, after));
             }
         }
         Err(Refusal::Busy)
+    }
+
+    /// Copies of whatever was acknowledged and may not be here; 0: it was never told.
+    pub fn copies(&self) -> u32 {
+        self.state().ledger.lasting().replication_factor
     }
 
     /// Members that this store was last told of.
@@ -310,11 +316,11 @@ impl Completeness {
     pub async fn admit(&self, fresh: bool, writer: &Writer) -> Result<(), Refusal> {
         let _one = self.reports.lock().await;
         let losses = self.losses();
-        let condition = Condition {
-            counts_as_absent: !fresh,
-            ..condition(&self.state().ledger)
+        let lasting = Lasting {
+            absent: !fresh,
+            ..self.state().ledger.lasting()
         };
-        if !writer.note(condition, losses).await? {
+        if !writer.note(lasting, losses).await? {
             // The caller asks again.
             return Err(Refusal::Busy);
         }
@@ -373,7 +379,8 @@ impl Completeness {
 
 impl State {
     fn may_release(&self, order: &Order) -> Result<(), Kept> {
-        if self.ledger.is_absent() || self.ledger.lacking().contains(&order.shard) {
+        let lacks = self.ledger.gathers() || self.ledger.lacking().contains(&order.shard);
+        if self.ledger.is_absent() || lacks {
             return Err(Kept::Absent);
         }
         if self.view != order.view {
@@ -386,14 +393,6 @@ impl State {
             ..
         } = *order;
         self.tenure.may_release(boot_ms(), shard, asked_at, hold_ms)
-    }
-}
-
-fn condition(ledger: &Ledger) -> Condition {
-    Condition {
-        counts_as_absent: ledger.is_absent(),
-        wide: ledger.is_wide(),
-        replication_factor: ledger.replication_factor(),
     }
 }
 
@@ -417,11 +416,7 @@ mod tests {
 
     #[test]
     fn what_is_lost_while_an_answer_is_read_makes_it_one_of_an_absent_store() {
-        let present = Condition {
-            counts_as_absent: false,
-            wide: false,
-            replication_factor: 2,
-        };
+        let present = Lasting::default();
         let completeness = Completeness::new(present, Arc::new(Damage::none(Path::new(""))), 4);
         let standing = completeness.of(1);
         assert!(!standing.counts_as_absent());
@@ -431,17 +426,16 @@ mod tests {
 
     #[test]
     fn nothing_is_proved_at_the_start() {
-        let condition = |counts_as_absent| Condition {
-            counts_as_absent,
-            wide: false,
-            replication_factor: 2,
+        let lasting = |absent| Lasting {
+            absent,
+            ..Lasting::default()
         };
         let damage = || Arc::new(Damage::none(Path::new("")));
-        let completeness = Completeness::new(condition(false), damage(), 4);
+        let completeness = Completeness::new(lasting(false), damage(), 4);
         assert!(!completeness.of(1).judge().0);
         assert!(!completeness.of_owned().judge().0);
         assert!(
-            Completeness::new(condition(true), damage(), 4)
+            Completeness::new(lasting(true), damage(), 4)
                 .of_all()
                 .counts_as_absent()
         );

@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use shard::proof::Lasting;
 use sidecar::boot::UnreadableData;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{
@@ -60,12 +61,8 @@ pub struct Identity {
     pub cluster_id: Option<String>,
     /// Shards; also the number of the global shard.
     pub num_shards: u32,
-    /// It may hold a fraction of what was acknowledged.
-    pub counts_as_absent: bool,
-    /// There were more members than copies since it last held everything.
-    pub wide: bool,
-    /// Copies that every record shall have, as told last; 0: never.
-    pub replication_factor: u32,
+    /// What it knew of its completeness.
+    pub lasting: Lasting,
     /// When a whole scrub ended last, Unix milliseconds; 0: never.
     pub scrubbed_at_ms: i64,
 }
@@ -257,7 +254,7 @@ async fn tell_copy_apart(
              it holds what all other members have"
         );
         identity.store_id = rand::random();
-        identity.counts_as_absent = true;
+        identity.lasting.absent = true;
         sqlx::query("UPDATE store SET store_id = ?, counts_as_absent = 1")
             .bind(&identity.store_id[..])
             .execute(&mut *writer)
@@ -369,10 +366,12 @@ async fn identity(writer: &mut SqliteConnection, num_shards: u32) -> Result<Iden
             .map_err(|_| sqlx::Error::Decode("store.store_id is not 16 bytes".into()))?,
         num_shards: row.try_get(1)?,
         cluster_id: row.try_get(2)?,
-        counts_as_absent: row.try_get(3)?,
-        wide: row.try_get(4)?,
+        lasting: Lasting {
+            absent: row.try_get(3)?,
+            wide: row.try_get(4)?,
+            replication_factor: row.try_get(6)?,
+        },
         scrubbed_at_ms: row.try_get(5)?,
-        replication_factor: row.try_get(6)?,
     })
 }
 

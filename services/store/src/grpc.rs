@@ -172,6 +172,7 @@ impl StoreService {
             proved_through_ms,
             known: parts.completeness.known(),
             alarms: scrub::alarms(&parts.damage),
+            counted_replication_factor: parts.completeness.copies(),
         }
     }
 

@@ -73,7 +73,7 @@ use scrub::Scrub;
 use space::Space;
 use trees::Trees;
 use walk::Walks;
-use writer::{Condition, Writer, WriterTask};
+use writer::{Writer, WriterTask};
 
 /// Calls in hand get five seconds to end (sidecar); then the writer commits what it has.
 const GRACE: Duration = Duration::from_secs(8);
@@ -169,7 +169,7 @@ pub async fn assemble(
     tracing::info!(
         records = trees.records(),
         bytes = holdings.disk_bytes(),
-        counts_as_absent = identity.counts_as_absent,
+        counts_as_absent = identity.lasting.absent,
         "the database is open"
     );
     let copier = checkpoint::run(
@@ -216,18 +216,11 @@ fn parts(
     let Identity {
         store_id,
         num_shards,
-        counts_as_absent,
-        wide,
-        replication_factor,
+        lasting,
         scrubbed_at_ms,
         ..
     } = identity;
-    let condition = Condition {
-        counts_as_absent,
-        wide,
-        replication_factor,
-    };
-    let completeness = Completeness::new(condition, Arc::clone(&damage), num_shards);
+    let completeness = Completeness::new(lasting, Arc::clone(&damage), num_shards);
     let completeness = Arc::new(completeness);
     let questions = readers.questions.clone();
     let homecoming = Arc::new(Homecoming::new(

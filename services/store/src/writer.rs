@@ -30,6 +30,7 @@ use group::Group;
 use mend::Mend;
 use merkle::Id;
 use release::Release;
+use shard::proof::Lasting;
 
 pub use mend::Mended;
 pub(crate) use mend::{Line, Suspect};
@@ -65,22 +66,11 @@ type Written = Result<Vec<bool>, Refusal>;
 enum Job {
     Append(Append),
     Adopt(String, oneshot::Sender<Result<(), Refusal>>),
-    Note(Condition, u64, oneshot::Sender<Result<bool, Refusal>>),
+    Note(Lasting, u64, oneshot::Sender<Result<bool, Refusal>>),
     Release(Box<Release>),
     Mend(Mend),
     Scrubbed(i64, oneshot::Sender<Result<(), Refusal>>),
     Checkpoint,
-}
-
-/// What the store says of itself over a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Condition {
-    /// It may hold a fraction of what was acknowledged.
-    pub counts_as_absent: bool,
-    /// There were more members than copies since it last held everything.
-    pub wide: bool,
-    /// Copies that every record shall have, as told last; 0: never.
-    pub replication_factor: u32,
 }
 
 #[derive(Debug)]
@@ -167,9 +157,9 @@ impl Writer {
     ///
     /// # Errors
     /// As the refusal says.
-    pub async fn note(&self, condition: Condition, losses: u64) -> Result<bool, Refusal> {
+    pub async fn note(&self, lasting: Lasting, losses: u64) -> Result<bool, Refusal> {
         let (reply, outcome) = oneshot::channel();
-        self.ask(Job::Note(condition, losses, reply), outcome).await
+        self.ask(Job::Note(lasting, losses, reply), outcome).await
     }
 
     /// Gives up rows; durable when this returns. The inner result says why everything stayed.
@@ -375,14 +365,14 @@ impl WriterTask {
                 let done = self.update(update).await;
                 self.conclude(done.map(drop), reply).await?;
             }
-            Job::Note(condition, losses, reply) => {
+            Job::Note(lasting, losses, reply) => {
                 let update =
                     "UPDATE store SET counts_as_absent = ?, wide = ?, replication_factor = ?
                               WHERE losses = ?";
                 let update = sqlx::query(update)
-                    .bind(condition.counts_as_absent)
-                    .bind(condition.wide)
-                    .bind(condition.replication_factor)
+                    .bind(lasting.absent)
+                    .bind(lasting.wide)
+                    .bind(lasting.replication_factor)
                     .bind(i64::try_from(losses).unwrap_or(i64::MAX));
                 let done = self.update(update).await;
                 self.conclude(done.map(|rows| rows > 0), reply).await?;

@@ -51,6 +51,8 @@ fn description() -> Metadata {
         agreed: Some(u64::MAX),
         founders: Some(3),
         told: Some(u64::MAX - 1),
+        replication_factor: Some(16),
+        counted: Some(15),
     }
 }
 
@@ -61,6 +63,8 @@ fn descriptions() -> Vec<Vec<u8>> {
         agreed: None,
         founders: None,
         told: None,
+        replication_factor: None,
+        counted: None,
         host: "10.1.2.3".parse().expect("an address"),
         ..description()
     };

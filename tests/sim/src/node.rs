@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use merkle::Digest;
 use shard::Placement;
 use shard::homecoming::Tenure;
-use shard::proof::{Ledger, Proof};
+use shard::proof::{Lasting, Ledger, Proof};
 
 use crate::disk::{Disk, Record};
 use crate::gateway::Write;
@@ -178,7 +178,11 @@ impl Node {
     pub(crate) fn start_store(&mut self, now: u64) {
         self.store_life += 1;
         self.store_began = now;
-        self.ledger = Ledger::restored(self.disk.lost, self.disk.wide, 0);
+        self.ledger = Ledger::restored(Lasting {
+            absent: self.disk.lost,
+            wide: self.disk.wide,
+            ..Lasting::default()
+        });
         self.tenure = Tenure::new(self.placement.num_shards());
         self.told.clear();
         self.contained.clear();

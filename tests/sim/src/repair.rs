@@ -316,7 +316,7 @@ impl World {
         here.tenure.report(boot, here.viewed.0, &report.owned);
         here.ledger.report(boot, report);
         here.disk.lost = here.ledger.is_absent();
-        here.disk.wide = here.ledger.is_wide();
+        here.disk.wide = here.ledger.lasting().wide;
         here.told.clone_from(&here.disk.known);
     }
 

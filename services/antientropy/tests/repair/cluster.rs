@@ -111,6 +111,8 @@ impl Cluster {
             cluster_id: "cluster".into(),
             num_shards: plan.num_shards,
             replication_factor: 2,
+            least_replication_factor: 2,
+            counted_replication_factor: 2,
             placement: members.iter().map(|member| member.name.clone()).collect(),
             members,
             ..v1::View::default()

@@ -41,10 +41,10 @@ const FORGET_MAX: Duration = Duration::from_secs(5);
     operation_id = "members",
     description = "Everybody this node knows, with what it last heard of them.",
     responses(
-        (status = 200, description = "found", body = Members, example = json!({"node": "node1", "cluster_id": "73beb380", "num_shards": 256, "replication_factor": 2,
+        (status = 200, description = "found", body = Members, example = json!({"node": "node1", "cluster_id": "73beb380", "num_shards": 256, "replication_factor": 2, "counted_replication_factor": 2,
         "placement": ["node1"], "waiting_for": "", "refused": [], "members": [{"id": "node1", "status": "UP", "phase": "serving", "since_ms": 1795637763791_i64, "api_addr": "127.0.0.1:18180",
         "admin_addr": "127.0.0.1:18181", "rpc_addr": "127.0.0.1:18182", "swim_addr": "127.0.0.1:18183", "incarnation": 1795637763754_i64,
-        "version": "0.1.0", "store_id": "0cc959023b9f310cc959023b9f310000", "owned_shards": 256, "answers": true,
+        "version": "0.1.0", "replication_factor": 2, "store_id": "0cc959023b9f310cc959023b9f310000", "owned_shards": 256, "answers": true,
         "services": {"gateway": "ok", "store": "ok", "membership": "ok", "antientropy": "ok"}}]}))
     )
 )]
@@ -71,6 +71,7 @@ pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
                 "swim_addr": member.swim_addr,
                 "incarnation": member.incarnation,
                 "version": member.version,
+                "replication_factor": member.replication_factor,
                 "store_id": hex::write(&member.store_id),
                 "owned_shards": slots.get(member.name.as_str()).copied().unwrap_or(0),
                 "answers": !route.out().contains(member.name.as_str()),
@@ -84,6 +85,7 @@ pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
         "cluster_id": view.cluster_id(),
         "num_shards": view.num_shards(),
         "replication_factor": view.replication_factor(),
+        "counted_replication_factor": message.counted_replication_factor,
         "placement": message.placement,
         "waiting_for": message.waiting_for,
         "refused": message.refused,

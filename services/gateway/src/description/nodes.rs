@@ -42,8 +42,10 @@ pub struct Members {
     pub cluster_id: Option<String>,
     /// Its shards.
     pub num_shards: u32,
-    /// Copies that every record shall have.
+    /// Copies that every record shall have: the highest setting of all members.
     pub replication_factor: u32,
+    /// Copies that answers count on: lower while members differ, and until records of a lower setting have theirs.
+    pub counted_replication_factor: u32,
     /// Members that own shards.
     pub placement: Vec<String>,
     /// Why the cluster has not formed.
@@ -77,6 +79,8 @@ pub struct Member {
     pub incarnation: u64,
     /// Software version.
     pub version: String,
+    /// Copies that it was set to keep; 0: it does not say.
+    pub replication_factor: u32,
     /// Its store.
     pub store_id: String,
     /// Shards that it owns.

@@ -153,6 +153,6 @@ impl Reader {
     /// Whether so few members are missing that no acknowledged record can be with them alone. A view that nobody keeps up may
     /// not know a member that holds what is missing here.
     pub(crate) fn are_few(&self, missing: &BTreeSet<String>, route: &Route) -> bool {
-        missing.len() < route.copies_needed() && self.readiness.view_is_kept_up()
+        missing.len() < route.copies_counted() && self.readiness.view_is_kept_up()
     }
 }

@@ -325,6 +325,8 @@ fn view(stores: &[FakeStore]) -> v1::View {
         cluster_id: "c1".into(),
         num_shards: NUM_SHARDS,
         replication_factor: 2,
+        least_replication_factor: 2,
+        counted_replication_factor: 2,
         members: members.collect(),
         placement: stores.iter().map(|store| store.node.clone()).collect(),
         ..v1::View::default()

@@ -535,3 +535,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn members_that_differ_in_copies_come_to_the_most_the_least_and_what_all_count_on() {
+    let member = |name, incarnation, alive, factor, counted| {
+        peer_with(name, incarnation, alive, |metadata| {
+            metadata.phase = Phase::Serving;
+            metadata.replication_factor = factor;
+            metadata.counted = counted;
+        })
+    };
+    let mut roster = roster("node1", 1, empty());
+    let factors = |least, most, counted| Factors {
+        least,
+        most,
+        counted,
+    };
+    assert_eq!(roster.factors(), factors(2, 2, 1), "no store says anything");
+    roster.observe(&[member("node2", 2, true, Some(3), Some(2))], at(1));
+    assert_eq!(roster.factors(), factors(2, 3, 2));
+    // Who is down still counts, and who does not say has no vote.
+    let down = member("node3", 3, false, Some(1), Some(4));
+    let silent = member("node4", 4, true, None, None);
+    roster.observe(
+        &[member("node2", 2, true, Some(3), Some(3)), down, silent],
+        at(2),
+    );
+    assert_eq!(
+        roster.factors(),
+        factors(1, 3, 1),
+        "counted on is no more than the least"
+    );
+    roster.forget("node3", at(3)).unwrap();
+    assert_eq!(roster.factors(), factors(2, 3, 2));
+}

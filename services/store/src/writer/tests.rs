@@ -174,13 +174,13 @@ async fn a_condition_is_not_noted_when_ids_have_gone_since_it_was_found() {
         let told: (bool, bool, u32, i64) = condition.fetch_one(&readers.repair).await.unwrap();
         told
     };
-    let absent = Condition {
-        counts_as_absent: true,
+    let absent = Lasting {
+        absent: true,
         wide: false,
         replication_factor: 2,
     };
-    let present = Condition {
-        counts_as_absent: false,
+    let present = Lasting {
+        absent: false,
         wide: true,
         replication_factor: 3,
     };

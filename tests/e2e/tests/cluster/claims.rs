@@ -20,8 +20,7 @@ pub(crate) fn claim(subject: &str, value: u32) -> String {
     .to_string()
 }
 
-/// A subject whose records belong on exactly these two nodes, and the claim that showed it. Who took that is no sign of it: a
-/// stand-in may have been quicker.
+/// A subject whose records lie on exactly these two nodes, and the claim that showed it.
 pub(crate) async fn subject_on(
     cluster: &Cluster,
     http: &Http,
@@ -33,10 +32,8 @@ pub(crate) async fn subject_on(
     let wanted = BTreeSet::from(owners.map(str::to_owned));
     for number in 0..TRIES {
         let subject = format!("{name}:{number}");
-        let id = id(&assert_at(cluster, http, 1, &claim(&subject, 0)).await);
-        let url = cluster.node(1).api(&format!("/v1/records/{id}/replicas"));
-        let said = answer(http, &url).await.json();
-        if texts(&said["result"]["owners"]) == wanted {
+        let reply = assert_at(cluster, http, 1, &claim(&subject, 0)).await;
+        if holders(&reply) == wanted {
             return subject;
         }
     }

@@ -272,7 +272,7 @@ pub(crate) async fn all_there(cluster: &Cluster, seen: &Seen) {
 
 /// All records of a subject, from an answer that calls itself complete through a moment: an owner that a push missed a moment
 /// ago is complete through an earlier one.
-async fn complete(http: &Http, node: &Node, subject: &str, through: i64) -> Value {
+pub(crate) async fn complete(http: &Http, node: &Node, subject: &str, through: i64) -> Value {
     let url = node.api(&format!("/v1/query?subject={subject}&limit={PAGE}"));
     eventually("a complete answer", REPAIR, || async {
         let reply = http.get(&url).await?;

@@ -6,6 +6,7 @@
 mod back;
 mod dead;
 mod disks;
+mod factor;
 mod frozen;
 mod grow;
 mod local;

@@ -35,9 +35,6 @@ const OPENED_AT_ONCE: usize = 32;
 /// Tries of one call, a second apart.
 const TRIES: usize = 120;
 
-/// Until a call is answered: thousands of clients and the node share a machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Claims about the subject that the readers ask a lens about.
 const CLAIMS: usize = 200;
 
@@ -143,7 +140,7 @@ fn claim(subject: &str, source: usize, value: usize) -> String {
 async fn clients(node: &Node, many: usize) -> Vec<Http> {
     let live = node.api("/v1/health/live");
     let opened = futures::stream::iter(0..many).map(|_| {
-        let (http, live) = (Http::patient(PATIENCE), live.clone());
+        let (http, live) = (Http::new(), live.clone());
         async move {
             let reply = http.get(&live).await;
             assert_eq!(reply.expect("the connection is taken").status, 200);
