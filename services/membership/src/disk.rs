@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -93,13 +94,13 @@ struct Form<'a> {
 /// The file of one node.
 #[derive(Debug, Clone)]
 pub struct Disk {
-    directory: PathBuf,
+    directory: Arc<Path>,
     node: String,
 }
 
 impl Disk {
     /// The file of `node` in `directory`, which is made when it is first written to.
-    pub fn new(directory: impl Into<PathBuf>, node: impl Into<String>) -> Disk {
+    pub fn new(directory: impl Into<Arc<Path>>, node: impl Into<String>) -> Disk {
         Disk {
             directory: directory.into(),
             node: node.into(),

@@ -228,15 +228,7 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
     /// Brings everything that follows from the roster and the store up to date.
     async fn settle(&mut self) {
         self.notice_exclusion();
-        let situation = self.situation();
-        let agreed = formation::agreed(&self.roster, &situation);
-        let metadata = self.node.metadata(self.roster.incarnation(), agreed);
-        if metadata != self.metadata {
-            self.metadata = metadata;
-            self.roster.describe_own(self.metadata.clone(), now());
-            self.swim.require(self.roster.requirements());
-            self.announce.send_replace(self.metadata.encode());
-        }
+        let situation = self.describe();
         let decision = formation::decide(&self.roster, &situation, self.metadata.agreed);
         let formed = matches!(decision, Decision::Formed(_));
         let mut waiting_for = self.follow(decision).await;
@@ -247,6 +239,20 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         self.aim();
         self.publish(&waiting_for);
         self.say_farewell();
+    }
+
+    /// Tells the others what this node is now, when that is news to them; says what it follows from.
+    fn describe(&mut self) -> Situation {
+        let situation = self.situation();
+        let agreed = formation::agreed(&self.roster, &situation);
+        let metadata = self.node.metadata(self.roster.incarnation(), agreed);
+        if metadata != self.metadata {
+            self.metadata = metadata;
+            self.roster.describe_own(self.metadata.clone(), now());
+            self.swim.require(self.roster.requirements());
+            self.announce.send_replace(self.metadata.encode());
+        }
+        situation
     }
 
     fn situation(&self) -> Situation {
@@ -303,7 +309,6 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         // From here on this node publishes no agreement any more, whatever happens (see `formation`).
         self.node.chosen = Some(id);
         if self.adopting.is_none() && Instant::now() >= self.adopt_not_before {
-            self.adopt_not_before = Instant::now() + RETRY;
             let saved = Saved {
                 cluster_id: Some(id),
                 admitted: self.node.admitted,
@@ -320,7 +325,10 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
                     });
                     self.adopting = Some(outcome);
                 }
-                Err(fault) => self.adopt_fault = Some(fault.to_string()),
+                Err(fault) => {
+                    self.adopt_fault = Some(fault.to_string());
+                    self.adopt_not_before = Instant::now() + RETRY;
+                }
             }
         }
         let mut text = format!("this node's store to take cluster {id}");
@@ -332,6 +340,8 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
 
     fn hear_adoption(&mut self, outcome: Result<(), CallFailed>) {
         self.adopting = None;
+        // From now on, however long it took: the store is to be asked before it is told again.
+        self.adopt_not_before = Instant::now() + RETRY;
         self.adopt_fault = outcome.err().map(|fault| fault.to_string());
         if let Some(fault) = &self.adopt_fault {
             tracing::warn!(%fault, "the store was not bound to the cluster; trying again");
@@ -610,9 +620,10 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
     }
 
     /// Stops so that the others see it at once: draining, then goodbye. This is no LEFT unless the description says so.
+    /// The disk comes last: however slow it is, the goodbye is said within the time that a stop has.
     async fn goodbye(&mut self) {
         self.node.draining = true;
-        self.settle().await;
+        self.describe();
         let announce = self.swim.announce(self.metadata.encode());
         let _ = tokio::time::timeout(GOODBYE_NOTICE, announce).await;
         // Gossip may come late, and the goodbye would overtake it; an exchange of states has arrived when it returns.
@@ -623,9 +634,11 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         if self.node.left && self.node.leaving && told > 0 {
             // Who stops as soon as it has LEFT is not to go on leaving at its next start.
             self.hear_farewell(told);
-            self.settle().await;
         }
+        // Nobody is joined any more.
+        self.tasks.abort_all();
         self.swim.leave().await;
+        self.settle().await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The whole loop over fakes.
 
+use std::path::Path;
 use std::time::Duration;
 
 use proto::v1;
@@ -15,8 +16,10 @@ use crate::store::fake::FakeStore;
 use crate::store::{Health, keep_asking};
 use crate::swim::fake::FakeNetwork;
 
-/// Time within which anything here has to happen.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Time within which anything here has to happen. Some of it takes eight saves, each of which a busy disk may hold up for seconds.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Between two looks at what nothing tells of.
+const LOOK: Duration = Duration::from_millis(10);
 
 struct Running {
     address: SocketAddr,
@@ -28,6 +31,8 @@ struct Running {
     telling: tokio::task::JoinHandle<()>,
     stop: Option<oneshot::Sender<()>>,
     directory: Arc<tempfile::TempDir>,
+    /// Held by the node, and by each write of its under way, too.
+    path: Arc<Path>,
 }
 
 struct Plan<'a> {
@@ -78,7 +83,8 @@ fn start(network: &FakeNetwork, plan: Plan<'_>) -> Running {
         Arc::clone(&again),
     ));
     let telling = tokio::spawn(tell_store(view.clone(), Arc::clone(&plan.store)));
-    let disk = Disk::new(plan.directory.path(), plan.name);
+    let path: Arc<Path> = plan.directory.path().into();
+    let disk = Disk::new(Arc::clone(&path), plan.name);
     let mut node = Node::load(config, disk, view_sender, received, health).unwrap();
     let (stop, stopped) = oneshot::channel();
     let network = network.clone();
@@ -123,6 +129,7 @@ fn start(network: &FakeNetwork, plan: Plan<'_>) -> Running {
         telling,
         stop: Some(stop),
         directory: plan.directory,
+        path,
     }
 }
 
@@ -164,12 +171,25 @@ impl Running {
         self.view.borrow().cluster_id.clone()
     }
 
-    /// As kill -9.
-    fn kill(&self, network: &FakeNetwork) {
+    /// As kill -9: nothing is written after it. A write under way cannot be stopped, only waited for.
+    async fn kill(&self, network: &FakeNetwork) {
         network.kill(self.address);
         self.task.abort();
         self.asking.abort();
         self.telling.abort();
+        self.held_by(1).await;
+    }
+
+    /// Waits until nobody but so many, the test among them, has to do with the directory.
+    async fn held_by(&self, most: usize) {
+        let held = async {
+            let mut look = tokio::time::interval(LOOK);
+            while Arc::strong_count(&self.path) > most {
+                look.tick().await;
+            }
+        };
+        let held = tokio::time::timeout(DEADLINE, held).await;
+        assert!(held.is_ok(), "writes do not end");
     }
 
     async fn forget(&self, name: &str) -> Result<(), CannotForget> {
@@ -302,9 +322,9 @@ async fn a_killed_node_is_down_and_comes_back_under_its_name_at_a_new_address() 
     let network = FakeNetwork::default();
     let [mut first, _second, third] = three(&network).await;
     let old = member(&first.view.borrow(), "node3").unwrap().incarnation;
-    third.kill(&network);
+    third.kill(&network).await;
     first.sees_status("node3", v1::Status::Down).await;
-    let again = start(
+    let mut again = start(
         &network,
         Plan {
             port: 33,
@@ -318,7 +338,9 @@ async fn a_killed_node_is_down_and_comes_back_under_its_name_at_a_new_address() 
     assert!(now.incarnation > old);
     assert_eq!(now.swim_addr, "127.0.0.1:33");
     // It had no seeds: it found the others by what was on its disk.
-    assert_eq!(again.view.borrow().members.len(), 3);
+    again
+        .sees("the others", |view| view.members.len() == 3)
+        .await;
 }
 
 #[tokio::test]
@@ -502,7 +524,7 @@ async fn a_node_that_restarts_in_the_middle_goes_on_leaving_and_is_down_meanwhil
     let [mut first, _second, third] = three(&network).await;
     third.leave(false).await.unwrap();
     first.sees_phase("node3", v1::Phase::Leaving).await;
-    third.kill(&network);
+    third.kill(&network).await;
     first.sees_status("node3", v1::Status::Down).await;
     let mut again = restart(&network, "node3", &third, 33);
     first.sees_status("node3", v1::Status::Up).await;
@@ -607,8 +629,10 @@ async fn a_new_member_owns_nothing_before_the_others_stores_know_of_it() {
 async fn whoever_forgets_is_told_when_it_is_not_on_the_disk() {
     let network = FakeNetwork::default();
     let [mut first, _second, third] = three(&network).await;
-    third.kill(&network);
+    third.kill(&network).await;
     first.sees_status("node3", v1::Status::Down).await;
+    // It writes nothing now, and gets no turn before this is done.
+    first.held_by(2).await;
     let directory = first.directory.path();
     std::fs::remove_dir_all(directory).unwrap();
     std::fs::write(directory, "in the way").unwrap();
@@ -622,7 +646,7 @@ async fn whoever_forgets_is_told_when_it_is_not_on_the_disk() {
 async fn a_node_that_was_forgotten_is_admitted_anew_when_it_comes_back_with_its_disk() {
     let network = FakeNetwork::default();
     let [mut first, mut second, third] = three(&network).await;
-    third.kill(&network);
+    third.kill(&network).await;
     first.sees_status("node3", v1::Status::Down).await;
     assert_eq!(first.forget("node3").await, Ok(()));
     second
@@ -632,7 +656,7 @@ async fn a_node_that_was_forgotten_is_admitted_anew_when_it_comes_back_with_its_
     again.sees_phase("node3", v1::Phase::Serving).await;
     assert_eq!(again.admissions(), [true], "the others were two");
     // A mere restart is none.
-    again.kill(&network);
+    again.kill(&network).await;
     first.sees_status("node3", v1::Status::Down).await;
     let mut once_more = restart(&network, "node3", &again, 34);
     once_more.sees_phase("node3", v1::Phase::Serving).await;
@@ -643,7 +667,7 @@ async fn a_node_that_was_forgotten_is_admitted_anew_when_it_comes_back_with_its_
 async fn a_member_that_lost_its_disk_is_not_fresh_and_neither_is_the_second_of_two() {
     let network = FakeNetwork::default();
     let [mut first, second, third] = three(&network).await;
-    third.kill(&network);
+    third.kill(&network).await;
     first.sees_status("node3", v1::Status::Down).await;
     // Its name is on record as that of a member, and its disk is empty.
     let mut wiped = start(&network, plan("node3", 33, &[1]));

