@@ -407,6 +407,33 @@ async fn a_stopping_node_is_down_at_once_and_not_gone_for_good() {
 }
 
 #[tokio::test]
+async fn a_goodbye_does_not_wait_for_the_disk() {
+    let network = FakeNetwork::default();
+    let [mut first, _second, mut third] = three(&network).await;
+    // Nothing has been news for a while, so that the goodbye is what is written next.
+    let written = third.path.join("members.json");
+    let mut look = tokio::time::interval(LOOK);
+    let last = || std::fs::metadata(&written).unwrap().modified().unwrap();
+    while last().elapsed().unwrap_or_default() < 4 * TICK {
+        look.tick().await;
+    }
+    third.held_by(2).await;
+    // Whoever opens this to write waits until somebody reads.
+    let stuck = third.path.join("members.json.new");
+    let made = std::process::Command::new("mkfifo").arg(&stuck).status();
+    assert!(made.unwrap().success());
+    third.stop.take().unwrap().send(()).unwrap();
+    first.sees_status("node3", v1::Status::Down).await;
+    assert!(!third.task.is_finished(), "it still writes that it drains");
+    let _reader = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&stuck)
+        .unwrap();
+    (&mut third.task).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_draining_node_says_so_and_keeps_its_shards() {
     let network = FakeNetwork::default();
     let [mut first, second, _third] = three(&network).await;
