@@ -59,11 +59,11 @@ pub async fn run(
         seen = sequence;
         let mut log = pragma(&mut connection, "PRAGMA wal_checkpoint(NOOP)").await?;
         if quiet && log.pages >= WIDE_PAGES {
-            // What ends the log keeps writers out meanwhile, so all is copied before. Nobody is waited for: when somebody reads, it is
-            // tried again at the next look.
+            // What ends the log keeps writers out meanwhile, so all is copied before, and the writer does it: the lock of another
+            // connection, on a slow disk, would have it refuse what comes next. Whether it succeeded shows at the next look.
             log = pragma(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;
             if log.copied == log.pages {
-                log = pragma(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+                writer.end_log().await;
             }
         } else if quiet || log.pages - log.copied >= COPY_PAGES {
             pragma(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await?;

@@ -30,10 +30,14 @@ const LOCK_FILE: &str = "store.lock";
 const REPAIR_READERS: u32 = 2;
 
 /// How long a statement waits for the file's lock. Nobody but a person with a shell takes it from us.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a read waits for a connection before the caller is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Tries to open the connections of readers, each of which gets [`ACQUIRE_TIMEOUT`]: a machine that has no time for it now is no
+/// reason to end.
+const OPEN_TRIES: u32 = 30;
 
 /// Pages that the writer keeps: inserts go to random places of `place`, and re-reading them costs a call each.
 const WRITER_CACHE_KIB: u32 = 32 * 1024;
@@ -100,19 +104,9 @@ pub struct Readers {
 impl Readers {
     async fn open(options: &SqliteConnectOptions, questions: u32) -> Result<Readers, sqlx::Error> {
         let options = reading(options);
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .min_connections(connections)
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .test_before_acquire(false)
-                .connect_with(options.clone())
-        };
         Ok(Readers {
-            questions: pool(questions).await?,
-            repair: pool(REPAIR_READERS).await?,
+            questions: pool(&options, questions).await?,
+            repair: pool(&options, REPAIR_READERS).await?,
         })
     }
 
@@ -121,6 +115,26 @@ impl Readers {
         self.questions.close().await;
         self.repair.close().await;
     }
+}
+
+/// So many connections, all open.
+async fn pool(options: &SqliteConnectOptions, connections: u32) -> Result<SqlitePool, sqlx::Error> {
+    let settings = SqlitePoolOptions::new()
+        .min_connections(connections)
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false);
+    for _ in 1..OPEN_TRIES {
+        match settings.clone().connect_with(options.clone()).await {
+            Err(sqlx::Error::PoolTimedOut) => {
+                tracing::warn!("opening the connections of readers takes long: trying again")
+            }
+            done => return done,
+        }
+    }
+    settings.connect_with(options.clone()).await
 }
 
 /// How a connection that only reads is opened.

@@ -245,7 +245,9 @@ impl Scrub {
         let end = Pass::run(self).await;
         let now = unix_ms();
         let noted = match end {
-            Ok(()) => self.writer.scrubbed(now).await.map_err(End::Refused),
+            Ok(()) => pass::patiently(|| self.writer.scrubbed(now))
+                .await
+                .map_err(End::Refused),
             Err(end) => Err(end),
         };
         if let Err(End::Sqlite(error)) = &noted {

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Executor as _, Row as _, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, Executor as _, Row as _, Sqlite, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::completeness::{Completeness, Order};
 use crate::damage::Damage;
-use crate::database;
+use crate::database::{self, BUSY_TIMEOUT};
 use crate::error::{BUSY, Error, FULL, Refusal, is_malformed, sqlite_code};
 use crate::intake::Incoming;
 use crate::metrics;
@@ -71,6 +71,7 @@ enum Job {
     Mend(Mend),
     Scrubbed(i64, oneshot::Sender<Result<(), Refusal>>),
     Checkpoint,
+    EndLog,
 }
 
 #[derive(Debug)]
@@ -213,6 +214,12 @@ impl Writer {
     pub async fn checkpoint(&self) {
         // A writer that is gone has checkpointed.
         let _ = self.jobs.send(Job::Checkpoint).await;
+    }
+
+    /// Gives the space of the log back between two groups, unless somebody reads.
+    pub async fn end_log(&self) {
+        // A writer that is gone has ended it.
+        let _ = self.jobs.send(Job::EndLog).await;
     }
 
     async fn ask<T>(
@@ -391,6 +398,7 @@ impl WriterTask {
                 self.conclude(done.map(drop), reply).await?;
             }
             Job::Checkpoint => self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?,
+            Job::EndLog => self.end_log().await?,
         }
         Ok(None)
     }
@@ -497,6 +505,19 @@ impl WriterTask {
         // A caller that has gone needs no answer.
         let _ = reply.send(answer);
         end
+    }
+
+    /// Without waiting for readers: whoever writes next would wait, too.
+    async fn end_log(&mut self) -> Result<(), Error> {
+        self.wait_for_locks(Duration::ZERO).await?;
+        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        self.wait_for_locks(BUSY_TIMEOUT).await
+    }
+
+    async fn wait_for_locks(&mut self, limit: Duration) -> Result<(), Error> {
+        let pragma = format!("PRAGMA busy_timeout = {}", limit.as_millis());
+        let done = self.connection.execute(AssertSqlSafe(pragma)).await;
+        done.map(drop).map_err(Error::Write)
     }
 
     async fn checkpoint(&mut self, pragma: &'static str) -> Result<(), Error> {

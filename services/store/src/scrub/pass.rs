@@ -18,6 +18,12 @@ pub(super) const REST_MAX: Duration = Duration::from_secs(5);
 /// Records that are waited for of one transaction: others wait to write meanwhile.
 const WAITED_FOR: usize = 500;
 
+/// Between two tries of a write while somebody else, a person with a shell, has the lock of the database.
+const BUSY_REST: Duration = Duration::from_secs(1);
+
+/// Most tries: a pass that took hours is not given up for a lock of some minutes, and one that nobody lets go is told of.
+const BUSY_TRIES: u32 = 150;
+
 /// Where a pass begins.
 pub(super) const FIRST: &str = "records";
 
@@ -38,6 +44,19 @@ pub(super) enum End {
     /// The writer did not take what was suspected.
     #[error(transparent)]
     Refused(Refusal),
+}
+
+/// Writes what a pass has to write, when somebody else has the lock a little later.
+pub(super) async fn patiently<T, F: Future<Output = Result<T, Refusal>>>(
+    write: impl Fn() -> F,
+) -> Result<T, Refusal> {
+    for _ in 1..BUSY_TRIES {
+        match write().await {
+            Err(Refusal::Busy) => tokio::time::sleep(BUSY_REST).await,
+            done => return done,
+        }
+    }
+    write().await
 }
 
 /// A pass under way.
@@ -96,7 +115,7 @@ impl<'a> Pass<'a> {
         let (lost, _) = self.scrub.damage.lost(usize::MAX);
         for some in lost.chunks(WAITED_FOR) {
             let suspects = some.iter().cloned().map(Suspect::Waited).collect();
-            self.scrub.mend(suspects).await.map_err(End::Refused)?;
+            self.mend(suspects).await?;
         }
         Ok(())
     }
@@ -138,10 +157,12 @@ impl<'a> Pass<'a> {
     }
 
     async fn take(&mut self, page: Page) -> Result<(), End> {
-        if page.suspects.is_empty() {
-            return Ok(());
-        }
-        self.scrub.mend(page.suspects).await.map_err(End::Refused)
+        self.mend(page.suspects).await
+    }
+
+    async fn mend(&self, suspects: Vec<Suspect>) -> Result<(), End> {
+        let mended = patiently(|| self.scrub.mend(suspects.clone())).await;
+        mended.map_err(End::Refused)
     }
 
     async fn rest(&self, worked: Duration) {
@@ -181,7 +202,7 @@ impl<'a> Pass<'a> {
             let is_shown = shown == (root, ids) || self.scrub.trees.root(shard) != shown;
             if !is_stored || !is_shown {
                 let suspects = vec![Suspect::Tree(shard)];
-                self.scrub.mend(suspects).await.map_err(End::Refused)?;
+                self.mend(suspects).await?;
             }
             self.rest(begun.elapsed()).await;
         }

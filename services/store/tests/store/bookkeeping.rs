@@ -37,6 +37,7 @@ async fn goes_on(directory: &Path, what: &str, lost: bool) {
     let new = claims(900..902);
     let statuses = append(&node, &new).await;
     assert_eq!(statuses, [v1::AppendStatus::Stored; 2], "{what}");
+    proved(&node).await;
     assert!(ask(&node, "cas:7").await.unwrap().complete, "{what}");
     let said = scrub(&node).await;
     assert_eq!((said.error.as_str(), said.quarantined), ("", 0), "{what}");

@@ -121,8 +121,8 @@ async fn an_owner_confirms_settled_rows_that_it_holds_and_nothing_else() {
     let directory = tempdir().unwrap();
     let node = Node::start(directory.path()).await;
     let records = claims(0..400);
-    append(&node, &records[..300]).await;
     let stored = Instant::now();
+    append(&node, &records[..300]).await;
     let mine = of_shard(&records, 3);
     let held = of_shard(&records[..300], 3);
     assert!(held.len() > 10 && mine.len() > held.len());
@@ -141,12 +141,14 @@ async fn an_owner_confirms_settled_rows_that_it_holds_and_nothing_else() {
         if !reply.ids.is_empty() {
             break reply;
         }
-        assert!(stored.elapsed() < Duration::from_secs(30));
+        assert!(stored.elapsed() < Duration::from_secs(60));
         look.tick().await;
     };
     assert!(stored.elapsed() >= Duration::from_millis(SETTLED_MS));
     assert_eq!(settled.ids, bytes(&held));
     append(&node, &records[300..]).await;
+    // What was told counts for some seconds, which a slow disk may need for the above.
+    tell(&node, &[3, SHARDS]).await;
     let again = confirm(&node, 3, bytes(&mine)).await;
     assert_eq!(again.ids, bytes(&held), "the others have just come");
     // Of another shard, damaged, or too many: nothing.
@@ -158,6 +160,7 @@ async fn an_owner_confirms_settled_rows_that_it_holds_and_nothing_else() {
         .await
         .unwrap();
     connection.close().await.unwrap();
+    tell(&node, &[3, SHARDS]).await;
     let rest = confirm(&node, 3, bytes(&held)).await;
     assert_eq!(rest.ids, bytes(&held[1..]));
     let many = v1::ConfirmRequest {
@@ -179,6 +182,7 @@ async fn rows_go_only_when_the_last_word_allows_it() {
     assert!(refused(&node, order(3, ids())).await.contains("absent"));
     tell(&node, &[3, SHARDS]).await;
     assert!(refused(&node, order(3, ids())).await.contains("owns"));
+    tell(&node, &[3, SHARDS]).await;
     let global = refused(&node, order(SHARDS, ids())).await;
     assert!(global.contains("global"));
     tell(&node, &[2, SHARDS]).await;
@@ -187,11 +191,13 @@ async fn rows_go_only_when_the_last_word_allows_it() {
         ..order(3, ids())
     };
     assert!(refused(&node, held).await.contains("hold time"));
+    tell(&node, &[2, SHARDS]).await;
     let other_view = v1::ReleaseRequest {
         view_version: VERSION + 1,
         ..order(3, ids())
     };
     assert!(refused(&node, other_view).await.contains("view"));
+    tell(&node, &[2, SHARDS]).await;
     let old = v1::ReleaseRequest {
         asked_at_boot_ms: boot_ms() - 10_500,
         ..order(3, ids())
@@ -243,12 +249,14 @@ async fn what_is_given_up_leaves_every_table_and_nothing_else_does() {
     assert!(before.complete);
     let stranger = claims(900..901);
     let asked = bytes(gone.iter().chain(&stranger));
+    tell(&node, &others).await;
     let reply = release(&node, order(shard, asked.clone())).await.unwrap();
     let length = gone.iter().map(|record| record.canonical().len() as u64);
     assert_eq!((reply.released, reply.record_bytes), (21, length.sum()));
     let after = node.store().query(question).await.unwrap().into_inner();
     assert!(!after.complete, "its proofs went with the rows");
     assert!(after.records.len() < before.records.len());
+    tell(&node, &others).await;
     let again = release(&node, order(shard, asked)).await.unwrap();
     assert_eq!(again.released, 0);
 
@@ -309,9 +317,9 @@ async fn the_space_of_what_went_is_used_again() {
     let node = Node::start(directory.path()).await;
     let records = claims(0..4_000);
     append(&node, &records).await;
-    tell(&node, &[SHARDS]).await;
     for shard in 0..SHARDS {
         for part in of_shard(&records, shard).chunks(proto::RELEASE_IDS_MAX) {
+            tell(&node, &[SHARDS]).await;
             let reply = release(&node, order(shard, bytes(part))).await.unwrap();
             assert_eq!(reply.released, part.len() as u64);
         }

@@ -12,7 +12,7 @@ use crate::following::{from_the_start, page};
 use crate::node::Node;
 use crate::opening::shell;
 use crate::questions::asked;
-use crate::records::{append, claims, epoch, id, record, said, source, vote};
+use crate::records::{append, claims, epoch, id, push, record, said, source, vote};
 use crate::scrub::{ask, edit, filled, look, proved, proved_anew, records, scrub, until};
 
 /// Rows of an answer, and whether it is complete.
@@ -218,6 +218,7 @@ async fn a_line_that_contradicts_its_record_is_put_right_when_it_is_met() {
     // The line that should be there, and the one that should not; no row was lost.
     let said = until(&node, "put right", |said| said.mended_lines == 2).await;
     assert_eq!((said.found_rows, said.quarantined), (0, 0));
+    proved(&node).await;
     for subject in ["cas:7", "cas:9"] {
         let answer = ask(&node, subject).await.unwrap();
         assert_eq!((answer.records.len(), answer.complete), (2, true));
@@ -362,6 +363,7 @@ async fn is_not_believed(way: &str, damage: &str) {
     let said = until(&node, "through", |said| said.passes == 1).await;
     assert!(said.mended_lines >= 2, "{way}: {said:?}");
     assert_eq!((said.found_rows, said.quarantined), (0, 0), "{way}");
+    proved(&node).await;
     assert_eq!(told(&node, way).await.unwrap(), before, "{way}");
     node.stop().await;
 }
@@ -410,10 +412,18 @@ async fn a_line_that_is_met_when_its_record_was_looked_at_before_is_put_right_wh
     look(&node, true).await;
     // The records are read, and the line that row 5 lacks is waited with until nobody else writes.
     until(&node, "at the ids", |said| said.rows >= 304).await;
+    // For longer than a write waits for the lock: the pass tries again.
+    for _ in 0..2 {
+        let refused = node.store().append(push(&claims(950..951))).await;
+        let refused = refused.unwrap_err();
+        let code = refused.metadata().get(proto::CODE_HEADER).unwrap();
+        assert_eq!(code, "database_locked", "{refused}");
+    }
     connection.execute("COMMIT").await.unwrap();
     connection.close().await.unwrap();
     let said = until(&node, "through", |said| said.passes == 1).await;
     assert_eq!((said.found_rows, said.mended_lines), (0, 3), "{said:?}");
+    proved(&node).await;
     for subject in ["cas:4", "cas:7", "cas:9"] {
         let answer = ask(&node, subject).await.unwrap();
         assert_eq!((answer.records.len(), answer.complete), (2, true));

@@ -70,6 +70,7 @@ async fn a_complete_page_marks_what_lenses_leave_out() {
         &[source("back", true, 10), source("back", false, 11)],
     )
     .await;
+    prove(&node).await;
     let reply = page(&node, None).await;
     assert!(reply.complete && reply.records.len() == 5);
     let marks = [
@@ -83,6 +84,7 @@ async fn a_complete_page_marks_what_lenses_leave_out() {
         mark(&claims[2], true, &[]),
         mark(&claims[4], true, &[]),
     ];
+    prove(&node).await;
     assert_eq!(page(&node, Some(10)).await.marks, marks);
     node.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use proto::v1;
 use proto::v1::store_client::StoreClient;
@@ -14,6 +15,9 @@ use tokio::task::JoinHandle;
 
 /// Shards of the stores in these tests: several, so that records spread, and few, so that they share.
 pub(crate) const SHARDS: u32 = 8;
+
+/// What a store that stops commits and copies: when it is given up, the next one on the file finds it locked.
+const STOP_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) struct Node {
     shutdown: Shutdown,
@@ -50,7 +54,11 @@ impl Node {
         let mut tasks = Tasks::new(shutdown.clone());
         let readers =
             stemedb_store::assemble(&config, listeners, &mut tasks, shutdown.clone()).await?;
-        let running = tokio::spawn(stemedb_store::end(tasks, readers));
+        let running = tokio::spawn(async move {
+            let ended = tasks.join(STOP_MAX).await;
+            readers.close().await;
+            Ok(ended?)
+        });
         Ok(Node {
             shutdown,
             running,

@@ -1,6 +1,7 @@
 //! Databases that are not to be opened, and disks that are full.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use proto::v1;
 use sidecar::boot::{StartAgain, UnreadableData};
@@ -242,5 +243,33 @@ async fn the_file_is_readable_with_a_shell_while_the_store_runs() {
             .unwrap();
     assert_eq!(subject, "cas:3");
     connection.close().await.unwrap();
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_space_of_the_log_is_given_back_once_nobody_writes_or_reads() {
+    let directory = tempdir().unwrap();
+    let node = Node::start(directory.path()).await;
+    let mut connection = shell(directory.path()).await;
+    for sql in ["BEGIN", "SELECT count(*) FROM record"] {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
+    append(&node, &claims(0..4_000)).await;
+    append(&node, &claims(4_000..8_000)).await;
+    let log = directory.path().join("store.db-wal");
+    let bytes = || std::fs::metadata(&log).unwrap().len();
+    assert!(bytes() > 4 << 20, "{} bytes", bytes());
+    connection.close().await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut look = tokio::time::interval(Duration::from_millis(50));
+    while bytes() > 0 {
+        assert!(Instant::now() < deadline, "{} bytes", bytes());
+        look.tick().await;
+    }
+    let statuses = append(&node, &claims(7_999..8_001)).await;
+    assert_eq!(
+        statuses,
+        [v1::AppendStatus::Present, v1::AppendStatus::Stored]
+    );
     node.stop().await;
 }

@@ -267,6 +267,7 @@ async fn a_new_store_counts_once_it_has_what_all_others_had_and_after_a_restart(
     // Still absent after a restart; the peer that counts as absent itself has to be contained too.
     let node = Node::start(directory.path()).await;
     let now = sidecar::clock::boot_ms();
+    let now_unix_ms = sidecar::clock::unix_ms();
     let all = report(
         &known,
         vec![proof("node2", now, false), proof("node3", now, true)],
@@ -287,8 +288,9 @@ async fn a_new_store_counts_once_it_has_what_all_others_had_and_after_a_restart(
         .unwrap()
         .into_inner();
     assert!(reply.complete && !reply.counts_as_absent);
-    let age = sidecar::clock::unix_ms() - reply.proved_through_ms;
-    assert!((0..5_000).contains(&age), "{age} ms");
+    // The clocks do not stand to each other as exactly as they are read.
+    let off = now_unix_ms - reply.proved_through_ms;
+    assert!(off.abs() < 1_000, "{off} ms");
     let described = node.describe().await;
     assert!(!described.counts_as_absent && described.proved_through_ms > 0);
     node.stop().await;

@@ -168,6 +168,7 @@ async fn a_sound_store_is_left_as_it_is() {
     assert!(begun.begun_at_ms >= said.ended_at_ms, "{begun:?}");
     let said = until(&node, "idle again", |said| said.passes == 2).await;
     assert_eq!(tables(directory.path()).await, before);
+    proved(&node).await;
     assert!(ask(&node, "cas:7").await.unwrap().complete);
     node.stop().await;
     let node = Node::start(directory.path()).await;
