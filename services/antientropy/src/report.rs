@@ -14,8 +14,9 @@ use tonic::Status;
 /// The store counts a report older than 10 s as none; one a second survives nine lost ones.
 const REPEAT: Duration = Duration::from_secs(1);
 
-/// The store answers from memory: a report that takes longer found it stopped, and the next one is due.
-const CALL_MAX: Duration = Duration::from_secs(2);
+/// What a report changes for good is on the store's disk before it answers, and a slow disk may take a while: given up sooner, it would
+/// be written all the same, and again for the next one.
+const CALL_MAX: Duration = Duration::from_secs(10);
 
 /// Speaks to the local store's control service.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::cluster::{ASKED_ONLY, Cluster, Plan, until};
+use crate::cluster::{ASKED_ONLY, Cluster, Plan};
 
 /// As many shards as a cluster has unless told otherwise.
 const PLAN: Plan = Plan {
@@ -50,10 +50,8 @@ async fn a_thousand_missing_of_a_hundred_thousand_move_little_more_than_their_by
         unreachable!()
     };
     // From here on only this node asks, and only when it is told to.
-    until("the first sessions", || {
-        one.status("node2").sessions > 0 && two.status("node1").sessions > 0
-    })
-    .await;
+    one.first_session("node2").await;
+    two.first_session("node1").await;
     let bytes: u64 = missing.iter().map(|(claim, _)| claim.len() as u64).sum();
     for (claim, trace) in missing {
         two.store.put_traced(claim, trace);

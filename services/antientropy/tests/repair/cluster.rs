@@ -24,10 +24,13 @@ use crate::store::TestStore;
 use crate::wire::Wire;
 
 /// Everything awaited here takes a second or two; a machine under load gets time.
-const DEADLINE: Duration = Duration::from_secs(40);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Between two nudges for a session that failed.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Polls until it is as it should be.
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -268,6 +271,22 @@ impl Node {
             .filter(|proof| proof.peer == peer)
             .flat_map(|proof| &proof.shards);
         ranges.flat_map(|range| range.first..=range.last).collect()
+    }
+
+    /// Waits for a first session that came to its end; one that failed is asked for again, for the next may be hours away.
+    pub(crate) async fn first_session(&self, peer: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        let mut look = tokio::time::interval(LOOK);
+        let mut asked = Instant::now();
+        while self.status(peer).sessions == 0 {
+            look.tick().await;
+            let said = self.status(peer).last_error;
+            assert!(Instant::now() < deadline, "no session: {said}");
+            if !said.is_empty() && asked.elapsed() > ASK_AGAIN {
+                self.nudge(peer).await;
+                asked = Instant::now();
+            }
+        }
     }
 
     /// Waits for one more session with a peer that begins from now on.

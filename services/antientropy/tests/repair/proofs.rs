@@ -79,6 +79,7 @@ async fn every_proof_is_true_while_clients_write_and_pushes_fail() {
     }
     until("equal stores", || one.store.roots() == two.store.roots()).await;
     one.sessions("node2", 1).await;
+    two.sessions("node1", 1).await;
     let checked = check(one, two) + check(two, one);
     assert!(checked > one.store.len(), "many proofs: {checked}");
     // Push brought most of them: repair moved what push missed, and little beside it.

@@ -23,10 +23,8 @@ async fn a_session_waits_after_traffic_and_not_after_a_repair() {
     let [one, two] = &cluster.nodes[..] else {
         unreachable!()
     };
-    until("the first session", || {
-        one.status("node2").sessions > 0 && one.store.len() == 20
-    })
-    .await;
+    one.first_session("node2").await;
+    until("the records", || one.store.len() == 20).await;
     let mut fastest = u64::MAX;
     for number in 100..100 + TRIES {
         fastest = fastest.min(brings(one, two, number).await);
