@@ -363,4 +363,4 @@ pub(crate) fn encode(value: &str) -> String {
 
 #[cfg(test)]
 #[path = "client_tests.rs"]
-mod tests;
+pub(crate) mod tests;

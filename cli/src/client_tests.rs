@@ -1,11 +1,11 @@
 //! The client against gateways made of a few lines: who is asked next, and when nobody is.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::*;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A gateway that gives every connection the same reply.
 async fn gateway((status, body): (u16, &'static str)) -> GatewayUrl {
@@ -25,11 +25,12 @@ async fn gateway((status, body): (u16, &'static str)) -> GatewayUrl {
     format!("http://{address}").parse().unwrap()
 }
 
-/// A gateway whose process is gone.
-async fn nobody() -> GatewayUrl {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+/// A gateway whose process is gone. Its port is kept, so that nobody else's gateway comes to listen there.
+pub(crate) fn nobody() -> GatewayUrl {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
     format!("http://{address}").parse().unwrap()
 }
 
@@ -50,11 +51,7 @@ fn client(gateways: Vec<GatewayUrl>) -> Client {
 
 #[tokio::test]
 async fn the_next_gateway_answers_for_one_that_is_gone_or_busy() {
-    let client = client(vec![
-        nobody().await,
-        gateway(BUSY).await,
-        gateway(READY).await,
-    ]);
+    let client = client(vec![nobody(), gateway(BUSY).await, gateway(READY).await]);
     let reply = client.send(&Call::get("/v1/health")).await.unwrap();
     assert_eq!(reply.json().unwrap()["status"], "up");
     assert_eq!(reply.trace_id.as_deref(), Some("4bf92f35"));
@@ -85,7 +82,7 @@ async fn a_refusal_is_the_answer_of_all() {
 
 #[tokio::test]
 async fn a_gateway_that_explains_itself_is_quoted() {
-    let client = client(vec![gateway(BUSY).await, nobody().await]);
+    let client = client(vec![gateway(BUSY).await, nobody()]);
     match client.send(&Call::get("/v1/query")).await {
         Err(Failure::Refused(problem)) => assert_eq!(
             (problem.status, problem.text("code")),
@@ -97,7 +94,7 @@ async fn a_gateway_that_explains_itself_is_quoted() {
 
 #[tokio::test]
 async fn with_nobody_there_every_try_is_named() {
-    let urls = vec![nobody().await, nobody().await];
+    let urls = vec![nobody(), nobody()];
     let error = client(urls.clone())
         .send(&Call::get("/v1/health"))
         .await

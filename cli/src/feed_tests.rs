@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::client::GatewayUrl;
+use crate::client::tests::nobody;
 
 /// A gateway that answers every feed alike and keeps the paths that it was asked.
 async fn gateway(status: u16, body: &'static str) -> (GatewayUrl, Arc<Mutex<Vec<String>>>) {
@@ -39,13 +40,6 @@ async fn serve(stream: TcpStream, status: u16, body: &str) -> String {
     path.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
-async fn nobody() -> GatewayUrl {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-        .parse()
-        .unwrap()
-}
-
 fn feed(gateways: Vec<GatewayUrl>, patience: Duration) -> Feed {
     let client = Client::new(gateways, None, Duration::from_secs(5)).unwrap();
     let filters = Filters {
@@ -73,7 +67,7 @@ async fn the_next_gateway_goes_on_behind_the_last_whole_line() {
     let (first, asked_first) = gateway(200, BREAKS_OFF).await;
     let (busy, _) = gateway(503, r#"{"code":"overloaded"}"#).await;
     let (last, asked_last) = gateway(200, ENDS).await;
-    let mut feed = feed(vec![first, nobody().await, busy, last], PATIENCE);
+    let mut feed = feed(vec![first, nobody(), busy, last], PATIENCE);
     assert_eq!(
         record(&mut feed).await,
         ("t1".to_owned(), r#"{"n":1.50}"#.to_owned()),
@@ -161,7 +155,7 @@ async fn what_every_gateway_would_refuse_is_the_answer() {
 
 #[tokio::test]
 async fn patience_ends() {
-    let mut feed = feed(vec![nobody().await, nobody().await], Duration::ZERO);
+    let mut feed = feed(vec![nobody(), nobody()], Duration::ZERO);
     let failure = feed.next().await.unwrap_err();
     assert!(matches!(failure, Failure::Unreachable { .. }), "{failure}");
 }
@@ -171,7 +165,7 @@ async fn a_feed_that_ends_has_no_patience_with_gateways_that_only_live() {
     const STUCK: &str =
         "{\"token\":\"t1\"}\n\n{\"error\":{\"status\":503,\"code\":\"incomplete\"}}\n";
     let (stuck, asked) = gateway(200, STUCK).await;
-    let mut feed = feed(vec![stuck], Duration::from_millis(300));
+    let mut feed = feed(vec![stuck], Duration::from_secs(3));
     let next = tokio::time::timeout(PATIENCE, feed.next()).await;
     let failure = next.expect("it gives up").unwrap_err();
     assert!(matches!(failure, Failure::Unreachable { .. }), "{failure}");

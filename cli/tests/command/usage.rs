@@ -38,9 +38,10 @@ async fn a_frozen_gateway_costs_status_its_time_limit_once() {
     let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", frozen.local_addr().unwrap());
     let began = Instant::now();
-    let line = ["status", "--timeout", "3", "--url", &url];
+    let line = ["status", "--timeout", "10", "--url", &url];
     let (code, said) = failed(directory.path(), &line).await;
     let took = began.elapsed();
     assert!(code == 1 && said.contains("not ready"), "{code} {said}");
-    assert!(took < Duration::from_secs(6), "{took:?}");
+    // Twice would be 20 s.
+    assert!(took < Duration::from_secs(19), "{took:?}");
 }
