@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use proptest::prelude::*;
-use proptest::test_runner::{TestCaseResult, TestRunner};
+use proptest::test_runner::{RngAlgorithm, TestCaseResult, TestRng, TestRunner};
 use serde_json::Value;
 
 use crate::stage::{Reply, Stage};
@@ -225,16 +225,19 @@ fn whatever_is_posted_is_refused_or_stored_and_breaks_nothing() {
         .unwrap();
     let stage = runtime.block_on(Stage::calm());
     let stored = RefCell::new(BTreeSet::new());
-    let mut runner = TestRunner::new(ProptestConfig {
+    let config = ProptestConfig {
         // The path of a file would be that of this process, not of the source.
         failure_persistence: None,
         ..ProptestConfig::with_cases(CASES)
-    });
+    };
+    let seed: [u8; 32] = rand::random();
+    let chance = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let mut runner = TestRunner::new_with_rng(config, chance);
     let run = runner.run(&cases(), |(call, body)| {
         runtime.block_on(check(&stage, call, body, &stored))
     });
     if let Err(failed) = run {
-        panic!("{failed}");
+        panic!("{failed}; seed {seed:?}");
     }
     let held: BTreeSet<String> = stage
         .stores

@@ -200,21 +200,25 @@ async fn metrics_of_the_node_are_one_text_and_a_dead_service_is_reported() {
         ];
     })
     .await;
-    for reply in [
-        stage.get("/metrics").await,
-        stage.get_internal("/metrics").await,
-    ] {
-        assert_eq!(reply.status, 200);
-        let text = reply.text();
-        for line in [
-            "process_threads{service=\"gateway\"} 7",
-            "process_threads{service=\"store\"} 9",
-            "odd_total{service=\"gateway\",a=\"b\"} 1",
-            "stemedb_gateway_service_up{service=\"store\"} 1",
-            "stemedb_gateway_service_up{service=\"membership\"} 0",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
-        }
+    let lines = [
+        "process_threads{service=\"gateway\"} 7",
+        "process_threads{service=\"store\"} 9",
+        "odd_total{service=\"gateway\",a=\"b\"} 1",
+        "stemedb_gateway_service_up{service=\"store\"} 1",
+        "stemedb_gateway_service_up{service=\"membership\"} 0",
+    ];
+    for address in [stage.api, stage.bind] {
+        let mut text = String::new();
+        // A service that a busy machine keeps from answering in time is left out of that scrape.
+        stage
+            .until("every line", async || {
+                let reply = stage.ask(address, Method::GET, "/metrics", &[], "").await;
+                assert_eq!(reply.status, 200);
+                text = reply.text();
+                let there = |line: &&str| text.lines().any(|found| found == *line);
+                lines.iter().all(there)
+            })
+            .await;
         assert_eq!(text.matches("# TYPE process_threads").count(), 1);
     }
 }

@@ -121,7 +121,13 @@ async fn a_question_that_the_nodes_have_no_time_for_is_worth_another_try() {
         store.state().complete = false;
     }
     let path = "/v1/query?subject=s&lens=skeptic&consistency=all";
-    assert_eq!(stage.get(path).await.status, 200);
+    let answered = async || {
+        let reply = stage.get(path).await;
+        // A machine that stands still may take the time, too.
+        assert!(matches!(reply.status, 200 | 503), "{}", reply.text());
+        reply.status == 200
+    };
+    stage.until("an answer", answered).await;
     for store in &stage.stores {
         store.state().mood = Mood::Frozen;
     }
@@ -131,7 +137,7 @@ async fn a_question_that_the_nodes_have_no_time_for_is_worth_another_try() {
     for store in &stage.stores {
         store.state().mood = Mood::Well;
     }
-    assert_eq!(stage.get(path).await.status, 200);
+    stage.until("an answer again", answered).await;
 }
 
 #[tokio::test]

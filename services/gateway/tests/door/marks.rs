@@ -1,9 +1,11 @@
 //! What is said of claims and writes besides what they say: retracted, superseded, without effect.
 
+use std::time::Instant;
+
 use assertion::Record;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, claim, record};
+use crate::stage::{EVENTUALLY, Stage, claim, record};
 use crate::store::Mood;
 
 const WATER: &str = "/v1/query?subject=cas:7732-18-5";
@@ -122,6 +124,23 @@ async fn a_trace_tells_whether_the_epoch_is_superseded() {
     assert_eq!(trace(&new).await["superseded_by"], json!([]));
 }
 
+/// Writes until that is said of it. What cannot be found out within a moment is left out, as on a busy machine; what is wrong never comes.
+async fn says(expected: &[&str], mut write: impl AsyncFnMut() -> Value) -> Value {
+    let deadline = Instant::now() + EVENTUALLY;
+    loop {
+        let said = write().await;
+        let found = codes(&said);
+        if found == expected {
+            return said;
+        }
+        let only_less = found.iter().all(|code| expected.contains(code));
+        assert!(
+            only_less && Instant::now() < deadline,
+            "{said}: {expected:?}"
+        );
+    }
+}
+
 fn codes(said: &Value) -> Vec<&str> {
     let warnings = said["warnings"].as_array().into_iter().flatten();
     warnings
@@ -143,8 +162,10 @@ async fn a_vote_that_never_counts_says_so() {
     };
     let good = vote("cas:7732-18-5", said.id().to_string()).await;
     assert_eq!(good.get("warnings"), None);
-    let other = vote("cas:64-17-5", said.id().to_string()).await;
-    assert_eq!(codes(&other), ["other_subject"]);
+    let other = says(&["other_subject"], async || {
+        vote("cas:64-17-5", said.id().to_string()).await
+    })
+    .await;
     assert!(
         other["warnings"][0]["detail"]
             .as_str()
@@ -157,13 +178,18 @@ async fn a_vote_that_never_counts_says_so() {
     one.put(&apart);
     two.put(&apart);
     for number in 0..8 {
-        let other = vote(&format!("cas:{number}"), apart.id().to_string()).await;
-        assert_eq!(codes(&other), ["other_subject"], "cas:{number}");
+        let subject = format!("cas:{number}");
+        says(&["other_subject"], async || {
+            vote(&subject, apart.id().to_string()).await
+        })
+        .await;
     }
-    let none = vote("cas:7732-18-5", "0".repeat(64)).await;
-    assert_eq!(codes(&none), ["no_such_assertion"]);
-    let none = vote("cas:7732-18-5", no_claim.id().to_string()).await;
-    assert_eq!(codes(&none), ["no_assertion"]);
+    let of = async |id: String| vote("cas:7732-18-5", id).await;
+    says(&["no_such_assertion"], async || of("0".repeat(64)).await).await;
+    says(&["no_assertion"], async || {
+        of(no_claim.id().to_string()).await
+    })
+    .await;
     // Who may have lost what it had does not tell what is not there.
     stage
         .stores
@@ -178,10 +204,10 @@ async fn a_vote_whose_claim_may_be_with_who_does_not_answer_in_time_is_told_noth
     let stage = Stage::calm().await;
     let said = record(&claim(1.0, "u"));
     let (one, other, third) = stage.places(&said);
-    // The store that is asked first, and the other owner.
-    let (near, far) = match other.node == "node1" {
-        true => (other, one),
-        false => (one, other),
+    // Not the store that is asked first: the other owner.
+    let far = match other.node == "node1" {
+        true => one,
+        false => other,
     };
     far.put(&said);
     let vote = async |id: String| {
@@ -200,13 +226,8 @@ async fn a_vote_whose_claim_may_be_with_who_does_not_answer_in_time_is_told_noth
     // Too few that keep all they had, and nobody proves that there is none.
     incomplete(&stage);
     far.state().absent = true;
-    assert_eq!(
-        codes(&vote("0".repeat(64)).await),
-        ["no_such_assertion"],
-        "{} and {} know",
-        near.node,
-        third.node
-    );
+    // The near one and the third know.
+    says(&["no_such_assertion"], async || vote("0".repeat(64)).await).await;
     third.state().absent = true;
     assert_eq!(vote("1".repeat(64)).await.get("warnings"), None);
 }
@@ -224,7 +245,7 @@ async fn an_epoch_that_supersedes_nothing_says_so() {
     assert_eq!(epoch(&[old.id().to_string()]).await.get("warnings"), None);
     let mut ids = [old.id().to_string(), said.id().to_string(), "0".repeat(64)];
     ids.sort();
-    assert_eq!(codes(&epoch(&ids).await), ["no_such_epoch", "no_epoch"]);
+    says(&["no_such_epoch", "no_epoch"], async || epoch(&ids).await).await;
 }
 
 #[tokio::test]
@@ -239,7 +260,7 @@ async fn a_retraction_that_no_claim_meets_says_so() {
         stage.post("/v1/sources", source.to_string()).await.json()
     };
     assert_eq!(retract("known", true).await.get("warnings"), None);
-    assert_eq!(codes(&retract("knwon", true).await), ["no_claim"]);
+    says(&["no_claim"], async || retract("knwon", true).await).await;
     assert_eq!(retract("knwon", false).await.get("warnings"), None);
     // Two nodes that do not answer may hold a claim that names it.
     stage
@@ -257,15 +278,18 @@ async fn a_claim_that_names_an_epoch_is_told_when_lenses_leave_it_out() {
     everywhere(&stage, &[&old, &new, &source("gone", true, 5)]);
     let assert = async |record: Record| {
         let reply = stage.post("/v1/assert", record.canonical().to_vec()).await;
-        assert_eq!(reply.status, 201, "{}", reply.text());
+        // Again, when it was written before.
+        assert!(matches!(reply.status, 200 | 201), "{}", reply.text());
         reply.json()
     };
-    assert_eq!(
-        codes(&assert(of_epoch(1.0, "u", &old)).await),
-        ["superseded_epoch"]
-    );
-    let said = assert(of_epoch(1.0, "gone", &old)).await;
-    assert_eq!(codes(&said), ["retracted_source", "superseded_epoch"]);
+    says(&["superseded_epoch"], async || {
+        assert(of_epoch(1.0, "u", &old)).await
+    })
+    .await;
+    says(&["retracted_source", "superseded_epoch"], async || {
+        assert(of_epoch(1.0, "gone", &old)).await
+    })
+    .await;
     assert_eq!(assert(of_epoch(1.0, "u", &new)).await.get("warnings"), None);
     // Ids of records of another kind.
     let claimed = record(&claim(2.0, "u"));
@@ -273,8 +297,10 @@ async fn a_claim_that_names_an_epoch_is_told_when_lenses_leave_it_out() {
     let mut wrong: Value = serde_json::from_str(&claim(3.0, "u")).unwrap();
     wrong["epoch"] = claimed.id().to_string().into();
     wrong["parent"] = old.id().to_string().into();
-    let said = assert(record(&wrong.to_string())).await;
-    assert_eq!(codes(&said), ["no_epoch", "no_assertion"]);
+    says(&["no_epoch", "no_assertion"], async || {
+        assert(record(&wrong.to_string())).await
+    })
+    .await;
     wrong["epoch"] = new.id().to_string().into();
     wrong["parent"] = claimed.id().to_string().into();
     let said = assert(record(&wrong.to_string())).await;
@@ -285,9 +311,13 @@ async fn a_claim_that_names_an_epoch_is_told_when_lenses_leave_it_out() {
         let calls = states.map(|state| (state.contexts.len(), state.gets));
         calls.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     };
-    let (contexts, gets) = calls();
-    let said = assert(of_epoch(2.0, "gone", &old)).await;
-    assert_eq!(codes(&said), ["retracted_source", "superseded_epoch"]);
+    let mut before = calls();
+    says(&["retracted_source", "superseded_epoch"], async || {
+        before = calls();
+        assert(of_epoch(2.0, "gone", &old)).await
+    })
+    .await;
+    let (contexts, gets) = before;
     assert_eq!(calls(), (contexts + 1, gets));
     let said = assert(record(&claim(1.0, "gone"))).await;
     assert_eq!(said.get("warnings"), None);

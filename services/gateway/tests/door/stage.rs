@@ -22,7 +22,7 @@ use crate::neighbours::{FakeAntientropy, FakeMembership};
 use crate::store::{FakeStore, NUM_SHARDS, shard_of};
 
 /// Long enough for a busy machine, short enough to end a test that hangs.
-const EVENTUALLY: Duration = Duration::from_secs(20);
+pub(crate) const EVENTUALLY: Duration = Duration::from_secs(60);
 
 /// Nothing is silent for so long in a test that does not want it.
 pub(crate) const PATIENT: Patience = Patience {
@@ -38,6 +38,13 @@ pub(crate) const HASTY: Patience = Patience {
     write: Duration::from_millis(2_000),
     maybe_stored: Duration::from_millis(3_000),
     union: Duration::from_millis(1_000),
+};
+
+/// For tests of silence that a write is not to end in, even when the machine stands still meanwhile.
+pub(crate) const HEDGED: Patience = Patience {
+    write: Duration::from_secs(20),
+    maybe_stored: Duration::from_secs(30),
+    ..HASTY
 };
 
 /// A gateway of node1, three stores, and its neighbours.

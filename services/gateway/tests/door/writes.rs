@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::json;
 
-use crate::stage::{HASTY, PATIENT, Stage, claim, record};
+use stemedb_gateway::config::Patience;
+
+use crate::stage::{HASTY, HEDGED, PATIENT, Stage, claim, record};
 use crate::store::Mood;
 
 #[tokio::test]
@@ -103,7 +105,7 @@ async fn a_dead_owner_is_replaced_at_once_and_used_again_when_it_is_back() {
 
 #[tokio::test]
 async fn a_silent_owner_is_hedged_and_then_left_alone() {
-    let stage = Stage::with(HASTY, |_| {}).await;
+    let stage = Stage::with(HEDGED, |_| {}).await;
     let json = claim(373.17, "a");
     let (one, other, third) = stage.places(&record(&json));
     other.state().mood = Mood::Frozen;
@@ -111,7 +113,7 @@ async fn a_silent_owner_is_hedged_and_then_left_alone() {
     let reply = stage.post("/v1/assert", json).await;
     assert_eq!(reply.status, 201, "{}", reply.text());
     assert!(
-        began.elapsed() >= HASTY.hedge,
+        began.elapsed() >= HEDGED.hedge,
         "both owners were waited for"
     );
     assert!(third.state().records.len() == 1 && one.state().records.len() == 1);
@@ -122,7 +124,7 @@ async fn a_silent_owner_is_hedged_and_then_left_alone() {
             let began = Instant::now();
             let reply = stage.post("/v1/assert", claim(number, "b")).await;
             assert_eq!(reply.status, 201);
-            began.elapsed() < HASTY.hedge
+            began.elapsed() < HEDGED.hedge
         })
         .await;
     // What it is asked now are probes; it answers them when it thaws.
@@ -139,12 +141,20 @@ async fn a_silent_owner_is_hedged_and_then_left_alone() {
 #[tokio::test]
 async fn an_owner_that_lives_and_gets_nothing_done_is_hedged_too() {
     let stage = Stage::with(HASTY, |_| {}).await;
-    let json = claim(373.17, "a");
-    let (_, other, third) = stage.places(&record(&json));
+    let (_, other, third) = stage.places(&record(&claim(373.17, "a")));
     other.state().mood = Mood::Stuck;
-    let reply = stage.post("/v1/assert", json).await;
-    assert_eq!(reply.status, 201, "{}", reply.text());
-    assert_eq!(third.state().records.len(), 1);
+    // What this process had no time to hear is no silence: a machine that stands still for as long as the write may take ends it first.
+    let mut number = 0.0;
+    stage
+        .until("a stand-in takes the place of the owner", async || {
+            number += 1.0;
+            let reply = stage.post("/v1/assert", claim(number, "a")).await;
+            assert!(matches!(reply.status, 201 | 202), "{}", reply.text());
+            reply.status == 201
+        })
+        .await;
+    let said = record(&claim(number, "a")).id();
+    assert!(third.state().records.contains_key(&said));
 }
 
 #[tokio::test]
@@ -234,11 +244,16 @@ async fn durability_says_how_many_copies_are_waited_for() {
     let reply = stage.post("/v1/assert?durability=local", json).await;
     assert_eq!((reply.status, &reply.json()["copies"]), (201, &json!(1)));
     assert_eq!(one.state().records.len(), 1);
-    let reply = stage
-        .post("/v1/assert?durability=all", claim(1.0, "b"))
+    let mut number = 0.0;
+    stage
+        .until("a stand-in beside the owner", async || {
+            number += 1.0;
+            let json = claim(number, "b");
+            let reply = stage.post("/v1/assert?durability=all", json).await;
+            assert_eq!(reply.status, 202, "an owner is missing: {}", reply.text());
+            reply.json()["copies"] == 2
+        })
         .await;
-    assert_eq!(reply.status, 202, "an owner is missing: {}", reply.text());
-    assert_eq!(reply.json()["copies"], 2);
     stage
         .post("/v1/assert?durability=some", claim(1.0, "c"))
         .await
@@ -251,16 +266,23 @@ async fn durability_says_how_many_copies_are_waited_for() {
 
 #[tokio::test]
 async fn a_client_that_hangs_up_does_not_take_the_write_with_it() {
-    let stage = Stage::with(HASTY, |_| {}).await;
+    let patience = Patience {
+        hedge: Duration::from_secs(3),
+        ..HEDGED
+    };
+    let stage = Stage::with(patience, |_| {}).await;
     let json = claim(373.17, "a");
-    let (_, other, third) = stage.places(&record(&json));
+    let (one, other, third) = stage.places(&record(&json));
     other.state().mood = Mood::Frozen;
-    let post = stage.post("/v1/assert", json);
-    let hung_up = tokio::time::timeout(Duration::from_millis(30), post).await;
-    assert!(
-        hung_up.is_err(),
-        "the owner is frozen, nothing is acknowledged yet"
-    );
+    let arrived = stage.until("the other owner has it", async || {
+        one.state().records.len() == 1
+    });
+    tokio::select! {
+        reply = stage.post("/v1/assert", json) => {
+            panic!("the owner is frozen, nothing is acknowledged yet: {}", reply.text())
+        }
+        () = arrived => {}
+    }
     stage
         .until("the stand-in has it", async || {
             third.state().records.len() == 1
