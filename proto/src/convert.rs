@@ -213,6 +213,7 @@ pub fn report(report: v1::ReportProofsRequest, num_shards: u32) -> Result<Told, 
         node: report.node,
         known: report.known.into_iter().collect(),
         replication_factor: report.replication_factor,
+        counted: report.counted_replication_factor,
         owned,
         proofs: report
             .proofs

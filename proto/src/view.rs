@@ -87,7 +87,7 @@ impl ClusterView {
 
     /// An answer may do without fewer nodes than this: min(what all stores count on, known).
     pub fn copies_counted(&self) -> usize {
-        (self.view.counted_replication_factor as usize).min(self.known().count())
+        (self.view.counted_replication_factor.max(1) as usize).min(self.known().count())
     }
 
     /// Who owns what.

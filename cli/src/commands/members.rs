@@ -122,17 +122,21 @@ fn copies(said: &Value) -> Option<String> {
         .filter(|(_, factor)| **factor < most)
         .map(|(name, factor)| format!("{name} {factor}"))
         .collect();
+    // While no store says anything yet, there is nothing to say.
+    let counted = said["counted_replication_factor"]
+        .as_u64()
+        .filter(|counted| *counted > 0)?;
     if !fewer.is_empty() {
         return Some(format!(
-            "replication.factor differs ({}, the others {most}): records get {most} copies, answers count on the fewest; set one number \
+            "replication.factor differs ({}, the others {most}): records get the most copies, answers count on {counted}; set one number \
              on all nodes",
             fewer.join(", ")
         ));
     }
-    let counted = said["counted_replication_factor"].as_u64()?;
     (counted < most).then(|| {
         format!(
-            "records get {most} copies; answers count on {counted} until older records have theirs, for which all nodes must be up"
+            "replication.factor is {most}; answers count on {counted} copies until older records have theirs, for which all nodes must be \
+             up"
         )
     })
 }
@@ -183,8 +187,13 @@ mod tests {
         );
         let waits = copies(&said(3, 3, 2)).unwrap();
         assert!(
-            waits.starts_with("records get 3 copies; answers count on 2"),
+            waits.starts_with("replication.factor is 3; answers count on 2"),
             "{waits}"
+        );
+        assert_eq!(
+            copies(&said(3, 2, 0)),
+            None,
+            "a cluster that has just formed"
         );
         assert_eq!(copies(&json!({ "members": [] })), None);
     }

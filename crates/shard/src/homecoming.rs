@@ -49,6 +49,9 @@ pub enum Kept {
     /// This store counts as absent: it has to contain everything first.
     #[error("this store counts as absent")]
     Absent,
+    /// This store wants what all others have of the shard, because it lost some or there shall be more copies.
+    #[error("this store first fetches what all others have of the shard")]
+    Wanted,
     /// Nobody said lately who owns what.
     #[error("the last word on who owns what is older than {} s, or of another view", VIEW_AGE_MAX_MS / 1_000)]
     OldView,

@@ -49,6 +49,8 @@ pub struct Report {
     pub known: BTreeSet<String>,
     /// Copies that whatever is acknowledged from now on has.
     pub replication_factor: u32,
+    /// Copies that the other stores count on; 0: none of them says. A store that was never told anything counts on no more.
+    pub counted: u32,
     /// The shards this node owns, the global shard included.
     pub owned: Vec<u32>,
     /// New proofs.
@@ -127,13 +129,14 @@ impl Ledger {
             node,
             known,
             replication_factor,
+            counted,
             owned,
             proofs,
         } = report;
         self.reported_at = Some(now);
         self.others = known.into_iter().filter(|name| *name != node).collect();
         self.owned = owned;
-        self.hear_factor(now, replication_factor);
+        self.hear_factor(now, replication_factor, counted);
         self.widen(now);
         self.dates.retain(|(peer, _), date| {
             self.others.contains(peer) && is_fresh(now, date.contained_at)
@@ -169,11 +172,20 @@ impl Ledger {
 
     /// Takes the number of copies that was told. A lower one counts at once, a higher one does not: what was acknowledged with fewer
     /// copies is on fewer nodes than may be missing then.
-    fn hear_factor(&mut self, now: u64, told: u32) {
+    ///
+    /// A new store begins with what the others count on: what was acknowledged with fewer copies is in each of them.
+    fn hear_factor(&mut self, now: u64, told: u32, counted: u32) {
+        if told == 0 {
+            // Whoever says so does not know.
+            return;
+        }
         if self.told.0 != told {
             self.told = (told, now);
         }
         let counts = &mut self.lasting.replication_factor;
+        if *counts == 0 && counted > 0 {
+            *counts = counted;
+        }
         if *counts == 0 || told < *counts {
             *counts = told;
         }
@@ -318,6 +330,7 @@ mod tests {
             node: "node1".into(),
             known: ["node1", "node2", "node3"].map(String::from).into(),
             replication_factor: 2,
+            counted: 0,
             owned: vec![0, 1, GLOBAL],
             proofs,
         }
@@ -386,6 +399,22 @@ mod tests {
             );
             ledger.report(later, with(1, vec![]));
             assert_eq!(ledger.complete(later, 0, GLOBAL), None, "at once");
+        }
+    }
+
+    #[test]
+    fn a_new_store_begins_with_what_the_others_count_on() {
+        for (told, counted, begins) in [(3, 2, 2), (3, 0, 3), (2, 3, 2)] {
+            let mut ledger = Ledger::new(false);
+            let report = |counted| Report {
+                replication_factor: told,
+                counted,
+                ..report(vec![])
+            };
+            ledger.report(1_000, report(counted));
+            assert_eq!(ledger.lasting().replication_factor, begins);
+            ledger.report(2_000, report(3));
+            assert_eq!(ledger.lasting().replication_factor, begins, "once");
         }
     }
 

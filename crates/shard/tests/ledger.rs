@@ -13,6 +13,7 @@ struct Step {
     after: u64,
     known: BTreeSet<String>,
     rf: u32,
+    counted: u32,
     proofs: Vec<(Proof, i64)>,
 }
 
@@ -42,14 +43,16 @@ fn step() -> impl Strategy<Value = Step> {
         known
     });
     let after = prop_oneof![5 => 0..2_000_u64, 1 => 9_000..11_000_u64];
-    (after, known, 1..4_u32, prop::collection::vec(proof(), 0..5)).prop_map(
-        |(after, known, rf, proofs)| Step {
+    let proofs = prop::collection::vec(proof(), 0..5);
+    (after, known, 1..4_u32, 0..4_u32, proofs).prop_map(|(after, known, rf, counted, proofs)| {
+        Step {
             after,
             known,
             rf,
+            counted,
             proofs,
-        },
-    )
+        }
+    })
 }
 
 /// All proofs ever told that were none from the future, with who was known since.
@@ -79,6 +82,9 @@ impl Model {
         let told = step.rf as usize;
         if self.told.0 != told {
             self.told = (told, now);
+        }
+        if self.rf == 0 {
+            self.rf = step.counted as usize;
         }
         if self.rf == 0 || told < self.rf {
             self.rf = told;
@@ -176,6 +182,7 @@ proptest! {
                 node: "a".into(),
                 known: step.known.clone(),
                 replication_factor: step.rf,
+                counted: step.counted,
                 owned: vec![0, NUM_SHARDS],
                 proofs: proofs.clone(),
             });

@@ -10,13 +10,13 @@ mod leaving;
 mod offer;
 mod owners;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::follow::Views;
 use proto::view::ClusterView;
-use shard::homecoming::VIEW_AGE_MAX_MS;
+use shard::homecoming::{Kept, VIEW_AGE_MAX_MS};
 use sidecar::clock::boot_ms;
 use sidecar::grpc::Channel;
 use tokio::time::Instant;
@@ -144,7 +144,7 @@ impl Homecoming {
             self.home.rest(None);
             return Ok(());
         }
-        let counts = held(&own, &view).await?;
+        let (counts, wanted) = held(&own, &view).await?;
         if is_leaving(&view) {
             metrics::foreign(counts.values().sum());
             return self.hand_over(&view, &own, &counts).await;
@@ -157,7 +157,10 @@ impl Homecoming {
             self.tell().await?;
         }
         for shard in due {
-            self.bring_home(&own, shard).await?;
+            match wanted.contains(&shard) {
+                true => self.postpone(shard, false, Some(Kept::Wanted.to_string())),
+                false => self.bring_home(&own, shard).await?,
+            }
         }
         self.home.rest(self.waiting_for());
         Ok(())
@@ -296,12 +299,16 @@ impl Homecoming {
     }
 }
 
-/// Shards with rows here, and how many.
-async fn held(own: &Asked, view: &ClusterView) -> Result<BTreeMap<u32, u64>, Stop> {
+/// Shards with rows here, and how many; and shards of which the store wants what all others have, so that it gives nothing up.
+async fn held(
+    own: &Asked,
+    view: &ClusterView,
+) -> Result<(BTreeMap<u32, u64>, BTreeSet<u32>), Stop> {
     let shards: Vec<u32> = (0..=shard::global_shard(view.num_shards())).collect();
     let compared = own.roots(&shards).await?;
     let counts = shards.into_iter().zip(compared.counts);
-    Ok(counts.filter(|(_, count)| *count > 0).collect())
+    let counts = counts.filter(|(_, count)| *count > 0).collect();
+    Ok((counts, compared.lacking.into_iter().collect()))
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -197,7 +197,7 @@ pub struct Factors {
     pub least: u32,
     /// The highest: so many every record shall have.
     pub most: u32,
-    /// What was acknowledged with fewer is in each of the stores.
+    /// What was acknowledged with fewer is in each of the stores; 0: none of them says anything yet.
     pub counted: u32,
 }
 
@@ -661,17 +661,44 @@ impl Roster {
             .collect()
     }
 
-    /// The numbers of copies that the known members were set to keep, and that their stores count on. Who does not say has no vote.
+    /// The numbers of copies that members were set to keep, and that their stores count on. Who never had shards acknowledges
+    /// nothing, and has no vote; and while one that had does not say, no more is assumed of it than this node's store counts on.
     pub fn factors(&self) -> Factors {
-        let known = || self.known().map(|(_, member)| &member.metadata);
-        let set = || known().filter_map(|metadata| metadata.replication_factor);
-        let least = set().min().unwrap_or(1);
-        let counted = known().filter_map(|metadata| metadata.counted).min();
+        let own = &self.members[&self.own.name].metadata;
+        let voting = || {
+            let others = self
+                .known()
+                .filter(|(name, member)| member.served && **name != self.own.name);
+            others.map(|(_, member)| &member.metadata).chain([own])
+        };
+        let set = || voting().filter_map(|metadata| metadata.replication_factor);
+        let silent = voting().any(|metadata| metadata.replication_factor.is_none());
+        let assumed = own.counted.filter(|_| silent);
+        let least = set().chain(assumed).min().unwrap_or(1);
+        let counted = voting().filter_map(|metadata| metadata.counted).min();
         Factors {
             least,
             most: set().max().unwrap_or(1),
-            counted: counted.unwrap_or(1).min(least),
+            counted: counted.unwrap_or(0).min(least),
         }
+    }
+
+    /// Why this node cannot be let in with its number of copies: as a new one it would change that of all others.
+    pub fn other_factor(&self) -> Option<String> {
+        let own = self.members[&self.own.name].metadata.replication_factor?;
+        let others = self
+            .known()
+            .filter(|(name, member)| member.served && **name != self.own.name);
+        let set: BTreeSet<u32> = others
+            .filter_map(|(_, member)| member.metadata.replication_factor)
+            .collect();
+        let most = *set.last()?;
+        (!self.own_had_place && !set.contains(&own)).then(|| {
+            format!(
+                "the replication.factor that the others have: {most}, not {own} (set STEMEDB_REPLICATION_FACTOR={most} here; what shall be \
+                 changed is changed on members)"
+            )
+        })
     }
 
     /// SWIM addresses of the members that answer, this node's included.

@@ -383,6 +383,9 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         if due && self.admitting.is_none() {
             self.admit_not_before = Instant::now() + RETRY;
         }
+        if let Some(reason) = self.roster.other_factor() {
+            return Some(reason);
+        }
         let unheard = telling::unheard(&self.roster);
         if !unheard.is_empty() {
             if due {

@@ -232,7 +232,8 @@ impl Completeness {
         if state.ledger.is_absent() || self.damage.is_unreadable() {
             return Vec::new();
         }
-        if state.ledger.gathers() {
+        // One that leaves hands over what it has, and nobody counts on it for more.
+        if state.ledger.gathers() && !state.leaving {
             return (0..=global_shard(self.num_shards)).collect();
         }
         let mut shards = self.damage.shards();
@@ -379,9 +380,11 @@ impl Completeness {
 
 impl State {
     fn may_release(&self, order: &Order) -> Result<(), Kept> {
-        let lacks = self.ledger.gathers() || self.ledger.lacking().contains(&order.shard);
-        if self.ledger.is_absent() || lacks {
+        if self.ledger.is_absent() {
             return Err(Kept::Absent);
+        }
+        if self.ledger.gathers() || self.ledger.lacking().contains(&order.shard) {
+            return Err(Kept::Wanted);
         }
         if self.view != order.view {
             return Err(Kept::OldView);

@@ -483,6 +483,7 @@ fn reports() -> Vec<v1::ReportProofsRequest> {
     let several = v1::ReportProofsRequest {
         known: vec!["node1".into(), "node2".into()],
         replication_factor: 2,
+        counted_replication_factor: 0,
         proofs: vec![proof],
         ..node::proofs()
     };

@@ -191,6 +191,7 @@ pub fn proofs() -> v1::ReportProofsRequest {
     v1::ReportProofsRequest {
         known: vec![NAME.into()],
         replication_factor: 1,
+        counted_replication_factor: 0,
         owned: vec![v1::ShardRange {
             first: 0,
             last: SHARDS,
@@ -211,6 +212,7 @@ pub fn view() -> v1::View {
         cluster_id: CLUSTER.into(),
         num_shards: SHARDS,
         replication_factor: 1,
+        counted_replication_factor: 0,
         members: vec![v1::Member {
             name: NAME.into(),
             status: v1::Status::Up.into(),

@@ -68,7 +68,7 @@ impl World {
         let node = self.random.index(self.nodes.len());
         let here = &self.nodes[node];
         let can = here.process == Process::Up && here.disk.serving && here.disk.joined;
-        if can && self.staying(node) >= self.plan.copies as usize {
+        if can && self.staying(node) >= self.plan.most() as usize {
             self.note(format!("node{node} is leaving"));
             self.nodes[node].disk.leaving = true;
         }
@@ -79,7 +79,7 @@ impl World {
         let node = self.random.index(self.nodes.len());
         let here = &self.nodes[node];
         let can = here.process == Process::Up && here.disk.joined && !here.disk.leaving;
-        let enough = self.staying(node) >= self.plan.copies as usize;
+        let enough = self.staying(node) >= self.plan.most() as usize;
         if !can || !enough || !self.may_lose(node) {
             return;
         }
@@ -103,13 +103,21 @@ impl World {
         let ripe = since.is_some_and(|since| self.now - since >= FORGET_AFTER_MS);
         let up = |other: &usize| self.nodes[*other].is_up() && self.nodes[*other].disk.joined;
         let teller = (0..self.nodes.len()).find(up);
-        match teller {
-            Some(teller) if ripe => {
-                self.note(format!("node{teller} forgets node{node}"));
-                self.oracle.summary.forgotten += 1;
-                self.nodes[teller].disk.strike(node);
-            }
-            _ => self.at(LOOK_EVERY_MS, Event::Change(Change::Forget { node, since })),
+        if let Some(teller) = teller.filter(|_| ripe) {
+            self.note(format!("node{teller} forgets node{node}"));
+            self.oracle.summary.forgotten += usize::from(!self.is_forgotten(node));
+            self.nodes[teller].disk.strike(node);
         }
+        // Whoever forgot it may lose its disk before it has told anybody.
+        if !self.is_forgotten(node) {
+            self.at(LOOK_EVERY_MS, Event::Change(Change::Forget { node, since }));
+        }
+    }
+
+    /// Every member knows that it is gone.
+    fn is_forgotten(&self, node: usize) -> bool {
+        let members = self.nodes.iter().filter(|member| member.disk.joined);
+        let mut others = members.filter(|member| !member.dead);
+        others.all(|member| member.disk.gone.contains(&node))
     }
 }

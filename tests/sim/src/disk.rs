@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use merkle::{Id, Tree};
 
+use crate::copies::Words;
+
 /// A record, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Record {
@@ -34,6 +36,12 @@ pub(crate) struct Disk {
     pub(crate) lost: bool,
     /// There were more members than copies.
     pub(crate) wide: bool,
+    /// Copies of whatever was acknowledged and may not be here; 0: never told.
+    pub(crate) counted: u32,
+    /// The setting of its last start: copies of every record.
+    pub(crate) set: u32,
+    /// What the members said of their settings.
+    pub(crate) words: Words,
     /// Members this node knows of, itself included.
     pub(crate) known: BTreeSet<usize>,
     /// It belongs to the cluster: another member gave it its book.
@@ -55,6 +63,9 @@ impl Disk {
             arrived: BTreeMap::new(),
             lost: false,
             wide: false,
+            counted: 0,
+            set: 0,
+            words: Words::new(),
             known,
             joined: false,
             serving: false,

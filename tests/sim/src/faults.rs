@@ -148,6 +148,7 @@ impl World {
         self.note(format!("node{node} starts"));
         let proofs = self.nodes[node].ledger.clone();
         self.nodes[node].start(self.now);
+        self.read_settings(node);
         if self.broken == Broken::WipedStoreKeepsProofs && self.nodes[node].disk.lost {
             self.nodes[node].ledger = proofs;
         }

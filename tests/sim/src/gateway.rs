@@ -30,7 +30,7 @@ impl World {
         let known = self.nodes[node].disk.known.len();
         let needed = match self.broken {
             Broken::OneCopyIsEnough => 1,
-            _ => known.min(self.plan.copies as usize),
+            _ => known.min(self.most(node) as usize),
         };
         let asked = self.targets(node, record.shard, &BTreeSet::new());
         let id = self.fresh();
@@ -71,7 +71,7 @@ impl World {
             return whole;
         }
         let names = left.iter().map(|member| self.nodes[*member].name.clone());
-        let rest = Placement::new(names, self.plan.num_shards, self.plan.copies);
+        let rest = Placement::new(names, self.plan.num_shards, self.most(node));
         let answering = whole.into_iter().filter(|owner| left.contains(owner));
         answering.chain(self.owners(&rest, shard)).collect()
     }

@@ -75,7 +75,7 @@ impl World {
             true => here.disk.known.iter().filter(staying).count(),
             false => here.disk.known.len(),
         };
-        let needed = known.min(self.plan.copies as usize).max(1);
+        let needed = known.min(self.most(node) as usize).max(1);
         if records.is_empty() || owners.len() < needed {
             return;
         }
@@ -194,7 +194,7 @@ impl World {
         let here = &self.nodes[node];
         let (boot, shard) = (here.boot(self.now), offer.shard);
         let is_recent = boot - offer.asked_at <= CONFIRMATION_AGE_MAX_MS;
-        if here.ledger.is_absent() {
+        if here.ledger.is_absent() || here.ledger.gathers() {
             return Err(Kept::Absent);
         }
         match self.broken {

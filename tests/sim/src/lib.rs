@@ -12,6 +12,7 @@
 //! [`Broken`] breaks one rule at a time: the tests see that each of them is needed, and that the simulation would notice.
 
 mod changes;
+mod copies;
 mod disk;
 mod faults;
 mod gateway;

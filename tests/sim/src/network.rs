@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use merkle::{Id, Tree};
 
+use crate::copies::Words;
 use crate::disk::Record;
 use crate::random::Random;
 
@@ -39,6 +40,8 @@ pub(crate) struct Compared {
     pub(crate) known: BTreeSet<usize>,
     /// And those that are gone.
     pub(crate) gone: BTreeSet<usize>,
+    /// What it heard of settings.
+    pub(crate) words: Words,
     pub(crate) trees: Vec<(u32, Tree)>,
     /// Ids of these trees that the asking side may leave for the next time.
     pub(crate) young: BTreeSet<Id>,

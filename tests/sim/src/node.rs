@@ -96,6 +96,8 @@ pub(crate) struct Node {
     /// Until when this node's view is nonsense, and which members it shows.
     pub(crate) confused: Option<(u64, BTreeSet<usize>)>,
     pub(crate) members: BTreeSet<usize>,
+    /// Copies that they place of every record.
+    pub(crate) copies: u32,
     pub(crate) placement: Placement,
     pub(crate) sessions: BTreeMap<usize, Session>,
     /// By peer and shard: own store, peer's store, and the root that was contained.
@@ -131,6 +133,7 @@ impl Node {
             heard: BTreeMap::new(),
             confused: None,
             members: BTreeSet::new(),
+            copies: 1,
             placement: Placement::new([], num_shards, 1),
             sessions: BTreeMap::new(),
             remembered: BTreeMap::new(),
@@ -181,7 +184,7 @@ impl Node {
         self.ledger = Ledger::restored(Lasting {
             absent: self.disk.lost,
             wide: self.disk.wide,
-            ..Lasting::default()
+            replication_factor: self.disk.counted,
         });
         self.tenure = Tenure::new(self.placement.num_shards());
         self.told.clear();

@@ -119,9 +119,14 @@ impl World {
             let seen = &mut here.seen[shard as usize];
             while let Some((at, record)) = acknowledged.get(*seen).filter(|(at, _)| *at < through) {
                 if !here.disk.holds(record) {
+                    let (name, record) = (here.name.clone(), *record);
+                    let lasting = here.ledger.lasting();
+                    let holders: Vec<usize> = (0..self.nodes.len())
+                        .filter(|node| self.nodes[*node].disk.holds(&record))
+                        .collect();
                     return Err(format!(
-                        "{} is complete for shard {shard} through {through} ms and lacks a record acknowledged at {at} ms",
-                        here.name
+                        "{name} is complete for shard {shard} through {through} ms and lacks a record acknowledged at {at} ms, which \
+                         {holders:?} hold: {lasting:?}"
                     ));
                 }
                 *seen += 1;
@@ -151,7 +156,8 @@ impl World {
             self.nodes[*node].ledger.is_absent() && self.broken != Broken::WipedStoreCounts
         };
         let counted = answering.iter().filter(|node| !absent(node)).count();
-        if known.len() - counted >= self.plan.copies as usize {
+        let may_do_without = known.len().min(self.counted(gateway).max(1) as usize);
+        if known.len() - counted >= may_do_without {
             return Ok(());
         }
         self.oracle.summary.complete += 1;
@@ -192,7 +198,7 @@ impl World {
             .iter()
             .filter(|lost| **lost != node)
             .count();
-        if others + 1 >= self.plan.copies as usize {
+        if others + 1 >= self.plan.fewest() as usize {
             return false;
         }
         self.oracle.lost.insert(node);
@@ -210,7 +216,7 @@ impl World {
     fn copies_wanted(&self) -> usize {
         let is_member = |node: &usize| self.nodes[*node].disk.serving && !self.is_gone(*node);
         let members = (0..self.nodes.len()).filter(is_member).count();
-        members.min(self.plan.copies as usize)
+        members.min(self.plan.fewest() as usize)
     }
 
     /// A node gave a row up: the others hold it often enough.

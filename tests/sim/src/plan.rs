@@ -41,11 +41,15 @@ pub enum Broken {
     YoungRowsAreConfirmed,
     /// What was proved of a shard counts on when rows of it are given up.
     ProofsOutliveRows,
+    /// A store is told what its own node is set to, while others acknowledge with fewer copies.
+    OwnSettingCounts,
+    /// A higher number of copies counts as soon as it is told.
+    RaiseCountsAtOnce,
 }
 
 impl Broken {
     /// Each rule that can be broken.
-    pub const ALL: [Broken; 16] = [
+    pub const ALL: [Broken; 18] = [
         Broken::OneMoreMayMiss,
         Broken::WipedStoreKeepsProofs,
         Broken::WipedStoreCounts,
@@ -62,6 +66,8 @@ impl Broken {
         Broken::OldView,
         Broken::YoungRowsAreConfirmed,
         Broken::ProofsOutliveRows,
+        Broken::OwnSettingCounts,
+        Broken::RaiseCountsAtOnce,
     ];
 }
 
@@ -98,12 +104,17 @@ pub(crate) const FAULTS_UNTIL_MS: u64 = 45_000;
 /// And this long after them everything has come home.
 pub(crate) const HEALED_AFTER_MS: u64 = 40_000;
 
+/// Makes the chance that changes settings another one than that of all else.
+const CHANGE: u64 = 0x636f_7069_6573;
+
 /// Drawn from the seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// At the start.
     pub(crate) founders: usize,
     pub(crate) copies: u32,
+    /// From when on nodes that start have another number of copies in their settings, and which.
+    pub(crate) change: Option<(u64, u32)>,
     pub(crate) num_shards: u32,
     /// When more nodes join.
     pub(crate) joins_at_ms: Vec<u64>,
@@ -129,6 +140,7 @@ impl Plan {
         Plan {
             founders,
             copies: 2,
+            change: None,
             num_shards: 1,
             joins_at_ms: Vec::new(),
             leave_at_ms: None,
@@ -162,6 +174,7 @@ impl Plan {
         Plan {
             founders,
             copies,
+            change: None,
             num_shards: u32::try_from(random.between(2, 5)).unwrap_or(4),
             joins_at_ms,
             leave_at_ms: leaves.then(|| random.between(4_000, 30_000)),
@@ -172,5 +185,32 @@ impl Plan {
             fault_every_ms: random.pick(&[800, 2_500, 6_000]).unwrap_or(2_500),
             confusions: random.pick(&[0, 100, 800]).unwrap_or(100),
         }
+    }
+
+    /// In two of five histories the setting is changed by one, up or down. By chance of its own: all else is the same history.
+    pub(crate) fn draw_change(self, seed: u64) -> Plan {
+        let mut random = Random::new(seed ^ CHANGE);
+        let changes = random.permille(400);
+        let at = random.between(3_000, 25_000);
+        let copies = match random.permille(600) || self.copies < 2 {
+            true => self.copies + 1,
+            false => self.copies - 1,
+        };
+        Plan {
+            change: changes.then_some((at, copies)),
+            ..self
+        }
+    }
+
+    /// The lowest setting that a node has at any time.
+    pub(crate) fn fewest(&self) -> u32 {
+        let changed = self.change.map(|(_, copies)| copies);
+        changed.unwrap_or(self.copies).min(self.copies)
+    }
+
+    /// The highest.
+    pub(crate) fn most(&self) -> u32 {
+        let changed = self.change.map(|(_, copies)| copies);
+        changed.unwrap_or(self.copies).max(self.copies)
     }
 }

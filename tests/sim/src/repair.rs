@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use merkle::{Digest, Id};
 use shard::proof::{Ledger, MAX_AGE_MS, Proof, Report};
 
+use crate::copies;
 use crate::disk::Record;
 use crate::network::{Compared, Mail};
 use crate::node::{Then, Timer, name};
@@ -53,11 +54,11 @@ impl World {
         self.report(node, Vec::new());
     }
 
-    /// What it owns; and everything while its store counts as absent: it may have held any shard for somebody else.
+    /// What it owns; and everything while its store counts as absent, for it may have held any shard for somebody else, or gathers.
     fn pulled_shards(&self, node: usize) -> Vec<u32> {
-        let everything =
-            self.nodes[node].ledger.is_absent() && self.broken != Broken::OwnedShardsAreEnough;
-        if everything {
+        let ledger = &self.nodes[node].ledger;
+        let absent = ledger.is_absent() && self.broken != Broken::OwnedShardsAreEnough;
+        if absent || ledger.gathers() {
             (0..=self.plan.num_shards).collect()
         } else {
             self.owned(node)
@@ -115,6 +116,7 @@ impl World {
             absent: here.ledger.is_absent() && self.broken != Broken::WipedStoreCounts,
             known: here.disk.known.clone(),
             gone: here.disk.gone.clone(),
+            words: here.disk.words.clone(),
             trees: shards
                 .iter()
                 .map(|shard| (*shard, here.disk.tree(*shard).clone()))
@@ -139,6 +141,7 @@ impl World {
         if self.broken != Broken::ProofsDoNotTeach {
             // A proof counts among the members that either side knows.
             here.disk.learn(&seen.known, &seen.gone);
+            copies::learn(&mut here.disk.words, &seen.words);
         }
         session.absent = seen.absent;
         session.store = seen.store;
@@ -311,22 +314,26 @@ impl World {
             self.believe_early(node, &proofs);
         }
         let report = self.what_is_known(node, proofs);
+        if self.broken == Broken::RaiseCountsAtOnce {
+            self.raise_early(node, &report);
+        }
         let boot = self.nodes[node].boot(self.now);
         let here = &mut self.nodes[node];
         here.tenure.report(boot, here.viewed.0, &report.owned);
         here.ledger.report(boot, report);
         here.disk.lost = here.ledger.is_absent();
         here.disk.wide = here.ledger.lasting().wide;
+        here.disk.counted = here.ledger.lasting().replication_factor;
         here.told.clone_from(&here.disk.known);
     }
 
     fn what_is_known(&self, node: usize, proofs: Vec<Proof>) -> Report {
         let here = &self.nodes[node];
-        let more = u32::from(self.broken == Broken::OneMoreMayMiss);
         Report {
             node: here.name.clone(),
             known: here.disk.known.iter().map(|member| name(*member)).collect(),
-            replication_factor: self.plan.copies + more,
+            replication_factor: self.least(node),
+            counted: self.counted(node),
             owned: self.owned(node),
             proofs,
         }

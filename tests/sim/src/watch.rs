@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use shard::Placement;
 
+use crate::copies;
 use crate::node::Timer;
 use crate::plan::{Broken, DOWN_AFTER_MS, REBALANCE_DELAY_MS, WATCH_EVERY_MS};
 use crate::world::World;
@@ -20,6 +21,7 @@ impl World {
             self.join(node, &reached);
             return;
         }
+        self.say(node);
         for other in reached {
             // Books are exchanged whole, but not at every look.
             if self.nodes[other].disk.joined && self.random.permille(300) {
@@ -28,6 +30,8 @@ impl World {
                 self.nodes[node].disk.learn(&theirs.0, &theirs.1);
                 self.nodes[other].disk.learn(&ours.0, &ours.1);
             }
+            let theirs = self.nodes[other].disk.words.clone();
+            copies::learn(&mut self.nodes[node].disk.words, &theirs);
             let disk = &self.nodes[other].disk;
             let serving = disk.serving && !disk.leaving;
             if self.nodes[node].disk.known.contains(&other) {
@@ -66,7 +70,9 @@ impl World {
         };
         self.nodes[contact].disk.known.insert(node);
         let (known, gone) = self.nodes[contact].disk.clone_book();
+        let words = self.nodes[contact].disk.words.clone();
         self.nodes[node].disk.learn(&known, &gone);
+        copies::learn(&mut self.nodes[node].disk.words, &words);
         self.nodes[node].disk.joined = true;
     }
 
@@ -110,17 +116,19 @@ impl World {
             _ => {}
         }
         let boot = here.boot(now);
+        let copies = self.most(node);
         self.nodes[node].viewed.0 = boot;
         let here = &self.nodes[node];
-        if members != here.members {
+        if members != here.members || copies != here.copies {
             let names = members
                 .iter()
                 .map(|member| self.nodes[*member].name.clone());
-            let placement = Placement::new(names, self.plan.num_shards, self.plan.copies);
+            let placement = Placement::new(names, self.plan.num_shards, copies);
             let here = &mut self.nodes[node];
             here.placement = placement;
             here.viewed.1 += 1;
             here.members = members;
+            here.copies = copies;
         }
     }
 

@@ -60,7 +60,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, broken: Broken) -> World {
         let mut random = Random::new(seed);
-        let plan = Plan::draw(&mut random);
+        let plan = Plan::draw(&mut random).draw_change(seed);
         World::of(seed, broken, plan, random)
     }
 

@@ -109,7 +109,7 @@ fn dating_proofs_at_the_end_would_be_noticed() {
 
 #[test]
 fn leaving_out_repaired_ids_would_be_noticed() {
-    notices(Broken::RepairedIdsAreYoung, 354);
+    notices(Broken::RepairedIdsAreYoung, 700);
 }
 
 #[test]
@@ -196,4 +196,14 @@ fn a_seed_is_a_history() {
     };
     assert_eq!(play(7), play(7));
     assert_ne!(play(7), play(8));
+}
+
+#[test]
+fn counting_on_the_own_setting_would_be_noticed() {
+    notices(Broken::OwnSettingCounts, 1_000);
+}
+
+#[test]
+fn counting_on_more_copies_at_once_would_be_noticed() {
+    notices(Broken::RaiseCountsAtOnce, 0);
 }

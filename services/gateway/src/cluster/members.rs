@@ -155,7 +155,9 @@ fn without_owner(view: &ClusterView, name: &str) -> Vec<u32> {
     if members.contains(name) || view.member(name).is_some() {
         members.insert(name.to_owned());
     }
-    let before = Placement::new(members, view.num_shards(), view.replication_factor());
+    // Records may still have fewer copies than they shall.
+    let copies = view.message().counted_replication_factor.max(1);
+    let before = Placement::new(members, view.num_shards(), copies);
     let live: BTreeSet<&str> = view.live().map(|member| member.name.as_str()).collect();
     (0..view.num_shards())
         .filter(|shard| before.owns(name, *shard))

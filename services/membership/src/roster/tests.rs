@@ -551,21 +551,52 @@ fn members_that_differ_in_copies_come_to_the_most_the_least_and_what_all_count_o
         most,
         counted,
     };
-    assert_eq!(roster.factors(), factors(2, 2, 1), "no store says anything");
+    assert_eq!(roster.factors(), factors(2, 2, 0), "no store says anything");
+    let passer_by = peer_with("node5", 5, true, |metadata| {
+        metadata.replication_factor = Some(9)
+    });
+    roster.observe(&[passer_by], at(1));
+    assert_eq!(
+        roster.factors(),
+        factors(2, 2, 0),
+        "who never served has no vote"
+    );
     roster.observe(&[member("node2", 2, true, Some(3), Some(2))], at(1));
     assert_eq!(roster.factors(), factors(2, 3, 2));
-    // Who is down still counts, and who does not say has no vote.
+    // Who is down still counts.
+    let up = member("node3", 3, true, Some(1), Some(4));
+    let second = member("node2", 2, true, Some(3), Some(3));
+    roster.observe(&[second.clone(), up], at(2));
     let down = member("node3", 3, false, Some(1), Some(4));
-    let silent = member("node4", 4, true, None, None);
-    roster.observe(
-        &[member("node2", 2, true, Some(3), Some(3)), down, silent],
-        at(2),
-    );
+    roster.observe(&[second, down], at(3));
     assert_eq!(
         roster.factors(),
         factors(1, 3, 1),
         "counted on is no more than the least"
     );
-    roster.forget("node3", at(3)).unwrap();
+    roster.forget("node3", at(4)).unwrap();
     assert_eq!(roster.factors(), factors(2, 3, 2));
+}
+
+#[test]
+fn a_new_node_that_would_change_the_number_of_copies_is_not_let_in_and_a_member_may_change_it() {
+    let member = |name, factor| {
+        peer_with(name, 2, true, |metadata| {
+            metadata.phase = Phase::Serving;
+            metadata.replication_factor = factor;
+        })
+    };
+    let mut roster = roster("node1", 1, empty());
+    assert_eq!(roster.other_factor(), None, "the first one");
+    roster.observe(&[member("node2", Some(3)), member("node3", None)], at(1));
+    let why = roster.other_factor().unwrap();
+    assert!(why.contains("STEMEDB_REPLICATION_FACTOR=3"), "{why}");
+    let mut book = roster.book(at(1));
+    book.writer = "node2".into();
+    let own = book.members.get_mut("node1").unwrap();
+    own.served = true;
+    roster.learn(&book, at(2));
+    assert_eq!(roster.other_factor(), None, "it had shards before");
+    roster.observe(&[member("node2", Some(2))], at(3));
+    assert_eq!(roster.other_factor(), None);
 }

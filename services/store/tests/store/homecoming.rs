@@ -25,6 +25,7 @@ pub(crate) async fn tell(node: &Node, owned: &[u32]) {
     let request = v1::ReportProofsRequest {
         known: ["node1", "node2", "node3"].map(String::from).to_vec(),
         replication_factor: 2,
+        counted_replication_factor: 0,
         owned: shard_ranges(owned),
         proofs: ["node2", "node3"].map(proof).to_vec(),
         node: "node1".into(),
@@ -341,6 +342,7 @@ async fn a_node_that_leaves_takes_no_clients_writes_and_repairs_all_the_same() {
     let report = v1::ReportProofsRequest {
         known: vec!["node1".into(), "node2".into()],
         replication_factor: 2,
+        counted_replication_factor: 0,
         node: "node1".into(),
         leaving: true,
         ..v1::ReportProofsRequest::default()

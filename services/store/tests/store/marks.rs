@@ -25,6 +25,7 @@ async fn prove(node: &Node) {
     let report = v1::ReportProofsRequest {
         known: vec!["node1".into()],
         replication_factor: 1,
+        counted_replication_factor: 0,
         owned: vec![v1::ShardRange {
             first: 0,
             last: crate::node::SHARDS,

@@ -222,6 +222,7 @@ pub(crate) fn report(known: &[&str], proofs: Vec<v1::PeerProof>) -> v1::ReportPr
     v1::ReportProofsRequest {
         known: known.iter().map(|name| (*name).to_owned()).collect(),
         replication_factor: 2,
+        counted_replication_factor: 0,
         owned: shard_ranges(&owned),
         proofs,
         node: "node1".into(),
