@@ -36,6 +36,7 @@ use crate::description::questions::FeedParameters;
 use crate::description::replies::FeedLine;
 use crate::parameters::{Parameters, bad_value};
 use crate::problem::Problem;
+use crate::read::Asked;
 use crate::read::question::{names, text};
 
 use form::Form;
@@ -91,6 +92,7 @@ pub async fn feed(
     let place = Arc::clone(&app.places.feeds)
         .try_acquire_owned()
         .map_err(|_| Problem::overloaded("too many readers of the feed"))?;
+    let asked = Asked::now();
     let (sources, missing) = Sources::open(
         Arc::clone(&app.nodes),
         &route,
@@ -103,7 +105,7 @@ pub async fn feed(
     let (parts, receiver) = mpsc::channel(PARTS_WAITING);
     let end = wish.until_now.then(|| End {
         heads: sources.heads(),
-        complete: app.reader.are_few(&missing, &route),
+        complete: app.reader.are_few(&missing, &route, asked),
         missing,
     });
     let feed = Feed::new(app, sources, form, parts, end);

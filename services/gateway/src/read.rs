@@ -33,7 +33,7 @@ use crate::store::{self, Fault};
 pub(crate) use context::Context;
 pub use look_up::{Found, Wanted};
 pub use question::Question;
-pub(crate) use union::{checked_bytes, no_store_answers};
+pub(crate) use union::{Asked, checked_bytes, no_store_answers};
 
 /// How long a store may take for one answer: its own limit, and the way.
 pub(crate) const CALL_MAX: Duration = Duration::from_secs(3);

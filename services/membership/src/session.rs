@@ -383,9 +383,6 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
         if due && self.admitting.is_none() {
             self.admit_not_before = Instant::now() + RETRY;
         }
-        if let Some(reason) = self.roster.other_factor() {
-            return Some(reason);
-        }
         let unheard = telling::unheard(&self.roster);
         if !unheard.is_empty() {
             if due {
@@ -393,6 +390,9 @@ impl<'a, S: Swim, L: LocalStore> Session<'a, S, L> {
             }
             let names: Vec<String> = unheard.into_keys().collect();
             return Some(format!("the member lists of {}", names.join(", ")));
+        }
+        if let Some(reason) = self.roster.other_factor() {
+            return Some(reason);
         }
         if due && self.admitting.is_none() {
             let (tell, outcome) = oneshot::channel();

@@ -24,7 +24,7 @@ use crate::caller::Caller;
 use crate::description::replies::{Problem as Refusal, TraceAnswer};
 use crate::problem::{Problem, json_reply, segment};
 use crate::read::marks::{Standings, epoch_of, listed};
-use crate::read::{Context, Found, Wanted};
+use crate::read::{Asked, Context, Found, Wanted};
 use crate::route::Route;
 
 /// Claims that a claim follows, one after the other: each takes a call to all nodes.
@@ -102,6 +102,7 @@ pub async fn trace(
 
 async fn follow(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<u8>, Problem> {
     let route = app.readiness.formed()?;
+    let begun = Asked::now();
     let found = app
         .reader
         .look_up(id, Wanted::CopyAndHolders, caller)
@@ -114,6 +115,7 @@ async fn follow(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<u8>, Pro
         app,
         caller,
         missing: found.missing,
+        begun,
     };
     let claim = record.assertion();
     let parents = match claim {
@@ -146,7 +148,7 @@ async fn follow(app: &App, caller: &Caller, id: RecordId) -> Result<Vec<u8>, Pro
             replicas,
         },
         meta: Meta {
-            complete: app.reader.are_few(&walk.missing, &route),
+            complete: app.reader.are_few(&walk.missing, &route, begun),
             missing: walk.missing,
             node: app.nodes.own(),
             trace_id: &caller.trace_id,
@@ -175,6 +177,7 @@ struct Walk<'a> {
     app: &'a App,
     caller: &'a Caller,
     missing: BTreeSet<String>,
+    begun: Asked,
 }
 
 impl Walk<'_> {
@@ -240,7 +243,8 @@ impl Walk<'_> {
         context.ask(&request, take).await?;
         let answered: BTreeSet<String> = context.whole().map(|node| node.to_string()).collect();
         let missing = self.app.reader.missing(&answered, route);
-        let all = record.assertion().is_none() || self.app.reader.are_few(&missing, route);
+        let all =
+            record.assertion().is_none() || self.app.reader.are_few(&missing, route, self.begun);
         self.missing.extend(missing);
         Ok((known, all.then_some(votes)))
     }

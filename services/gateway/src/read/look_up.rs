@@ -137,7 +137,7 @@ impl Reader {
         }
         let missing = self.missing(&counted, &route);
         Ok(Found {
-            complete: proved || (self.are_few(&missing, &route) && begun.is_recent()),
+            complete: proved || self.are_few(&missing, &route, begun),
             held,
             record,
             missing,
@@ -151,8 +151,10 @@ impl Reader {
     }
 
     /// Whether so few members are missing that no acknowledged record can be with them alone. A view that nobody keeps up may
-    /// not know a member that holds what is missing here.
-    pub(crate) fn are_few(&self, missing: &BTreeSet<String>, route: &Route) -> bool {
-        missing.len() < route.copies_counted() && self.readiness.view_is_kept_up()
+    /// not know a member that holds what is missing here, and of answers that are far apart each may lack what was on its way.
+    pub(crate) fn are_few(&self, missing: &BTreeSet<String>, route: &Route, asked: Asked) -> bool {
+        missing.len() < route.copies_counted()
+            && self.readiness.view_is_kept_up()
+            && asked.is_recent()
     }
 }

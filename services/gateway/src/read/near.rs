@@ -10,6 +10,7 @@ use lens::Selection;
 use proto::{convert, v1};
 
 use super::Reader;
+use super::union::Asked;
 use crate::caller::Caller;
 use crate::route::Name;
 use crate::store::Store;
@@ -42,6 +43,7 @@ impl Reader {
             limit: 1,
             ..v1::QueryRequest::default()
         };
+        let asked = Asked::now();
         let mut calls: FuturesUnordered<_> = self
             .stores(&route)
             .into_iter()
@@ -64,6 +66,6 @@ impl Reader {
             }
         }
         let missing = self.missing(&counted, &route);
-        self.are_few(&missing, &route).then_some(false)
+        self.are_few(&missing, &route, asked).then_some(false)
     }
 }

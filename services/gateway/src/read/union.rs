@@ -44,14 +44,14 @@ const OUT_CALL_MAX: Duration = Duration::from_millis(500);
 
 /// When several nodes began to be asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     unix_ms: i64,
     boot_ms: u64,
 }
 
 impl Asked {
     /// Right now. Whatever was acknowledged before was on its disks before the nodes are asked.
-    pub(super) fn now() -> Asked {
+    pub(crate) fn now() -> Asked {
         Asked {
             unix_ms: clock::unix_ms(),
             boot_ms: clock::boot_ms(),
@@ -162,7 +162,7 @@ impl Reader {
             .map(|(name, _)| name.to_string())
             .collect();
         let missing = self.missing(&counted, route);
-        let complete = self.are_few(&missing, route) && asked.is_recent();
+        let complete = self.are_few(&missing, route, asked);
         let proved_alone = heard.values().map(|said| said.proved_through).max();
         Answer {
             result,
