@@ -1,7 +1,5 @@
 //! `stemedb members`: who belongs to the cluster, as one gateway sees it.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use crate::connection::Connection;
@@ -104,39 +102,35 @@ fn storeless(said: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What members that were told different numbers of copies come to.
+/// What members that were told other numbers of copies come to, and that a higher one does not count yet.
 fn copies(said: &Value) -> Option<String> {
-    let members = said["members"].as_array()?.iter();
-    let known = members.filter(|member| member["status"] != "LEFT");
-    let told: BTreeMap<String, u64> = known
-        .filter_map(|member| {
-            let factor = member["replication_factor"]
-                .as_u64()
-                .filter(|factor| *factor > 0)?;
-            Some((text(member, "id"), factor))
-        })
-        .collect();
-    let most = *told.values().max()?;
-    let fewer: Vec<String> = told
-        .iter()
-        .filter(|(_, factor)| **factor < most)
-        .map(|(name, factor)| format!("{name} {factor}"))
-        .collect();
+    let most = said["replication_factor"].as_u64()?;
     // While no store says anything yet, there is nothing to say.
     let counted = said["counted_replication_factor"]
         .as_u64()
         .filter(|counted| *counted > 0)?;
-    if !fewer.is_empty() {
+    let copies = match counted {
+        1 => "1 copy".to_owned(),
+        counted => format!("{counted} copies"),
+    };
+    let members = said["members"].as_array()?.iter();
+    let others: Vec<String> = members
+        .filter(|member| member["status"] != "LEFT")
+        .filter_map(|member| {
+            let factor = member["replication_factor"].as_u64()?;
+            let other = factor != most && factor > 0;
+            other.then(|| format!("{} has {factor}", text(member, "id")))
+        })
+        .collect();
+    if !others.is_empty() {
         return Some(format!(
-            "replication.factor differs ({}, the others {most}): records get the most copies, answers count on {counted}; set one number \
-             on all nodes",
-            fewer.join(", ")
+            "replication.factor differs: {}, records get {most}, answers count on {copies}; set one number on all nodes",
+            others.join(", ")
         ));
     }
     (counted < most).then(|| {
         format!(
-            "replication.factor is {most}; answers count on {counted} copies until older records have theirs, for which all nodes must be \
-             up"
+            "replication.factor is {most}; answers count on {copies} until older records have theirs, for which all nodes must be up"
         )
     })
 }
@@ -171,31 +165,39 @@ mod tests {
 
     #[test]
     fn different_numbers_of_copies_are_named_and_so_are_those_that_do_not_count_yet() {
-        let said = |first: u64, second: u64, counted: u64| {
-            json!({ "counted_replication_factor": counted, "members": [
-                { "id": "node1", "status": "UP", "replication_factor": first },
+        let said = |most: u64, second: u64, counted: u64| {
+            json!({ "replication_factor": most, "counted_replication_factor": counted, "members": [
+                { "id": "node1", "status": "UP", "replication_factor": most },
                 { "id": "node2", "status": "DOWN", "replication_factor": second },
                 { "id": "node3", "status": "LEFT", "replication_factor": 1 },
                 { "id": "node4", "status": "UP", "replication_factor": 0 },
             ] })
         };
         assert_eq!(copies(&said(2, 2, 2)), None);
-        let differs = copies(&said(3, 2, 2)).unwrap();
-        assert!(
-            differs.starts_with("replication.factor differs (node2 2, the others 3)"),
-            "{differs}"
+        assert_eq!(
+            copies(&said(3, 2, 2)).as_deref(),
+            Some(
+                "replication.factor differs: node2 has 2, records get 3, answers count on 2 copies; set one number on all nodes"
+            )
         );
-        let waits = copies(&said(3, 3, 2)).unwrap();
-        assert!(
-            waits.starts_with("replication.factor is 3; answers count on 2"),
-            "{waits}"
+        // One that is not let in.
+        assert_eq!(
+            copies(&said(2, 5, 1)).as_deref(),
+            Some(
+                "replication.factor differs: node2 has 5, records get 2, answers count on 1 copy; set one number on all nodes"
+            )
+        );
+        assert_eq!(
+            copies(&said(3, 3, 2)).as_deref(),
+            Some(
+                "replication.factor is 3; answers count on 2 copies until older records have theirs, for which all nodes must be up"
+            )
         );
         assert_eq!(
             copies(&said(3, 2, 0)),
             None,
             "a cluster that has just formed"
         );
-        assert_eq!(copies(&json!({ "members": [] })), None);
     }
 
     #[test]
