@@ -85,6 +85,11 @@ impl ClusterView {
         (self.view.replication_factor as usize).min(self.known().count())
     }
 
+    /// Copies that all stores count on; 0: none of them says anything yet.
+    pub fn counted_replication_factor(&self) -> u32 {
+        self.view.counted_replication_factor
+    }
+
     /// An answer may do without fewer nodes than this: min(what all stores count on, known).
     pub fn copies_counted(&self) -> usize {
         (self.view.counted_replication_factor.max(1) as usize).min(self.known().count())

@@ -83,7 +83,7 @@ fn message(view: &ClusterView, proofs: Vec<v1::PeerProof>) -> Option<v1::ReportP
     Some(v1::ReportProofsRequest {
         known: view.known_names().into_iter().collect(),
         replication_factor: view.least_replication_factor(),
-        counted_replication_factor: view.message().counted_replication_factor,
+        counted_replication_factor: view.counted_replication_factor(),
         owned: proto::convert::shard_ranges(&owned),
         proofs,
         node: view.node().to_owned(),

@@ -287,6 +287,12 @@ impl Roster {
         self.members.iter().filter(|(_, member)| member.known())
     }
 
+    /// The other known members that have or had shards.
+    pub fn placed_others(&self) -> impl Iterator<Item = (&String, &Member)> {
+        self.known()
+            .filter(|(name, member)| member.served && **name != self.own.name)
+    }
+
     /// Members refused, for people.
     pub fn refused(&self) -> impl Iterator<Item = &String> {
         self.refused.values()
@@ -666,10 +672,8 @@ impl Roster {
     pub fn factors(&self) -> Factors {
         let own = &self.members[&self.own.name].metadata;
         let voting = || {
-            let others = self
-                .known()
-                .filter(|(name, member)| member.served && **name != self.own.name);
-            others.map(|(_, member)| &member.metadata).chain([own])
+            let others = self.placed_others().map(|(_, member)| &member.metadata);
+            others.chain([own])
         };
         let set = || voting().filter_map(|metadata| metadata.replication_factor);
         let silent = voting().any(|metadata| metadata.replication_factor.is_none());
@@ -686,10 +690,8 @@ impl Roster {
     /// Why this node cannot be let in with its number of copies: as a new one it would change that of all others.
     pub fn other_factor(&self) -> Option<String> {
         let own = self.members[&self.own.name].metadata.replication_factor?;
-        let others = self
-            .known()
-            .filter(|(name, member)| member.served && **name != self.own.name);
-        let set: BTreeSet<u32> = others
+        let set: BTreeSet<u32> = self
+            .placed_others()
             .filter_map(|(_, member)| member.metadata.replication_factor)
             .collect();
         let most = *set.last()?;

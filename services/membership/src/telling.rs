@@ -68,10 +68,8 @@ pub fn lacking(roster: &Roster, factor: u32) -> Option<String> {
 /// Members with shards that answer and whose books were not read yet: they may have this node on record.
 pub fn unheard(roster: &Roster) -> BTreeMap<String, SocketAddr> {
     roster
-        .known()
-        .filter(|(name, member)| {
-            *name != roster.name() && member.served && member.alive() && !roster.heard_from(name)
-        })
+        .placed_others()
+        .filter(|(name, member)| member.alive() && !roster.heard_from(name))
         .map(|(name, member)| (name.clone(), member.address))
         .collect()
 }
@@ -81,10 +79,7 @@ pub fn unheard(roster: &Roster) -> BTreeMap<String, SocketAddr> {
 /// of them, and all but `factor` − 1 cannot miss it. Otherwise the store counts as absent first, and fetches whatever the others have
 /// of any shard (docs/adr/0008-completeness.md).
 pub fn is_fresh(roster: &Roster, factor: u32) -> bool {
-    let placed = roster
-        .known()
-        .filter(|(name, member)| *name != roster.name() && member.served);
-    !roster.own_had_place() && placed.count() >= factor as usize
+    !roster.own_had_place() && roster.placed_others().count() >= factor as usize
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub async fn members(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, 
         "cluster_id": view.cluster_id(),
         "num_shards": view.num_shards(),
         "replication_factor": view.replication_factor(),
-        "counted_replication_factor": message.counted_replication_factor,
+        "counted_replication_factor": view.counted_replication_factor(),
         "placement": message.placement,
         "waiting_for": message.waiting_for,
         "refused": message.refused,
@@ -156,7 +156,7 @@ fn without_owner(view: &ClusterView, name: &str) -> Vec<u32> {
         members.insert(name.to_owned());
     }
     // Records may still have fewer copies than they shall.
-    let copies = view.message().counted_replication_factor.max(1);
+    let copies = view.counted_replication_factor().max(1);
     let before = Placement::new(members, view.num_shards(), copies);
     let live: BTreeSet<&str> = view.live().map(|member| member.name.as_str()).collect();
     (0..view.num_shards())
